@@ -1,0 +1,72 @@
+"""Parameters, multiply-adds and depth of any network, read off its compiled graph."""
+
+import contextlib
+import io
+import json
+import math
+from dataclasses import dataclass
+
+import mxnet as mx
+
+from command import InputError
+
+WEIGHT_LAYERS = ("Convolution", "FullyConnected")
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What a network costs for one image."""
+
+    parameters: int  # trainable numbers; moving statistics are none
+    multiply_adds: int  # of convolutions and dense layers
+    layers: int  # weight layers on the longest path
+    outputs: tuple  # shape of each output, without the batch
+
+
+def complexity(net, input_shape=(3, 32, 32)):
+    """Complexity of ``net`` for an image of ``input_shape`` (channels, height, width).
+
+    Needs no parameter values: shapes are inferred from the graph.
+
+    Raises:
+        InputError: the network cannot take such an image.
+    """
+    outputs = net(mx.sym.var("data"))
+    graph = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
+    shapes = _shapes(net, graph, input_shape)
+    nodes = json.loads(graph.tojson())["nodes"]
+    multiply_adds, depths = 0, []
+    for node in nodes:
+        depth = max((depths[source] for source, *_ in node["inputs"]), default=0)
+        if node["op"] in WEIGHT_LAYERS:
+            depth += 1
+            weight = shapes[nodes[node["inputs"][1][0]]["name"]]
+            output = shapes[node["name"] + "_output"]
+            multiply_adds += math.prod(output) * math.prod(weight[1:])
+        depths.append(depth)
+    return Complexity(
+        parameters=sum(
+            math.prod(shapes[name])
+            for name, parameter in net.collect_params().items()
+            if parameter.grad_req != "null"
+        ),
+        multiply_adds=multiply_adds,
+        layers=max(depths),
+        outputs=tuple(shapes[name][1:] for name in graph.list_outputs()),
+    )
+
+
+def _shapes(net, graph, input_shape):
+    """Name of each parameter and each operator's output -> its shape, for one image."""
+    internals = graph.get_internals()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints the arguments it failed on
+            arguments, outputs, states = internals.infer_shape(data=(1, *input_shape))
+    except mx.MXNetError:
+        size = " x ".join(str(length) for length in input_shape)
+        raise InputError(f"{net.name} cannot take images of {size}") from None
+    return {
+        **dict(zip(internals.list_outputs(), outputs)),
+        **dict(zip(internals.list_arguments(), arguments)),
+        **dict(zip(internals.list_auxiliary_states(), states)),
+    }

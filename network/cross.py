@@ -1,0 +1,54 @@
+"""DFN-MR: two residual networks whose shortcuts are merged and run on to both."""
+
+from mxnet.gluon import HybridBlock
+
+from network.base import FusionNet, split_depth
+from network.layers import relu, residual_branch, shortcut
+from network.registry import register_model
+
+
+class MergeAndRunBlock(HybridBlock):
+    """y_i = relu(m + f_i(x_i)), m = (s_1(x_1) + s_2(x_2)) / 2, for both branches i."""
+
+    def __init__(self, channels, in_channels, stride, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.branch1 = residual_branch(channels, in_channels, stride, "branch1_")
+            self.branch2 = residual_branch(channels, in_channels, stride, "branch2_")
+            self.shortcut1 = shortcut(channels, in_channels, stride, "shortcut1_")
+            self.shortcut2 = shortcut(channels, in_channels, stride, "shortcut2_")
+
+    def merge(self, x1, x2):
+        """m, the mean of both shortcuts."""
+        return 0.5 * (self.shortcut1(x1) + self.shortcut2(x2))
+
+    def hybrid_forward(self, F, x1, x2):
+        merged = self.merge(x1, x2)
+        return relu(F, merged + self.branch1(x1)), relu(F, merged + self.branch2(x2))
+
+
+class MergeBlock(MergeAndRunBlock):
+    """y = relu(m + f_1(x_1) + f_2(x_2)): the network's last block, where both branches meet."""
+
+    def hybrid_forward(self, F, x1, x2):
+        return relu(F, self.merge(x1, x2) + self.branch1(x1) + self.branch2(x2))
+
+
+class CrossNet(FusionNet):
+    """A FusionNet of two streams, x_1 = x_2 = stem(x) at the start, one after the last block."""
+
+    def fuse(self, x):
+        x1 = x2 = x
+        *running, last = self.blocks
+        for block in running:
+            x1, x2 = block(x1, x2)
+        return last(x1, x2)
+
+
+@register_model
+def cross(depth=56, classes=10, widen_factor=1, **kwargs):
+    """DFN-MR, blocks 4 deep as a plain network (the deep fusion project's ``cross``)."""
+    blocks = split_depth(depth, 4)
+    return CrossNet(
+        MergeAndRunBlock, blocks, classes, widen_factor, last_block=MergeBlock, **kwargs
+    )

@@ -1,0 +1,65 @@
+"""Three deep fusions: a short line and a deep branch, summed three times."""
+
+from functools import partial
+
+from mxnet.gluon import HybridBlock, contrib
+
+from command import InputError
+from network.base import FusionNet, split_depth
+from network.layers import conv_bn, conv_chain, relu
+from network.registry import register_model
+
+
+class FuseBlock(HybridBlock):
+    """y = relu(line(x) + deep(x)); deep is ``length`` convolutions.
+
+    The line is the input itself, or one 3x3 convolution where the width changes.
+    """
+
+    def __init__(self, length, channels, in_channels, stride, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.line = self.make_line(channels, in_channels, stride)
+            self.deep = conv_chain(length, channels, in_channels, stride, "deep_")
+
+    def make_line(self, channels, in_channels, stride):
+        if channels == in_channels:
+            return contrib.nn.Identity(prefix="line_")
+        return conv_bn(channels, in_channels, stride=stride, prefix="line_")
+
+    def hybrid_forward(self, F, x):
+        return relu(F, self.line(x) + self.deep(x))
+
+
+class FirstFuseBlock(FuseBlock):
+    """A FuseBlock whose line is a convolution at any width: the network's first block."""
+
+    def make_line(self, channels, in_channels, stride):
+        return conv_bn(channels, in_channels, stride=stride, prefix="line_")
+
+
+def fuse(fusions, depth, classes, widen_factor, **kwargs):
+    """A network of about ``fusions`` blocks, each floor((depth - 2) / fusions) convolutions deep.
+
+    Raises:
+        InputError: the depth leaves a block without a convolution.
+    """
+    length = (depth - 2) // fusions
+    if length < 1:
+        raise InputError(
+            f"depth {depth} is too small for {fusions} fusions: the least is {fusions + 2}"
+        )
+    return FusionNet(
+        partial(FuseBlock, length),
+        split_depth(depth, length),
+        classes,
+        widen_factor,
+        first_block=partial(FirstFuseBlock, length),
+        **kwargs,
+    )
+
+
+@register_model
+def fuse3(depth=56, classes=10, widen_factor=1, **kwargs):
+    """Three fusions (the deep fusion project's ``fuse3``)."""
+    return fuse(3, depth, classes, widen_factor, **kwargs)

@@ -1,0 +1,66 @@
+"""Layers that the families share. The constants of batch normalisation have their home here."""
+
+from mxnet.gluon import contrib, nn
+
+BN_MOMENTUM = 0.9
+BN_EPSILON = 2e-5
+
+
+def conv_bn(channels, in_channels, kernel_size=3, stride=1, relu=False, prefix=None):
+    """Conv, BN and, with ``relu``, ReLU; padded so that stride 1 keeps height and width."""
+    layers = nn.HybridSequential(prefix=prefix)
+    with layers.name_scope():
+        layers.add(
+            nn.Conv2D(
+                channels,
+                kernel_size,
+                stride,
+                kernel_size // 2,
+                in_channels=in_channels,
+                use_bias=False,
+            ),
+            nn.BatchNorm(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, in_channels=channels),
+        )
+        if relu:
+            layers.add(nn.Activation("relu"))
+    return layers
+
+
+def conv_chain(length, channels, in_channels, stride, prefix=None):
+    """``length`` times 3x3 conv and BN, ReLU between, none after the last; the first has ``stride``."""
+    layers = nn.HybridSequential(prefix=prefix)
+    with layers.name_scope():
+        for index in range(length):
+            first, last = index == 0, index == length - 1
+            layers.add(
+                conv_bn(
+                    channels,
+                    in_channels if first else channels,
+                    stride=stride if first else 1,
+                    relu=not last,
+                    prefix=f"layer{index + 1}_",
+                )
+            )
+    return layers
+
+
+def residual_branch(channels, in_channels, stride, prefix=None):
+    """Two 3x3 convolutions: conv, BN, ReLU, conv, BN."""
+    return conv_chain(2, channels, in_channels, stride, prefix)
+
+
+def shortcut(channels, in_channels, stride, prefix=None):
+    """The input itself, or a 1x1 conv and BN where the width changes."""
+    if channels == in_channels:
+        return contrib.nn.Identity(prefix=prefix)
+    return conv_bn(channels, in_channels, kernel_size=1, stride=stride, prefix=prefix)
+
+
+def relu(F, x):
+    """ReLU by the operator that runs on oneDNN; the backward of ``F.relu`` is three times slower."""
+    return F.Activation(x, act_type="relu")
+
+
+def global_average(F, x):
+    """Mean over height and width: (batch, channels, height, width) -> (batch, channels)."""
+    return F.mean(x, axis=(2, 3))

@@ -1,0 +1,35 @@
+"""Networks of gluoncv's model zoo under ``gluoncv:NAME``, as baselines for the same programs."""
+
+from command import InputError, nearest
+
+PREFIX = "gluoncv:"
+
+
+def is_peer(name):
+    """Whether ``name`` means one of gluoncv's networks."""
+    return name.startswith(PREFIX)
+
+
+def peer(name, depth, classes, widen_factor, **kwargs):
+    """gluoncv's network of that name, not yet initialized, with ``classes`` logits.
+
+    Raises:
+        InputError: gluoncv has no such network, or not one with a free number of classes; or a
+            depth or widen factor is given, which a peer has in its name.
+    """
+    from gluoncv import model_zoo
+
+    if depth is not None or widen_factor != 1:
+        raise InputError(f"{name} has its depth and width in its name: leave them out")
+    short = name[len(PREFIX) :].lower()
+    names = model_zoo.get_model_list()
+    if short not in names:
+        raise InputError(
+            f"gluoncv has no network {short!r}{nearest(short, names)} "
+            "(gluoncv.model_zoo.get_model_list() names them all)"
+        )
+    kwargs.setdefault("prefix", f"{short}_")
+    try:
+        return model_zoo.get_model(short, classes=classes, **kwargs)
+    except TypeError as error:
+        raise InputError(f"{name} cannot be made with {classes} classes: {error}") from None
