@@ -1,0 +1,44 @@
+"""Installs the libraries of the project; the programs are run from the checkout."""
+
+from setuptools import setup
+
+CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads them
+    "nvidia-cublas-cu11>=11,<12",
+    "nvidia-cuda-nvrtc-cu11>=11.2,<12",
+    "nvidia-cuda-runtime-cu11>=11.2,<12",
+    "nvidia-cudnn-cu11>=8.1,<9",
+    "nvidia-cufft-cu11>=10,<11",
+    "nvidia-curand-cu11>=10,<11",
+    "nvidia-cusolver-cu11>=11,<12",
+    "nvidia-cusparse-cu11>=11,<12",  # of cuSOLVER
+    "nvidia-nccl-cu11>=2.8,<3",
+    "nvidia-nvtx-cu11>=11,<12",
+]
+
+setup(
+    name="deep-fusion",
+    version="0.1.0",
+    description="Deeply-fused networks and FractalNet in MXNet Gluon",
+    license="Apache-2.0",
+    packages=["network", "data", "training"],
+    py_modules=["compat", "command"],
+    python_requires=">=3.8,<3.13",  # MXNet 1.9.1 runs on these
+    install_requires=[
+        "numpy>=1.21,<1.27",
+        "gluoncv>=0.10.5,<0.11",
+        "graphviz>=0.8.1,<0.9",  # MXNet's own bound
+        "matplotlib>=3.5",
+        "opencv-python>=4.5,<4.12",  # of gluoncv; from 4.12 on it demands NumPy 2
+        "Pillow>=9",
+        "requests>=2.20,<3",
+        "scikit-learn>=1.0",  # the digits data set
+        "scipy>=1.7",
+        "setuptools; python_version >= '3.12'",  # distutils, which MXNet imports
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "cpu": ["mxnet==1.9.1"],
+        "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
+        "dev": ["pytest>=7", "ruff==0.17.6"],
+    },
+)
