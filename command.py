@@ -7,8 +7,22 @@ import re
 import sys
 
 
-class InputError(ValueError):
+class CommandError(Exception):
+    """Ends a command with its message as one line on stderr and ``status``."""
+
+    status = 1
+
+
+class InputError(CommandError, ValueError):
     """What somebody gave cannot be used; the message says in one line what, where and what to do."""
+
+    status = 2
+
+
+class Interrupted(CommandError):
+    """The command was told to stop (Ctrl-C); the message says how to go on."""
+
+    status = 130
 
 
 def nearest(word, words):
@@ -36,15 +50,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def command(main):
-    """Make ``main(argv=None)`` end bad input with one line on stderr and status 2."""
+    """Make ``main(argv=None)`` end bad input with one line on stderr and status 2.
+
+    What the system refuses (a full disk, a folder that may not be written) ends the same way.
+    """
 
     @functools.wraps(main)
     def run(argv=None):
         try:
             return main(argv)
-        except (InputError, OSError) as error:
-            message = " ".join(str(error).split())
-            sys.stderr.write(f"error: {message}\n")
-            raise SystemExit(2) from None
+        except (CommandError, OSError) as error:
+            message, status = str(error), getattr(error, "status", 2)
+        except KeyboardInterrupt:
+            message, status = "interrupted", Interrupted.status
+        sys.stderr.write("error: " + " ".join(message.split()) + "\n")
+        raise SystemExit(status)
 
     return run
