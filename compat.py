@@ -1,51 +1,96 @@
 """What MXNet 1.9.1 needs of Python, NumPy and the machine today, seen to before its import.
 
 Imported first by ``network``, ``data`` and ``training``. Where MXNet cannot work, one line on
-stderr says what to do and the process ends with status 2.
+stderr says what to do and the process ends with status 2. Python 3.6 and later can parse this file.
 """
 
+import ctypes
+import importlib
+import importlib.util
+import math
 import os
 import sys
 
 INSTALL = "pip install -e '.[cpu]' (or '.[cu112]' for GPUs)"
+NUMPY = "pip install 'numpy>=1.21,<1.27'"
+
+# What mxnet-cu112 is linked to: the pip package's folder and the file, each after what it needs.
+CUDA_LIBRARIES = (
+    "cuda_runtime/lib/libcudart.so.11.0",
+    "nvtx/lib/libnvToolsExt.so.1",
+    "cuda_nvrtc/lib/libnvrtc.so.11.2",
+    "cublas/lib/libcublasLt.so.11",
+    "cublas/lib/libcublas.so.11",
+    "cufft/lib/libcufft.so.10",
+    "curand/lib/libcurand.so.10",
+    "cusolver/lib/libcusolver.so.11",
+    "nccl/lib/libnccl.so.2",
+    "cudnn/lib/libcudnn.so.8",
+)
+
+# What to do about a library that MXNet lacks, by the library's name.
+MISSING_LIBRARIES = {
+    "libcuda.so": "mxnet-cu112 needs an NVIDIA driver; without one run "
+    "pip uninstall mxnet-cu112 and pip install -e '.[cpu]'",
+    "libgomp.so": "install OpenMP (Debian: apt-get install libgomp1)",
+    "libquadmath.so": "install libquadmath (Debian: apt-get install libquadmath0)",
+    **{os.path.basename(path): "pip install -e '.[cu112]'" for path in CUDA_LIBRARIES},
+}
 
 
 def _stop(message):
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(" ".join(message.split()) + "\n")
     raise SystemExit(2)
 
 
 def _check_python(version):
     if not (3, 8) <= tuple(version[:2]) <= (3, 12):
         _stop(
-            "Python {}.{} cannot run this project: MXNet 1.9.1 needs Python 3.8 to 3.12; make the "
-            "environment with one of those".format(*version[:2])
+            f"Python {version[0]}.{version[1]} cannot run this project: MXNet 1.9.1 needs Python "
+            "3.8 to 3.12; make the environment with one of those"
         )
 
 
 def _check_numpy(version):
     if not (1, 21) <= tuple(int(part) for part in version.split(".")[:2]) < (2, 0):
         _stop(
-            "NumPy {} cannot run this project: MXNet 1.9.1 needs NumPy 1.21 to 1.26; run "
-            "pip install 'numpy>=1.21,<2'".format(version)
+            f"NumPy {version} cannot run this project: MXNet 1.9.1 needs NumPy 1.21 to 1.26; "
+            f"run {NUMPY}"
         )
 
 
-def _set_threads():
-    """Let OpenMP use every core this process may use; by default MXNet takes half of them."""
+def _quota(cpu_max):
+    """The cores that the text of a cgroup's ``cpu.max`` grants; infinity where it sets no limit."""
+    quota, period = cpu_max.split()
+    return math.inf if quota == "max" else max(1, int(quota) // int(period))
+
+
+def _cores():
+    """How many cores this process may use: of the machine, its affinity and its container."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:  # macOS, Windows
         cores = os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(cores))
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            return min(cores, _quota(file.read()))
+    except (OSError, ValueError):  # no cgroups of version 2
+        return cores
+
+
+def _set_threads():
+    """Let OpenMP use every core this process may use; by default MXNet takes half of them."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(_cores()))
 
 
 def _prepare_numpy():
     """Give NumPy 1.24 and later the name ``np.bool`` back, which MXNet reads while it loads."""
     try:
         import numpy
-    except ImportError:
-        _stop("NumPy is not installed: run " + INSTALL)
+    except ModuleNotFoundError:
+        _stop(f"NumPy is not installed: run {INSTALL}")
+    except ImportError:  # its own message fills a page
+        _stop(f"NumPy is damaged: run {NUMPY} --force-reinstall")
     _check_numpy(numpy.__version__)
     numpy.bool = numpy.bool_
 
@@ -54,25 +99,61 @@ def _prepare_distutils():
     """Python 3.12 has no ``distutils`` of its own; setuptools brings one."""
     if sys.version_info >= (3, 12):
         try:
-            import setuptools  # noqa: F401  (its import provides distutils)
-        except ImportError:
-            _stop("MXNet needs distutils, which Python 3.12 lacks: run pip install setuptools")
+            importlib.import_module("setuptools")
+            importlib.import_module("distutils.version")
+        except (ImportError, AttributeError):  # none, or one too old for Python 3.12
+            _stop(
+                "MXNet needs distutils, which Python 3.12 lacks: run pip install "
+                "'setuptools>=66.1' and leave SETUPTOOLS_USE_DISTUTILS unset"
+            )
+
+
+def _load_cuda(roots):
+    """Load the CUDA libraries that pip put below ``roots`` and return their files.
+
+    The system's loader does not look there, but a library once loaded is found by its name.
+    """
+    files = [os.path.join(root, path) for path in CUDA_LIBRARIES for root in roots]
+    files = [file for file in files if os.path.exists(file)]
+    for file in files:
+        ctypes.CDLL(file)
+    return files
+
+
+def _prepare_cuda():
+    """Load the pip packages of CUDA for mxnet-cu112; the CPU's MXNet needs none."""
+    from importlib import metadata
+
+    spec = importlib.util.find_spec("nvidia")  # the folder that all of NVIDIA's packages share
+    try:
+        metadata.distribution("mxnet-cu112")
+        _load_cuda(spec.submodule_search_locations if spec else [])
+    except metadata.PackageNotFoundError:
+        pass
+    except OSError as error:
+        _stop(f"CUDA cannot be loaded ({error}): run pip install -e '.[cu112]'")
 
 
 def _import_mxnet():
     try:
         import mxnet  # noqa: F401
     except ModuleNotFoundError as error:
-        _stop("{} is not installed: run {}".format(error.name, INSTALL))
+        _stop(f"{error.name} is not installed: run {INSTALL}")
     except (ImportError, OSError) as error:  # a shared library that is not there
-        _stop(
-            "MXNet cannot be loaded ({}): install the library it names (Debian: libgomp1 for "
-            "OpenMP); mxnet-cu112 also needs an NVIDIA driver".format(error)
-        )
+        _stop(f"MXNet cannot be loaded ({error}): {_remedy(str(error))}")
+
+
+def _remedy(error):
+    """What to do about MXNet's ``error`` of loading."""
+    for library, remedy in MISSING_LIBRARIES.items():
+        if library in error:
+            return remedy
+    return f"install what it names, or MXNet anew: {INSTALL}"
 
 
 _check_python(sys.version_info)
 _set_threads()
 _prepare_numpy()
 _prepare_distutils()
+_prepare_cuda()
 _import_mxnet()

@@ -10,7 +10,6 @@ CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads the
     "nvidia-cufft-cu11>=10,<11",
     "nvidia-curand-cu11>=10,<11",
     "nvidia-cusolver-cu11>=11,<12",
-    "nvidia-cusparse-cu11>=11,<12",  # of cuSOLVER
     "nvidia-nccl-cu11>=2.8,<3",
     "nvidia-nvtx-cu11>=11,<12",
 ]
@@ -33,7 +32,7 @@ setup(
         "requests>=2.20,<3",
         "scikit-learn>=1.0",  # the digits data set
         "scipy>=1.7",
-        "setuptools; python_version >= '3.12'",  # distutils, which MXNet imports
+        "setuptools>=66.1; python_version >= '3.12'",  # distutils, which MXNet imports
         "tqdm>=4.60",
     ],
     extras_require={
