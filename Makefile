@@ -1,0 +1,53 @@
+# make help tells what there is to make.
+
+PYTHON ?= python3
+# The extra of setup.py that brings MXNet: cpu, or cu112 for NVIDIA GPUs.
+MXNET ?= cpu
+
+VENV := .venv
+INSTALLED := $(VENV)/.installed-$(MXNET)
+DIGITS := data/digits/test.rec
+RUNS := snapshot/digits/cross_d26w1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install train test clean
+
+help:
+	@echo "make train    train cross 26 on the handwritten digits and show the results (a few minutes)"
+	@echo "make test     lint and run the tests"
+	@echo "make install  only make $(VENV), which the other two do first"
+	@echo "make clean    remove $(VENV) and caches; data and snapshots stay"
+	@echo "PYTHON=...    the Python 3.8 to 3.12 to make $(VENV) with (now: $(PYTHON))"
+	@echo "MXNET=...     cpu, or cu112 for NVIDIA GPUs (now: $(MXNET))"
+
+install: $(INSTALLED)
+
+$(INSTALLED): setup.py pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(not (3, 8) <= sys.version_info[:2] <= (3, 12))" 2>/dev/null || \
+	{ echo "$(PYTHON) is not a Python 3.8 to 3.12: name one with make PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || \
+	{ echo "$(PYTHON) cannot make environments: apt-get install python3-venv" >&2; exit 2; }
+	@echo "Installing into $(VENV) (a few minutes) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e ".[$(MXNET),dev]"
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+$(DIGITS): | $(INSTALLED)
+	$(VENV)/bin/python -m data.prepare digits
+
+train: $(INSTALLED) $(DIGITS)
+	$(VENV)/bin/python train_cifar.py --dataset digits --network cross --depth 26
+	$(VENV)/bin/python show_results.py snapshot/
+	@run=$$(ls -td $(RUNS)/*/ | head -n 1); \
+	echo "Look at $${run}log.txt, $${run}curves.png and $${run}checkpoints/"
+
+test: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python -m pytest
+
+clean:
+	rm -rf $(VENV) *.egg-info build .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
