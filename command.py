@@ -14,7 +14,7 @@ class CommandError(Exception):
 
 
 class InputError(CommandError, ValueError):
-    """What somebody gave cannot be used; the message says in one line what, where and what to do."""
+    """What somebody gave cannot be used; the message says what, where and what to do."""
 
     status = 2
 
@@ -32,7 +32,7 @@ def nearest(word, words):
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line and name the flag or value most like the wrong one."""
+    """An ArgumentParser whose errors are one line, with the flag or value most like the wrong one."""
 
     def __init__(self, **kwargs):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)

@@ -1,6 +1,7 @@
 """What a network is. Importing a family registers its networks."""
 
 import compat  # noqa: F401  (before anything imports mxnet)
+
 from network import cross, fuse3, fuse6, half, plain, resnet, side  # noqa: F401
 from network.registry import default_depth, get_model, list_models
 

@@ -27,7 +27,7 @@ def conv_bn(channels, in_channels, kernel_size=3, stride=1, relu=False, prefix=N
 
 
 def conv_chain(length, channels, in_channels, stride, prefix=None):
-    """``length`` times 3x3 conv and BN, ReLU between, none after the last; the first has ``stride``."""
+    """``length`` times 3x3 conv and BN, ReLU between, none after the last; stride at the first."""
     layers = nn.HybridSequential(prefix=prefix)
     with layers.name_scope():
         for index in range(length):
@@ -57,7 +57,7 @@ def shortcut(channels, in_channels, stride, prefix=None):
 
 
 def relu(F, x):
-    """ReLU by the operator that runs on oneDNN; the backward of ``F.relu`` is three times slower."""
+    """ReLU by the operator that runs on oneDNN; ``F.relu`` does not, and is slower backward."""
     return F.Activation(x, act_type="relu")
 
 

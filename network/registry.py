@@ -54,7 +54,8 @@ def get_model(name, depth=None, classes=10, widen_factor=1, **kwargs):
         kwargs: the network's own options, and ``prefix`` and ``params`` as for any Gluon block.
 
     Returns:
-        A HybridBlock, not yet initialized: images (batch, 3, height, width) -> logits (batch, classes).
+        A HybridBlock, not yet initialized: images (batch, 3, height, width) -> logits (batch,
+        classes).
 
     Raises:
         InputError (a ValueError): an unknown name, or a depth, width or number of classes that

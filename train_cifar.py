@@ -1,0 +1,235 @@
+"""Train a network on 32x32 images: CIFAR-10, CIFAR-100, SVHN or the embedded digits."""
+
+import shlex
+import signal
+import sys
+from dataclasses import fields, replace
+from fractions import Fraction
+from pathlib import Path
+
+from command import InputError, Interrupted, Parser, command
+from data.augment import AUG_TYPES
+from data.spec import list_datasets
+from network import default_depth, list_models
+from training.checkpoint import latest
+from training.experiment import ROOT, Machine, Run, find, fit
+from training.log import read_config, read_run
+from training.recipe import RECIPES, default_recipe, get_recipe
+
+EXAMPLES = """examples:
+  python train_cifar.py --dataset digits --network cross --depth 26
+  python train_cifar.py --dataset cifar10 --network cross --depth 110 --gpus 0,1
+  python train_cifar.py --dataset cifar100 --network resnet --depth 110 --runs 5
+  python train_cifar.py --network gluoncv:cifar_resnet56_v1
+  python train_cifar.py --resume snapshot/cifar10/cross_d110w1/run1
+
+A flag left out takes the value of the recipe, and the recipe follows from the data set.
+python -m data.prepare makes the data sets; python show_results.py shows the results."""
+
+
+def steps(text):
+    """Parse "200,300,350" or "1/2,3/4,7/8"."""
+    try:
+        return tuple(Fraction(part) for part in text.split(",") if part.strip())
+    except ZeroDivisionError as error:
+        raise ValueError(str(error)) from None
+
+
+def make_parser():
+    """The command line."""
+    parser = Parser(description=__doc__, epilog=EXAMPLES)
+    what = parser.add_argument_group("network and data")
+    what.add_argument(
+        "--network",
+        default="cross",
+        metavar="NAME",
+        help=f"{', '.join(list_models())}, or gluoncv:NAME for one of gluoncv's; default: cross",
+    )
+    what.add_argument("--depth", type=int, help="weight layers of the corresponding plain network")
+    what.add_argument("--widen-factor", type=int, default=1, help="multiplies the widths 16-32-64")
+    what.add_argument(
+        "--dataset", choices=list_datasets(), default="cifar10", help="default: cifar10"
+    )
+    what.add_argument("--data-dir", help="folder of the .rec files; default: data/<dataset>")
+    what.add_argument("--train-dataset", default="train.rec", help="default: train.rec")
+    what.add_argument("--val-dataset", default="test.rec", help="default: test.rec")
+    what.add_argument(
+        "--val-split",
+        type=int,
+        default=0,
+        metavar="N",
+        help="hold N training images out and report on them, not on the test set",
+    )
+    how = parser.add_argument_group("recipe")
+    how.add_argument("--recipe", help=f"{', '.join(RECIPES)}; default: by the data set")
+    how.add_argument("--num-epochs", type=int, help="passes over the training set")
+    how.add_argument("--batch-size", type=int, help="images a step, over all devices together")
+    how.add_argument("--lr", type=float, help="learning rate at the start")
+    how.add_argument("--lr-factor", type=float, help="what the rate is multiplied by at each step")
+    how.add_argument(
+        "--lr-steps",
+        type=steps,
+        metavar="STEPS",
+        help="when: epochs done (200,300,350) or fractions of all (1/2,3/4,7/8)",
+    )
+    how.add_argument(
+        "--aug-type",
+        type=int,
+        choices=range(len(AUG_TYPES)),
+        help="0 none; 1 mirror and shift, padded with the mean; 2 the same, padded by reflection",
+    )
+    how.add_argument("--rand-seed", type=int, default=0, help="seed of the (first) run; default: 0")
+    how.add_argument("--runs", type=int, default=1, help="train so many seeds, one after the other")
+    where = parser.add_argument_group("machine and files")
+    where.add_argument(
+        "--gpus", help="such as 0,1, or cpu; default: every GPU that MXNet sees, else the CPU"
+    )
+    where.add_argument(
+        "--kv-store",
+        choices=("device", "local", "nccl"),
+        default=Machine.kv_store,
+        help="how gradients of several devices are summed; default: device",
+    )
+    where.add_argument("--test-batch-size", type=int, default=Machine.test_batch_size)
+    where.add_argument("--log-dir", default=Machine.log_dir, help="default: snapshot")
+    where.add_argument(
+        "--exp-name", default=Machine.exp_name, help="the run's folder is <exp-name><k>"
+    )
+    where.add_argument(
+        "--log-iters", type=int, default=Machine.log_iters, help="steps between lines of the log"
+    )
+    where.add_argument(
+        "--checkpoint-epochs",
+        type=int,
+        help="keep a checkpoint every so many epochs; default: an eighth of them. The newest is "
+        "always kept",
+    )
+    where.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="RUN",
+        help="go on with the run in folder RUN; without RUN, with the newest that has the same "
+        "settings and seed, where there is one",
+    )
+    where.add_argument("--quiet", action="store_true", help="show nothing but errors")
+    return parser
+
+
+def run_of(args):
+    """The run that the flags describe."""
+    name = args.recipe or default_recipe(args.dataset)
+    recipe = get_recipe(
+        name,
+        epochs=args.num_epochs,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        lr_factor=args.lr_factor,
+        augmentation=None if args.aug_type is None else AUG_TYPES[args.aug_type],
+    )
+    if args.lr_steps is not None:
+        fractions = (step if step < 1 else step / recipe.epochs for step in args.lr_steps)
+        recipe = replace(recipe, lr_steps=tuple(fractions))
+    return Run(
+        network=args.network,
+        depth=default_depth(args.network) if args.depth is None else args.depth,
+        widen_factor=args.widen_factor,
+        dataset=args.dataset,
+        data_dir=str(Path(args.data_dir or ROOT / "data" / args.dataset).resolve()),
+        train_file=args.train_dataset,
+        test_file=args.val_dataset,
+        val_split=args.val_split,
+        recipe_name=name,
+        recipe=recipe,
+        seed=args.rand_seed,
+    )
+
+
+def machine_of(args):
+    """Where and how to train, from the flags."""
+    return Machine(**{field.name: getattr(args, field.name) for field in fields(Machine)})
+
+
+def flags_of(config):
+    """The flags, by their names in the parser, that describe the run and machine of a config."""
+    run, machine = Run.from_json(config), Machine.from_json(config)
+    recipe = run.recipe
+    return {
+        **{field.name: getattr(machine, field.name) for field in fields(Machine)},
+        "network": run.network,
+        "depth": run.depth,
+        "widen_factor": run.widen_factor,
+        "dataset": run.dataset,
+        "data_dir": run.data_dir,
+        "train_dataset": run.train_file,
+        "val_dataset": run.test_file,
+        "val_split": run.val_split,
+        "recipe": run.recipe_name,
+        "num_epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "lr": recipe.lr,
+        "lr_factor": recipe.lr_factor,
+        "lr_steps": recipe.lr_steps,
+        "aug_type": AUG_TYPES.index(recipe.augmentation),
+        "rand_seed": run.seed,
+        "quiet": False,
+    }
+
+
+def resume(folder, argv):
+    """Go on with the run in ``folder``, by its own settings; flags may change the machine's."""
+    config = read_config(folder)
+    parser = make_parser()
+    parser.set_defaults(**flags_of(config))
+    args = parser.parse_args(argv)
+    run, asked = Run.from_json(config), run_of(args)
+    asked = replace(asked, data_dir=run.data_dir)  # may have moved: its content is compared
+    if args.runs != 1 or asked != run:
+        theirs, ours = asked.to_json(), run.to_json()
+        differ = [name for name in ours if ours[name] != theirs[name]] or ["runs"]
+        raise InputError(
+            f"{folder} began with another {' and '.join(differ)}: leave those flags out, or start "
+            "a new run without --resume"
+        )
+    finish(replace(run, data_dir=str(Path(args.data_dir).resolve())), machine_of(args), folder)
+
+
+def finish(run, machine, folder=None):
+    """Train a run to its end, and say where to look."""
+    record = read_run(folder) if folder else None
+    if record and not record.problem:
+        print(f"finished already: {folder}")
+        return
+    folder = fit(run, machine, folder)
+    if not machine.quiet:
+        print(f"log         {folder / 'log.txt'} and log.jsonl")
+        print(f"curves      {folder / 'curves.png'}")
+        print(f"checkpoint  {latest(folder / 'checkpoints')}")
+
+
+@command
+def main(argv=None):
+    """Train every run that the flags ask for."""
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if isinstance(args.resume, str):
+        resume(Path(args.resume), argv)
+        return
+    run, machine = run_of(args), machine_of(args)
+    if args.runs < 1:
+        raise InputError(f"--runs must be at least 1, not {args.runs}")
+    try:
+        for seed in range(run.seed, run.seed + args.runs):
+            one = replace(run, seed=seed)
+            finish(one, machine, find(one, machine) if args.resume else None)
+    except Interrupted:
+        if args.runs == 1:
+            raise
+        words = sys.argv if argv is None else [sys.argv[0], *argv]
+        again = " ".join(map(shlex.quote, [w for w in words if w != "--resume"]))
+        raise Interrupted(f"interrupted; go on with: python {again} --resume") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

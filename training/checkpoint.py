@@ -1,0 +1,165 @@
+"""Checkpoints of a run: whole or absent.
+
+A checkpoint is a folder ``checkpoints/epoch0200`` of ``net.params`` and ``optimizer.params``
+(MXNet's format, {name: array}) and ``state.json`` (the epoch, and a SHA-256 of each file). It is
+written aside under a name that starts with a dot, then renamed, so what has its final name is
+complete.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import mxnet as mx
+
+from command import InputError
+
+FILES = ("net.params", "optimizer.params")
+
+
+def save(folder, epoch, values, momenta):
+    """Write the checkpoint of ``epoch`` into ``folder``; returns its path.
+
+    Raises:
+        OSError: it could not be written; the checkpoints there are untouched.
+    """
+    final = _path(folder, epoch)
+    aside = final.with_name(f".{final.name}-{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        for name, arrays in zip(FILES, (values, momenta)):
+            _write_arrays(aside / name, arrays)
+        digests = {name: _digest(aside / name) for name in FILES}
+        write_whole(aside / "state.json", json.dumps({"epoch": epoch, "sha256": digests}, indent=1))
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one of the same epoch
+        os.rename(aside, final)
+        _flush(final.parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return final
+
+
+def latest(folder):
+    """The newest whole checkpoint in ``folder``, or None where there is no checkpoint at all.
+
+    Raises:
+        InputError: there are checkpoints, and every one of them is damaged.
+    """
+    problems = []
+    for path in sorted(Path(folder).glob("epoch*"), key=epoch_of, reverse=True):
+        try:
+            check(path)
+            return path
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError(f"no checkpoint can be used: {'; '.join(problems)}")
+    return None
+
+
+def check(path):
+    """Refuse the checkpoint at ``path`` unless it is as it was written.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    path = Path(path)
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        digests = {name: state["sha256"][name] for name in FILES}
+        epoch = state["epoch"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path / 'state.json'} is missing or damaged") from None
+    if epoch != epoch_of(path):
+        raise InputError(f"{path / 'state.json'} is of epoch {epoch}")
+    for name, digest in digests.items():
+        try:
+            whole = _digest(path / name) == digest
+        except OSError:
+            whole = False
+        if not whole:
+            raise InputError(f"{path / name} is missing or damaged")
+
+
+def load(path):
+    """(parameters and moving averages, momenta) of the checkpoint at ``path``, {name: array} each.
+
+    Raises:
+        InputError: the checkpoint is damaged; MXNet's reader never sees the file then.
+    """
+    check(path)
+    return tuple(_read_arrays(Path(path) / name) for name in FILES)
+
+
+def keep_only(folder, epochs):
+    """Remove the checkpoints of other epochs than ``epochs``, and what a killed process left."""
+    for path in Path(folder).glob("epoch*"):
+        if epoch_of(path) not in epochs:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in Path(folder).glob(".epoch*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def saved_epochs(folder):
+    """Epochs that have a checkpoint in ``folder``, ascending."""
+    return sorted(epoch_of(path) for path in Path(folder).glob("epoch*"))
+
+
+def epoch_of(path):
+    """Epoch that a checkpoint's folder has in its name; 0 where it has none."""
+    match = re.fullmatch(r"epoch(\d+)", Path(path).name)
+    return int(match.group(1)) if match else 0
+
+
+def write_whole(path, text):
+    """Write a text file aside, flush it to the disk and rename it to ``path``."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        with open(aside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _path(folder, epoch):
+    return Path(folder) / f"epoch{epoch:04d}"
+
+
+def _write_arrays(path, arrays):
+    try:
+        mx.nd.save(str(path), {name: mx.nd.array(a, dtype=a.dtype) for name, a in arrays.items()})
+    except mx.MXNetError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise OSError(f"{path} could not be written (is the disk full?): {reason}") from None
+    _flush(path)
+
+
+def _read_arrays(path):
+    arrays = mx.nd.load(str(path))  # an empty list where nothing was saved
+    return {name: array.asnumpy() for name, array in dict(arrays).items()}
+
+
+def _digest(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path):
+    """Have the system write a file or a folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

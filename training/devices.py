@@ -1,0 +1,81 @@
+"""``--gpus`` -> MXNet contexts."""
+
+import ctypes
+
+import mxnet as mx
+
+from command import InputError
+
+NEWEST_CAPABILITY = (8, 9)  # mxnet-cu112 1.9.1 holds code for sm_50 to sm_86 and no PTX
+
+
+def contexts(gpus=None):
+    """Devices to train on.
+
+    Args:
+        gpus: "0,1" for GPUs 0 and 1, "cpu" for the CPU; "cpu:0,cpu:1" are two devices on the CPU.
+            None takes every GPU that MXNet sees, else the CPU.
+
+    Raises:
+        InputError: a device is not there, named twice, or newer than MXNet has code for.
+    """
+    available = _count_gpus()
+    if gpus is None:
+        chosen = [mx.gpu(index) for index in range(available)] or [mx.cpu()]
+    else:
+        chosen = [_context(item.strip(), available) for item in str(gpus).split(",")]
+    if len(set(map(str, chosen))) < len(chosen):
+        raise InputError(f"--gpus {gpus} names a device twice")
+    for context in chosen:
+        if context.device_type == "gpu":
+            _require_code_for(context.device_id, _capability(context.device_id))
+    return chosen
+
+
+def _context(item, available):
+    device, _, index = item.partition(":")
+    if device == "cpu" and (index.isdigit() or not index):
+        return mx.cpu(int(index or 0))
+    if not item.isdigit():
+        raise InputError(f"--gpus takes numbers such as 0,1, or cpu; not {item!r}")
+    if int(item) >= available:
+        seen = f"MXNet sees {available}" if available else "MXNet sees none here"
+        raise InputError(
+            f"there is no GPU {item} ({seen}): leave --gpus out for what there is, or install "
+            "mxnet-cu112 and a driver (pip install -e '.[cu112]')"
+        )
+    return mx.gpu(int(item))
+
+
+def _count_gpus():
+    try:
+        return mx.context.num_gpus()
+    except mx.MXNetError:  # built for GPUs, without a working driver
+        return 0
+
+
+def _require_code_for(index, capability):
+    if capability is not None and capability > NEWEST_CAPABILITY:
+        raise InputError(
+            "GPU {} has compute capability {}.{}, and mxnet-cu112 1.9.1 holds code up to {}.{}: "
+            "choose an older GPU, or the CPU with --gpus cpu".format(
+                index, *capability, *NEWEST_CAPABILITY
+            )
+        )
+
+
+def _capability(index):
+    """Compute capability (major, minor) of a GPU from the driver; None where it does not tell."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, parts = ctypes.c_int(), []
+    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), index):
+        return None
+    for attribute in (75, 76):  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+        value = ctypes.c_int()
+        if cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device):
+            return None
+        parts.append(value.value)
+    return tuple(parts)

@@ -1,0 +1,139 @@
+"""A network on its devices: steps, and its arrays in and out. This one is MXNet's.
+
+The training loop, the tally and the checkpoints speak to an engine through its methods
+(``train_step``, ``agree``, ``test_step``, ``fetch``, ``seed``, ``arrays``, ``load``) and numpy
+arrays by parameter name; nothing above this file knows what a device array is.
+"""
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, gluon
+
+from command import InputError
+from training.optimizer import nesterov
+
+
+class MXNetEngine:
+    """Trains ``net`` data-parallel over ``contexts``.
+
+    Each device takes a share of the batch and keeps batch statistics of its own, as is usual on
+    GPUs; ``agree`` makes the moving averages equal, at the end of each epoch.
+
+    Args:
+        net: a HybridBlock, initialized on ``contexts``, images -> logits (batch, classes).
+        contexts: list of mx.Context.
+        momentum, weight_decay: of the Nesterov steps; see training.optimizer.
+        kv_store: how gradients of several devices are summed: "device", "local" or "nccl".
+    """
+
+    def __init__(self, net, contexts, momentum, weight_decay, kv_store="device"):
+        self.net = net
+        self.contexts = contexts
+        self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
+        self.parameters = net.collect_params()
+        self.trainer = nesterov(self.parameters, momentum, weight_decay, kv_store)
+
+    def train_step(self, images, labels, lr):
+        """One update with the mean gradient of the batch; the batch's sums, for a Tally."""
+        shards = self._shards(images, labels)
+        with autograd.record():
+            logits = [self.net(x) for x, _ in shards]
+            losses = [self.loss(z, y) for z, (_, y) in zip(logits, shards)]
+            idle = [self._zero(context) for context in self.contexts[len(shards) :]]
+        autograd.backward(losses + idle)
+        self.trainer.set_learning_rate(lr)
+        self.trainer.step(len(labels))
+        return [_sums(*parts) for parts in zip(losses, logits, (y for _, y in shards))]
+
+    def test_step(self, images, labels):
+        """The batch's sums in predict mode, for a Tally."""
+        sums = []
+        for x, y in self._shards(images, labels):
+            logits = self.net(x)
+            sums.append(_sums(self.loss(logits, y), logits, y))
+        return sums
+
+    def fetch(self, steps):
+        """Wait for the sums of several steps: array (steps, 2) of loss and wrong answers."""
+        flat = [sums.as_in_context(mx.cpu()) for step in steps for sums in step]
+        if not flat:
+            return np.zeros((0, 2))
+        values = iter(mx.nd.stack(*flat).asnumpy().astype(np.float64))
+        return np.array([sum(next(values) for _ in step) for step in steps])
+
+    def seed(self, seed):
+        """Seed what is random inside the network."""
+        mx.random.seed(seed)
+
+    def arrays(self):
+        """(parameters and moving averages, momenta), each {name: array}; names without the net's
+        prefix, so that ``net.load_parameters`` reads the first."""
+        values = {self._short(p.name): p.list_data()[0].asnumpy() for p in self.parameters.values()}
+        states = self.trainer._updaters[0].states  # Gluon shows them only as a pickle
+        momenta = {
+            self._short(self.trainer._params[index].name): state.asnumpy()
+            for index, state in states.items()
+            if state is not None
+        }
+        return values, momenta
+
+    def load(self, values, momenta):
+        """Take back what ``arrays`` gave, on any number of devices.
+
+        Raises:
+            InputError: the arrays are not this network's, by name or shape.
+        """
+        parameters = {self._short(p.name): p for p in self.parameters.values()}
+        _require_same_shapes({name: p.shape for name, p in parameters.items()}, values)
+        trained = {name: values[name].shape for name in momenta if name in values}
+        _require_same_shapes(trained, momenta)
+        for name, parameter in parameters.items():
+            parameter.set_data(mx.nd.array(values[name], dtype=parameter.dtype))
+        for context, updater in zip(self.contexts, self.trainer._updaters):
+            for index, parameter in enumerate(self.trainer._params):
+                name = self._short(parameter.name)
+                if name in momenta:
+                    state = mx.nd.array(momenta[name], ctx=context, dtype=parameter.dtype)
+                    updater.states[index] = state
+                    updater.states_synced[index] = True
+
+    def agree(self):
+        """Give every device the mean of the devices' moving averages."""
+        if len(self.contexts) == 1:
+            return
+        for parameter in self.parameters.values():
+            if parameter.grad_req == "null":
+                copies = [array.asnumpy() for array in parameter.list_data()]
+                parameter.set_data(mx.nd.array(np.mean(copies, axis=0), dtype=parameter.dtype))
+
+    def _shards(self, images, labels):
+        """A part of the batch on each device; fewer parts where there are fewer examples."""
+        count = min(len(self.contexts), len(labels))
+        return [
+            (mx.nd.array(x, ctx=context), mx.nd.array(y, ctx=context, dtype=np.float32))
+            for context, x, y in zip(
+                self.contexts, np.array_split(images, count), np.array_split(labels, count)
+            )
+        ]
+
+    def _zero(self, context):
+        """A loss of zero that gives every parameter on an idle device a gradient of zero."""
+        trained = (p for p in self.parameters.values() if p.grad_req != "null")
+        return mx.nd.add_n(*[(0 * p.data(context)).sum() for p in trained])
+
+    def _short(self, name):
+        return name[len(self.net.prefix) :] if name.startswith(self.net.prefix) else name
+
+
+def _sums(losses, logits, labels):
+    """(sum of losses, number of wrong answers), still on the device."""
+    wrong = logits.argmax(axis=1) != labels
+    return mx.nd.concat(losses.sum(), wrong.sum(), dim=0)
+
+
+def _require_same_shapes(expected, arrays):
+    for name in sorted(set(expected) | set(arrays)):
+        ours = expected.get(name)
+        theirs = arrays[name].shape if name in arrays else None
+        if ours != theirs:
+            raise InputError(f"array {name} has shape {theirs} where the network has {ours}")

@@ -1,0 +1,223 @@
+"""A run's folder and the files in it: writer and reader together.
+
+``<log dir>/<dataset>/<network>_d<depth>w<widen>/<name><k>/`` holds ``config.json`` (what the run
+is), ``log.txt`` (for people), ``log.jsonl`` (an object an epoch), ``curves.png``, ``checkpoints/``.
+"""
+
+import fcntl
+import json
+import math
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from command import InputError
+from training.checkpoint import write_whole
+
+CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
+ROW_KEYS = (
+    "epoch",
+    "lr",
+    "train_loss",
+    "train_error",
+    "test_loss",
+    "test_error",
+    "seconds",
+    "images_per_second",
+)
+
+
+def claim(parent, name):
+    """Make the folder ``parent/<name><k>`` with the lowest k that is above all others'.
+
+    Making a folder either succeeds or finds it there, so two processes never get the same one.
+    """
+    parent = Path(parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        folder = parent / f"{name}{max(_numbers(parent, name), default=0) + 1}"
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue  # another process was quicker
+
+
+def _numbers(parent, name):
+    matches = (re.fullmatch(re.escape(name) + r"(\d+)", path.name) for path in parent.iterdir())
+    return [int(match.group(1)) for match in matches if match]
+
+
+@contextmanager
+def locked(folder):
+    """Hold ``folder`` for this process; the system lets go of it when the process ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    with open(Path(folder) / LOCK, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder} is in use by another process") from None
+        yield
+
+
+def is_locked(folder):
+    """Whether a process holds ``folder``, so that its run goes on at this moment."""
+    try:
+        with open(Path(folder) / LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+class RunLog:
+    """Writes ``log.jsonl`` and ``log.txt`` of the run in ``folder``.
+
+    Args:
+        folder: the run's.
+        echo: called with each line of ``log.txt``, to show it.
+    """
+
+    def __init__(self, folder, echo):
+        self.folder = Path(folder)
+        self._echo = echo
+
+    def keep_until(self, epoch):
+        """Drop the rows of later epochs, and a half-written one; returns the rows kept."""
+        rows = [row for row in _whole_rows(self.folder / ROWS) if row["epoch"] <= epoch]
+        write_whole(self.folder / ROWS, "".join(json.dumps(row) + "\n" for row in rows))
+        return rows
+
+    def write(self, **row):
+        """Append a row to ``log.jsonl``, on the disk when this returns."""
+        _append(self.folder / ROWS, json.dumps(row) + "\n", durable=True)
+
+    def say(self, text):
+        """Append a line to ``log.txt`` and show it."""
+        self.note(text)
+        self._echo(text)
+
+    def note(self, text):
+        """Append a line to ``log.txt`` without showing it."""
+        _append(self.folder / TEXT, text + "\n")
+
+
+def _append(path, text, durable=False):
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
+def write_config(folder, config):
+    """Write ``config.json``, whole or not at all."""
+    write_whole(Path(folder) / CONFIG, json.dumps(config, indent=1) + "\n")
+
+
+def read_config(folder):
+    """What ``write_config`` wrote.
+
+    Raises:
+        InputError: there is no run in ``folder``, or its config is damaged.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no run: there is no {CONFIG} in it") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    if not isinstance(config, dict):
+        raise InputError(f"{path} is damaged: it holds no object")
+    return config
+
+
+def read_log(folder):
+    """The rows of ``log.jsonl``, one dict an epoch, epochs 1, 2, 3, ... without a gap.
+
+    A last line without its end, left by a process that was killed while it wrote, is passed over.
+
+    Raises:
+        InputError: a line is damaged, or an epoch is missing or doubled.
+    """
+    path = Path(folder) / ROWS
+    rows = _whole_rows(path)
+    for number, row in enumerate(rows, 1):
+        if row["epoch"] != number:
+            raise InputError(f"{path}: line {number} is of epoch {row['epoch']}")
+    return rows
+
+
+def _whole_rows(path):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    lines = text.split("\n")
+    return [_row(path, number, line) for number, line in enumerate(lines[:-1], 1)]
+
+
+def _row(path, number, line):
+    try:
+        row = json.loads(line)
+        usable = all(math.isfinite(row[key]) for key in ROW_KEYS)
+    except (ValueError, KeyError, TypeError):
+        usable = False
+    if not usable:
+        raise InputError(f"{path}: line {number} is damaged")
+    return row
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as its folder tells of it."""
+
+    folder: Path
+    config: dict = field(default_factory=dict)
+    rows: tuple = ()
+    problem: str = ""  # why it cannot be used; empty for a finished run
+
+
+def read_run(folder):
+    """The run in ``folder``, damaged and unfinished ones with a ``problem`` in words."""
+    folder = Path(folder)
+    try:
+        config, rows = read_config(folder), tuple(read_log(folder))
+        epochs = config["recipe"]["epochs"]
+    except InputError as error:
+        return RunRecord(folder, problem=f"damaged: {error}")
+    except (KeyError, TypeError):
+        return RunRecord(folder, problem=f"damaged: {folder / CONFIG} lacks the recipe's epochs")
+    problem = ""
+    if len(rows) != epochs:
+        state = "running" if is_locked(folder) else "stopped"
+        problem = f"unfinished: {state} after epoch {len(rows)} of {epochs}"
+    return RunRecord(folder, config, rows, problem)
+
+
+def find_runs(path):
+    """Folders of every run at or below ``path``, in order of their names.
+
+    Raises:
+        InputError: ``path`` does not exist.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"there is no folder {path}")
+    folders = {file.parent for name in (CONFIG, ROWS) for file in path.rglob(name)}
+    return sorted(folders, key=lambda p: [_natural(part) for part in p.parts])
+
+
+def _natural(name):
+    """Sort key that puts run10 after run9."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,201 @@
+"""Results over several runs, beside the papers'."""
+
+import csv
+import io
+import json
+import math
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import Optional
+
+from training.log import find_runs, read_run
+
+# Test error (%): Zhao et al., arXiv 1611.07718, and the deep fusion project's page.
+PAPER_ERRORS = {
+    ("cifar10", "cross", 110, 1): 4.94,  # DFN-MR1
+    ("cifar100", "cross", 110, 1): 24.46,
+    ("svhn", "cross", 110, 1): 1.66,
+    ("cifar10", "cross", 62, 4): 3.94,  # DFN-MR2
+    ("cifar100", "cross", 62, 4): 19.25,
+    ("svhn", "cross", 62, 4): 1.51,
+    ("cifar10", "cross", 98, 4): 3.57,  # DFN-MR3
+    ("cifar100", "cross", 98, 4): 19.00,
+    ("svhn", "cross", 98, 4): 1.55,
+}
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Errors (%) of the last epoch over runs, as the papers give them."""
+
+    median: float  # an actual run's; with an even count the worse of the middle two
+    mean: float
+    std: float  # over the population
+    best: float
+
+    def __str__(self):
+        return f"{self.median:.2f} ({self.mean:.2f} +/- {self.std:.2f}, {self.best:.2f})"
+
+
+def statistics(errors):
+    """Statistics of a non-empty list of errors, one a run."""
+    ordered = sorted(errors)
+    mean = math.fsum(ordered) / len(ordered)
+    variance = math.fsum((error - mean) ** 2 for error in ordered) / len(ordered)
+    return Statistics(ordered[len(ordered) // 2], mean, math.sqrt(variance), ordered[0])
+
+
+@dataclass(frozen=True)
+class Result:
+    """A line of the table: every finished run of one setting."""
+
+    dataset: str
+    network: str
+    depth: Optional[int]
+    widen_factor: int
+    layers: int
+    parameters: int
+    epochs: int
+    recipe: str  # its name, and each value that was changed
+    runs: int
+    test_error: Statistics
+    train_error: Statistics
+    paper: Optional[float]
+
+
+def collect(path):
+    """Read every run at or below ``path``.
+
+    Returns:
+        (Results by data set, network and size; RunRecords that could not be used, with why).
+
+    Raises:
+        InputError: ``path`` does not exist.
+    """
+    groups, left_out = defaultdict(list), []
+    for record in map(read_run, find_runs(path)):
+        try:
+            key = _setting(record.config) if not record.problem else None
+        except (KeyError, TypeError, AttributeError) as error:
+            record = type(record)(record.folder, problem=f"damaged: config.json lacks {error}")
+        if record.problem:
+            left_out.append(record)
+        else:
+            groups[key].append(record)
+    results = [_result(records) for records in groups.values()]
+    results.sort(
+        key=lambda r: (r.dataset, r.network, r.depth or r.layers, r.widen_factor, r.epochs)
+    )
+    return results, left_out
+
+
+def _setting(config):
+    """What runs have in common that may be averaged: all that decides a result but the seed."""
+    names = ("dataset", "network", "depth", "widen_factor", "layers", "parameters", "recipe_name")
+    return tuple(config[name] for name in names) + tuple(
+        json.dumps(config[name], sort_keys=True)
+        for name in ("recipe", "recipe_changes", "val_split", "data")
+    )
+
+
+def _result(records):
+    config = records[0].config
+    changes = [f"{k} {v}" for k, v in config["recipe_changes"].items() if k != "epochs"]
+    if config["val_split"]:
+        changes.append(f"on {config['val_split']} held out")
+    last = [record.rows[-1] for record in records]
+    key = tuple(config[name] for name in ("dataset", "network", "depth", "widen_factor"))
+    return Result(
+        *key,
+        layers=config["layers"],
+        parameters=config["parameters"],
+        epochs=config["recipe"]["epochs"],
+        recipe=", ".join([config["recipe_name"], *changes]),
+        runs=len(records),
+        test_error=statistics([row["test_error"] for row in last]),
+        train_error=statistics([row["train_error"] for row in last]),
+        paper=None if config["val_split"] else PAPER_ERRORS.get(key),
+    )
+
+
+COLUMNS = {
+    "network": lambda r: r.network,
+    "depth": lambda r: "-" if r.depth is None else str(r.depth),
+    "widen": lambda r: str(r.widen_factor),
+    "layers": lambda r: str(r.layers),
+    "parameters": lambda r: f"{r.parameters:,}",
+    "epochs": lambda r: str(r.epochs),
+    "recipe": lambda r: r.recipe,
+    "runs": lambda r: str(r.runs),
+    "test error %": lambda r: str(r.test_error),
+    "train error %": lambda r: str(r.train_error),
+    "paper %": lambda r: "" if r.paper is None else f"{r.paper:.2f}",
+}
+CAPTION = "errors of the last epoch: median (mean +/- std, best)"
+
+
+def as_text(results, left_out):
+    """A table a data set, aligned; then the runs left out."""
+    return _tables(results, left_out, _aligned, heading="{}: " + CAPTION)
+
+
+def as_markdown(results, left_out):
+    """The same in Markdown."""
+    return _tables(results, left_out, _markdown, heading="### {}\n\n" + CAPTION.capitalize() + "\n")
+
+
+def _tables(results, left_out, table, heading):
+    parts = []
+    for dataset in sorted({result.dataset for result in results}):
+        rows = [
+            [show(result) for show in COLUMNS.values()]
+            for result in results
+            if result.dataset == dataset
+        ]
+        parts.append(heading.format(dataset) + "\n" + table([list(COLUMNS), *rows]))
+    if left_out:
+        lines = [f"- {record.folder}: {record.problem}" for record in left_out]
+        parts.append("\n".join(["left out:", *lines]))
+    return "\n\n".join(parts) or "no runs yet"
+
+
+def _aligned(rows):
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _markdown(rows):
+    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
+
+
+def as_csv(results, left_out):
+    """A line a setting; runs left out have their folder and problem in the last two columns."""
+    out = io.StringIO()
+    names = [name for name in Result.__dataclass_fields__ if not name.endswith("_error")]
+    figures = [
+        f"{part}_{kind}"
+        for part in ("test_error", "train_error")
+        for kind in Statistics.__dataclass_fields__
+    ]
+    writer = csv.DictWriter(out, [*names, *figures, "left_out", "problem"], lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        row = {name: getattr(result, name) for name in names}
+        for part in ("test_error", "train_error"):
+            values = asdict(getattr(result, part))
+            row.update({f"{part}_{kind}": value for kind, value in values.items()})
+        writer.writerow(row)
+    for record in left_out:
+        writer.writerow({"left_out": record.folder, "problem": record.problem})
+    return out.getvalue().rstrip("\n")
+
+
+def as_json(results, left_out):
+    """An object of ``results`` and ``left_out``."""
+    left = [{"folder": str(record.folder), "problem": record.problem} for record in left_out]
+    return json.dumps({"results": [asdict(r) for r in results], "left_out": left}, indent=1)
+
+
+FORMATS = {"text": as_text, "markdown": as_markdown, "csv": as_csv, "json": as_json}
