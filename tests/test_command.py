@@ -1,0 +1,113 @@
+import pytest
+
+from command import CommandError, InputError, Interrupted, Parser, command, nearest
+
+
+def parser():
+    parser = Parser(prog="train")
+    parser.add_argument("--network", choices=["cross", "fuse3", "resnet"])
+    parser.add_argument("--batch-size", type=int)
+    return parser
+
+
+def error_line(capsys):
+    """The one line of stderr, where nothing else was written."""
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1 and output.err.endswith("\n")
+    assert "Traceback" not in output.err
+    return output.err.rstrip("\n")
+
+
+def refused(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        parser().parse_args(arguments)
+    assert end.value.code == 2
+    return error_line(capsys)
+
+
+def ended(error, capsys):
+    """Status and line of a command in which ``error`` is raised."""
+
+    @command
+    def main(argv=None):
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        main([])
+    return end.value.code, error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("crosss", "; did you mean cross?"), ("zzzz", ""), ("", ""), (101, "; did you mean 10?")],
+)
+def test_nearest(word, hint):
+    assert nearest(word, ["cross", "resnet", 10]) == hint
+
+
+def test_flags_are_parsed():
+    args = parser().parse_args(["--network", "cross", "--batch-size=64"])
+    assert (args.network, args.batch_size) == ("cross", 64)
+
+
+@pytest.mark.parametrize("flag", ["--batchsize", "--batch_size", "--batchsize=64"])
+def test_unknown_flag_suggests_the_nearest(capsys, flag):
+    line = refused([flag, "64"], capsys)
+    assert flag.split("=")[0] in line and "did you mean --batch-size?" in line and "--help" in line
+
+
+def test_abbreviated_flag_is_not_guessed(capsys):
+    assert "did you mean --batch-size?" in refused(["--batch-siz", "64"], capsys)
+
+
+def test_unknown_flag_like_no_other_suggests_nothing(capsys):
+    assert "did you mean" not in refused(["--xyzzy", "64"], capsys)
+
+
+def test_unknown_value_suggests_the_nearest_and_lists_all(capsys):
+    line = refused(["--network", "resnt"], capsys)
+    assert "did you mean resnet?" in line
+    assert all(name in line for name in ["cross", "fuse3", "resnet"])
+
+
+def test_value_of_the_wrong_type_names_flag_and_value(capsys):
+    line = refused(["--batch-size", "many"], capsys)
+    assert "--batch-size" in line and "many" in line
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (InputError("depth 3 is too small:\n  take 8"), 2, "error: depth 3 is too small: take 8"),
+        (
+            FileNotFoundError(2, "No such file", "a.rec"),
+            2,
+            "error: [Errno 2] No such file: 'a.rec'",
+        ),
+        (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device"),
+        (CommandError("two runs failed"), 1, "error: two runs failed"),
+        (Interrupted("go on with --resume"), 130, "error: go on with --resume"),
+        (KeyboardInterrupt(), 130, "error: interrupted"),
+    ],
+)
+def test_foreseen_error_ends_with_one_line(capsys, error, status, line):
+    assert ended(error, capsys) == (status, line)
+
+
+def test_mistake_of_the_program_keeps_its_traceback():
+    @command
+    def main(argv=None):
+        raise ValueError("a mistake")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        main([])
+
+
+def test_command_passes_arguments_and_result_on():
+    @command
+    def main(argv=None):
+        """What it does."""
+        return argv
+
+    assert main(["--lr", "1"]) == ["--lr", "1"] and main() is None
+    assert main.__doc__ == "What it does."

@@ -1,0 +1,223 @@
+"""The architecture, read off the sources: who imports whom, what is imported late, who prints."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+UNITS = ("network", "data", "training")
+SHARED = ("compat.py", "command.py")  # importable by all
+LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}
+LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
+# Inside network: these import none but each other; base imports them; a family imports both.
+FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer", "complexity"}
+IS_ALSO = {("fuse6", "fuse3"), ("ensemble", "fuse3")}  # a family that is that other
+
+
+def sources():
+    """``{path: source}`` of all that is not a test."""
+    files = [file for unit in UNITS for file in sorted((ROOT / unit).glob("**/*.py"))]
+    files += sorted(ROOT.glob("*.py"))
+    return {file.relative_to(ROOT).as_posix(): file.read_text("utf-8") for file in files}
+
+
+def scripts(paths):
+    """Programs: the files of the top level but what all share."""
+    return [path for path in paths if "/" not in path and path not in (*SHARED, "setup.py")]
+
+
+def imports(source):
+    """``(module, late)`` of every import, late if inside a function.
+
+    Of ``from a import b`` both a and a.b: b may be a module. A relative one keeps its dots.
+    """
+    found = []
+
+    def visit(node, late):
+        if isinstance(node, ast.Import):
+            found.extend((alias.name, late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            found.append((module, late))
+            found.extend((f"{module}.{alias.name}", late) for alias in node.names)
+        late = late or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for child in ast.iter_child_nodes(node):
+            visit(child, late)
+
+    visit(ast.parse(source), late=False)
+    return found
+
+
+def unit(name):
+    """``network`` of ``network/base.py`` and of ``network.base.FusionNet``."""
+    return re.split(r"[./]", name)[0]
+
+
+def wrong_units(files):
+    """Imports against: network and data know no other unit, in training only experiment does."""
+    return sorted(
+        {
+            f"{path} imports {unit(module)}"
+            for path, source in files.items()
+            if (unit(path) in UNITS or path in SHARED) and path != "training/experiment.py"
+            for module, _ in imports(source)
+            if unit(module) in UNITS and unit(module) != unit(path)
+        }
+    )
+
+
+def script_imports(files):
+    """Imports of programs: none may be imported but by tests."""
+    programs = {path[: -len(".py")] for path in scripts(files)}
+    return sorted(
+        {
+            f"{path} imports {module}"
+            for path, source in files.items()
+            for module, _ in imports(source)
+            if module in programs
+        }
+    )
+
+
+def relative_imports(files):
+    return [path for path, source in files.items() if any(m[0] == "." for m, _ in imports(source))]
+
+
+def network_disorder(files):
+    """Imports inside network against: foundation < base < families < __init__."""
+    members = {path[len("network/") : -len(".py")] for path in files if unit(path) == "network"}
+    wrong = set()
+    for path, source in files.items():
+        name = path[len("network/") : -len(".py")]
+        if unit(path) != "network" or name == "__init__":
+            continue
+        for module, _ in imports(source):
+            other = module[len("network.") :].split(".")[0]
+            if unit(module) != "network" or other not in members or other == name:
+                continue
+            family = name not in FOUNDATION and name != "base"
+            if other in FOUNDATION or (family and other == "base") or (name, other) in IS_ALSO:
+                continue
+            wrong.add(f"{path} imports network.{other}")
+    return sorted(wrong)
+
+
+def early_imports(files):
+    """Libraries that only some commands need, imported where the module itself is."""
+    return sorted(
+        {
+            f"{path} imports {unit(module)}"
+            for path, source in files.items()
+            for module, late in imports(source)
+            if unit(module) in LATE and not late
+        }
+    )
+
+
+def compat_late(files):
+    """Units and programs that import a library before compat has checked and prepared for it.
+
+    A unit counts as compat for a program: its ``__init__`` imports compat before all else.
+    """
+    wrong = []
+    for path in [*scripts(files), *(f"{unit}/__init__.py" for unit in UNITS)]:
+        prepared = {"compat"} if "/" in path else {"compat", *UNITS}
+        for module, late in imports(files[path]):
+            if unit(module) in prepared:
+                break
+            if not late and unit(module) in LIBRARIES | set(UNITS):
+                wrong.append(f"{path} imports {unit(module)}")
+                break
+    return wrong
+
+
+def prints(files):
+    """Calls of print outside programs; a module to run with ``python -m`` is a program, too."""
+    wrong = []
+    for path, source in files.items():
+        if path in scripts(files) or re.search(r"^if __name__ == ['\"]__main__['\"]", source, re.M):
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print":
+                wrong.append(f"{path}:{node.lineno}")
+    return wrong
+
+
+CHECKS = {
+    "wrong_units": wrong_units,
+    "script_imports": script_imports,
+    "relative_imports": relative_imports,
+    "network_disorder": network_disorder,
+    "early_imports": early_imports,
+    "compat_late": compat_late,
+    "prints": prints,
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_project_keeps_the_rule(check):
+    assert CHECKS[check](sources()) == []
+
+
+def test_every_source_is_read():
+    paths = sources()
+    assert {"compat.py", "command.py", *(f"{unit}/__init__.py" for unit in UNITS)} <= set(paths)
+    assert "train_cifar.py" in scripts(paths)
+
+
+GOOD = {
+    "compat.py": "import mxnet",
+    "network/__init__.py": "import compat\nfrom network import cross, fuse6",
+    "network/registry.py": "from command import InputError\nfrom network import peers",
+    "network/peers.py": "def zoo():\n    from gluoncv import model_zoo",
+    "network/base.py": "import mxnet\nfrom network.layers import relu",
+    "network/layers.py": "from mxnet.gluon import nn",
+    "network/cross.py": "from network.base import FusionNet\nfrom network.registry import register",
+    "network/fuse3.py": "from network.base import FusionNet",
+    "network/fuse6.py": "from network.fuse3 import fuse",
+    "data/__init__.py": "import compat",
+    "data/verify.py": "if __name__ == '__main__':\n    print(1)",
+    "training/__init__.py": "import compat",
+    "training/loop.py": "from training.tally import Tally",
+    "training/experiment.py": "import data.spec\nfrom network import get_model",
+    "train.py": "import sys\nfrom command import Parser\nimport training\nimport mxnet\nprint(1)",
+}
+
+BAD = [
+    ("wrong_units", "network/base.py", "import training.loop"),
+    ("wrong_units", "network/base.py", "from data import spec"),
+    ("wrong_units", "data/verify.py", "def f():\n    from network.registry import get_model"),
+    ("wrong_units", "training/loop.py", "from network import get_model"),
+    ("wrong_units", "training/deep/loop.py", "import data"),
+    ("wrong_units", "command.py", "from data import spec"),
+    ("script_imports", "training/loop.py", "from train import main"),
+    ("script_imports", "show.py", "import train"),
+    ("relative_imports", "network/base.py", "from .layers import relu"),
+    ("relative_imports", "network/base.py", "from . import layers"),
+    ("network_disorder", "network/layers.py", "from network.base import FusionNet"),
+    ("network_disorder", "network/layers.py", "from network import cross"),
+    ("network_disorder", "network/base.py", "import network.cross"),
+    ("network_disorder", "network/cross.py", "from network.fuse3 import fuse"),
+    ("network_disorder", "network/fuse3.py", "from network.fuse6 import fuse6"),
+    ("early_imports", "data/verify.py", "import matplotlib.pyplot as plt"),
+    ("early_imports", "train.py", "try:\n    from torch import nn\nexcept ImportError:\n    pass"),
+    ("early_imports", "network/peers.py", "class Peer:\n    import gluoncv"),
+    ("compat_late", "train.py", "import mxnet\nfrom network import get_model"),
+    ("compat_late", "data/__init__.py", "import numpy\nimport compat"),
+    ("compat_late", "network/__init__.py", "from network import cross"),
+    ("prints", "network/base.py", "def f():\n    print(1)"),
+    ("prints", "command.py", "print(1)"),
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_check_accepts_good_sources(check):
+    assert CHECKS[check](GOOD) == []
+
+
+@pytest.mark.parametrize(("check", "path", "source"), BAD)
+def test_check_finds_bad_source(check, path, source):
+    found = CHECKS[check]({**GOOD, path: source})
+    assert len(found) == 1 and found[0].startswith(path)
