@@ -32,7 +32,7 @@ def nearest(word, words):
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, with the flag or value most like the wrong one."""
+    """An ArgumentParser whose errors are one line and name what is most like the wrong word."""
 
     def __init__(self, **kwargs):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)

@@ -1,0 +1,103 @@
+"""What holds for every registered network."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon
+
+from network import default_depth, get_model, list_models
+from network.initializer import DeepFusionInit
+
+DEPTH = 14  # the smallest that every network takes
+STATIC = {"static_alloc": True, "static_shape": True}
+pytestmark = pytest.mark.parametrize("name", list_models())
+
+
+def images(count, seed=0):
+    return mx.nd.array(np.random.default_rng(seed).normal(size=(count, 3, 32, 32)))
+
+
+def make(name, seed=0, **hybridize):
+    net = get_model(name, DEPTH, classes=7)
+    net.initialize(DeepFusionInit(seed))
+    if hybridize:
+        net.hybridize(**hybridize)
+    return net
+
+
+def step(net, x):
+    """Training-mode logits and every gradient, of a loss that uses all logits."""
+    y = mx.nd.arange(len(x)) % 7
+    with autograd.record():
+        logits = net(x)
+        loss = gluon.loss.SoftmaxCrossEntropyLoss()(logits, y)
+    loss.backward()
+    gradients = {
+        key: parameter.grad().asnumpy()
+        for key, parameter in net.collect_params().items()
+        if parameter.grad_req != "null"
+    }
+    return logits.asnumpy(), gradients
+
+
+def assert_close(ours, theirs, tolerance=1e-4):
+    scale = max(np.abs(theirs).max(), 1e-3)
+    assert np.abs(ours - theirs).max() < tolerance * scale
+
+
+def test_logits_have_a_row_an_image_and_a_column_a_class(name):
+    assert make(name)(images(3)).shape == (3, 7)
+
+
+def test_every_parameter_gets_a_gradient(name):
+    _, gradients = step(make(name), images(4))
+    assert [key for key, value in gradients.items() if not np.abs(value).max() > 0] == []
+
+
+@pytest.mark.parametrize("how", [{"active": True}, STATIC], ids=["hybrid", "static"])
+def test_compiled_equals_imperative(name, how):
+    """Outputs and gradients, over batches whose size changes and comes back, in both modes."""
+    eager, compiled = make(name), make(name, **how)
+    for seed, count in enumerate((4, 4, 3, 4)):
+        x = images(count, seed)
+        (ours, our_gradients), (theirs, their_gradients) = step(compiled, x), step(eager, x)
+        assert_close(ours, theirs)
+        for key in their_gradients:
+            assert_close(our_gradients[key], their_gradients[key], 1e-3)
+        assert_close(compiled(x).asnumpy(), eager(x).asnumpy())  # predict mode, moved averages
+    for ours, theirs in zip(compiled.collect_params().values(), eager.collect_params().values()):
+        assert_close(ours.data().asnumpy(), theirs.data().asnumpy())
+
+
+def test_same_seed_same_weights_and_names(name):
+    ours, theirs = make(name).collect_params(), make(name).collect_params()
+    assert list(ours) == list(theirs)
+    for key in ours:
+        assert (ours[key].data().asnumpy() == theirs[key].data().asnumpy()).all()
+    other = make(name, seed=1).collect_params()
+    weights = [key for key in ours if key.endswith("weight")]
+    assert all((ours[k].data().asnumpy() != other[k].data().asnumpy()).any() for k in weights)
+
+
+def test_export_runs_without_the_class(name, tmp_path):
+    net = make(name, **STATIC)
+    x = images(2)
+    expected = net(x).asnumpy()
+    net.export(str(tmp_path / "net"))
+    files = [str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params")]
+    assert_close(gluon.SymbolBlock.imports(*files)(x).asnumpy(), expected)
+
+
+def test_parameters_survive_a_file(name, tmp_path):
+    net, other = make(name), make(name, seed=1)
+    net.save_parameters(str(tmp_path / "net.params"))
+    other.load_parameters(str(tmp_path / "net.params"))
+    assert (net(images(2)).asnumpy() == other(images(2)).asnumpy()).all()
+
+
+def test_widths_and_default_depth(name):
+    wide = get_model(name, DEPTH, widen_factor=2)
+    assert wide.classifier.weight.shape == (10, 128)
+    assert get_model(name).collect_params().keys() == (
+        get_model(name, default_depth(name)).collect_params().keys()
+    )

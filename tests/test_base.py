@@ -1,0 +1,34 @@
+import pytest
+
+from command import InputError
+from network.base import split_depth
+
+
+@pytest.mark.parametrize(
+    "depth,block_depth,blocks",
+    [
+        (56, 4, (4, 4, 5)),  # the published remainder goes to the later stages
+        (26, 4, (2, 2, 2)),
+        (110, 4, (9, 9, 9)),
+        (110, 2, (18, 18, 18)),
+        (26, 1, (8, 8, 8)),
+        (27, 1, (8, 8, 9)),
+        (28, 1, (8, 9, 9)),
+        (14, 4, (1, 1, 1)),
+        (17, 4, (1, 1, 1)),
+        (18, 4, (1, 1, 2)),
+        (6, 1, (1, 1, 2)),
+    ],
+)
+def test_blocks_of_each_stage(depth, block_depth, blocks):
+    assert split_depth(depth, block_depth) == blocks
+
+
+def test_no_depth_is_refused_unless_a_stage_would_be_empty():
+    for block_depth in range(1, 12):
+        for depth in range(2 + 3 * block_depth, 200):
+            blocks = split_depth(depth, block_depth)
+            assert min(blocks) >= 1
+            assert 0 <= depth - 2 - block_depth * sum(blocks) < block_depth
+        with pytest.raises(InputError, match=f"at least {2 + 3 * block_depth}"):
+            split_depth(1 + 3 * block_depth, block_depth)
