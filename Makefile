@@ -30,6 +30,7 @@ $(INSTALLED): setup.py pyproject.toml
 	{ echo "$(PYTHON) cannot make environments: apt-get install python3-venv" >&2; exit 2; }
 	@echo "Installing into $(VENV) (a few minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip uninstall -qq -y mxnet mxnet-cu112  # one at a time: they share files
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e ".[$(MXNET),dev]"
 	@rm -f $(VENV)/.installed-*
 	@touch $@

@@ -1,0 +1,82 @@
+"""setup.py brings what the sources import."""
+
+import importlib.util
+import re
+import runpy
+from pathlib import Path
+
+import compat
+
+import pytest
+import setuptools
+from test_layering import imports, sources, unit
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE_OF = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn"}
+
+
+@pytest.fixture(scope="module")
+def settings():
+    """What setup.py says."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setuptools, "setup", lambda **settings: found.update(settings))
+        runpy.run_path(str(ROOT / "setup.py"))
+    return found
+
+
+def names(requirements):
+    return {re.match(r"[\w-]+", requirement).group().lower() for requirement in requirements}
+
+
+def is_library(module):
+    """Whether pip brings ``module``: not Python itself, and not this project."""
+    if module in ("distutils", "") or (ROOT / module).exists() or (ROOT / f"{module}.py").exists():
+        return False
+    spec = importlib.util.find_spec(module)
+    return spec is None or "-packages" in str(spec.origin)
+
+
+def packages(files, late):
+    """The packages of the libraries that ``files`` import at once or, also, late."""
+    modules = {
+        unit(name) for file in files for name, is_late in imports(file) if late or not is_late
+    }
+    return {PACKAGE_OF.get(module, module).lower() for module in modules if is_library(module)}
+
+
+def test_packages_are_told_from_python_and_the_project():
+    source = "import os, PIL.Image, network.base\ndef f():\n    from unheard_of import x"
+    assert packages([source], late=False) == {"pillow"}
+    assert packages([source], late=True) == {"pillow", "unheard_of"}
+
+
+def test_what_is_always_imported_is_always_installed(settings):
+    installed = names(settings["install_requires"]) | {"mxnet"}
+    code = {path: source for path, source in sources().items() if path != "setup.py"}
+    assert packages(code.values(), late=False) - installed == set()
+    assert {"numpy", "mxnet"} <= packages(code.values(), late=False)
+
+
+def test_what_is_imported_late_is_in_an_extra_at_least(settings):
+    extras = [names(extra) for extra in settings["extras_require"].values()]
+    installed = names(settings["install_requires"]).union(*extras)
+    assert packages(sources().values(), late=True) - installed == set()
+
+
+def test_extra_dev_installs_what_tests_import(settings):
+    tests = [file.read_text("utf-8") for file in (ROOT / "tests").glob("*.py")]
+    installed = names(settings["install_requires"]) | names(settings["extras_require"]["dev"])
+    assert packages(tests, late=True) - installed - {"mxnet", "setuptools"} == set()
+
+
+def test_extra_cu112_brings_every_library_that_compat_loads(settings):
+    needed = {
+        "nvidia-{}-cu11".format(path.split("/")[0].replace("_", "-"))
+        for path in compat.CUDA_LIBRARIES
+    }
+    assert names(settings["extras_require"]["cu112"]) == {"mxnet-cu112"} | needed
+
+
+def test_pythons_are_the_ones_that_compat_accepts(settings):
+    assert settings["python_requires"] == ">=3.8,<3.13"
