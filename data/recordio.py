@@ -1,0 +1,151 @@
+"""The record files (.rec) of MXNet, read without MXNet.
+
+MXNet aborts the process on a damaged file; here damage is a value. A record is, in 32-bit
+little-endian words,
+
+    magic number, (part << 29) + length, payload of ``length`` bytes, zeros up to the next word
+
+and its payload a header (flag, label, id, id2), ``flag`` more labels, and an encoded image. Where
+a payload has the magic number as one of its words, the writer cuts it there and leaves the number
+out: part is 1, 2, ..., 2, 3 for the pieces, 0 for a record in one piece. So a word that is the
+magic number is always the start of a piece, which is how reading finds its way after damage.
+"""
+
+import mmap
+import os
+import struct
+from typing import NamedTuple, Optional, Tuple
+
+from command import InputError
+
+MAGIC = 0xCED7230A
+_MAGIC_BYTES = struct.pack("<I", MAGIC)
+_PIECE = struct.Struct("<II")
+_HEADER = struct.Struct("<IfQQ")
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+
+
+class Record(NamedTuple):
+    """A record, or what is wrong where one should be (``problem``; the rest is then empty)."""
+
+    index: int  # from 0, in the order of the file
+    offset: int  # of its first byte in the file
+    labels: Tuple[float, ...] = ()
+    image: bytes = b""  # encoded (JPEG, PNG, ...)
+    problem: Optional[str] = None
+
+
+def read_records(path, images=True):
+    """Yield a Record for each record of the file ``path``, and for each damaged place.
+
+    With ``images=False`` only the headers are read, which touches a small part of a large file;
+    ``image`` is then empty. Damaged bytes never raise; a file that is missing, empty or cannot
+    be read is an InputError.
+    """
+    with _mapped(path) as data:
+        offset = 0
+        index = 0
+        while offset < len(data):
+            record, offset = _read_record(data, offset, index, images)
+            yield record
+            index += 1
+
+
+def _mapped(path):
+    """The bytes of the file ``path``, as a memory map."""
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise InputError(f"{path} is empty: a .rec file with records is needed")
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}): give a .rec file") from None
+
+
+def _read_record(data, offset, index, images):
+    """The record at ``offset`` and the offset of the next one."""
+    pieces, end, problem = _find_pieces(data, offset)
+    if problem is None and images:
+        problem = _swallowed(data, pieces)
+    if problem is not None:
+        return Record(index, offset, problem=problem), _next_start(data, offset + 4)
+    labels, image, problem = _read_payload(data, pieces, images)
+    return Record(index, offset, labels, image, problem), end
+
+
+def _find_pieces(data, offset):
+    """Where the pieces of the record at ``offset`` lie, where it ends, and what is wrong."""
+    pieces = []
+    size = len(data)
+    while True:
+        if offset + _PIECE.size > size:
+            return pieces, size, f"the file ends {size - offset} bytes into its start"
+        magic, word = _PIECE.unpack_from(data, offset)
+        part, length = word >> 29, word & 0x1FFFFFFF
+        if magic != MAGIC:
+            place = "a later piece of it" if pieces else "it"
+            return pieces, offset, f"no magic number where {place} should begin"
+        if part not in ((_MIDDLE, _LAST) if pieces else (_WHOLE, _FIRST)):
+            return pieces, offset, f"its pieces are out of order (part {part})"
+        start = offset + _PIECE.size
+        offset = start + (length + 3) // 4 * 4
+        if offset > size:
+            return pieces, size, f"cut short: {size - start} of its {length} bytes are there"
+        pieces.append((start, start + length))
+        if part in (_WHOLE, _LAST):
+            break
+    # A wrong length usually ends where no record begins: the next one then begins inside.
+    if offset < size and data[offset : offset + 4] != _MAGIC_BYTES:
+        return pieces, offset, _swallowed(data, pieces)
+    return pieces, offset, None
+
+
+def _swallowed(data, pieces):
+    """What is wrong with a record that has the start of another inside, or None."""
+    if any(_find_magic(data, *piece) >= 0 for piece in pieces):
+        return "its length is wrong: another record begins inside it"
+    return None
+
+
+def _find_magic(data, start, stop):
+    """The first place of a word in ``data[start:stop]`` that is the magic number, or -1."""
+    found = data.find(_MAGIC_BYTES, start, stop)
+    while found >= 0 and found % 4:
+        found = data.find(_MAGIC_BYTES, found + 1, stop)
+    return found
+
+
+def _next_start(data, offset):
+    """The offset, from ``offset`` on, of the next word at which a record begins, or the end."""
+    size = len(data)
+    offset = _find_magic(data, offset, size)
+    while 0 <= offset <= size - _PIECE.size:
+        if _PIECE.unpack_from(data, offset)[1] >> 29 in (_WHOLE, _FIRST):
+            return offset
+        offset = _find_magic(data, offset + 4, size)
+    return size
+
+
+def _read_payload(data, pieces, images):
+    """Labels, image and problem of the record that lies in ``pieces``."""
+    if len(pieces) > 1:
+        data = _MAGIC_BYTES.join(data[start:stop] for start, stop in pieces)
+        pieces = [(0, len(data))]
+    ((start, stop),) = pieces
+    if stop - start < _HEADER.size:
+        return (), b"", f"its header is cut short ({stop - start} of {_HEADER.size} bytes)"
+    flag, label, _, _ = _HEADER.unpack_from(data, start)
+    start += _HEADER.size
+    if flag == 0:
+        labels = (label,)
+    elif 4 * flag > stop - start:
+        return (), b"", f"its header announces {flag} labels, more than it has bytes for"
+    else:
+        labels = struct.unpack_from(f"<{flag}f", data, start)
+        start += 4 * flag
+    if start == stop:
+        return labels, b"", "it has no image"
+    return labels, data[start:stop] if images else b"", None

@@ -1,0 +1,165 @@
+"""Batches out of .rec files of 32x32 images, which are read into memory once."""
+
+import queue
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from command import InputError
+from data.augment import augment, normalize
+from data.images import decode
+from data.recordio import read_records
+from data.verify import bad_record, check
+
+SPLIT_SEED = 0  # which examples --val-split holds out is no matter of a run's seed
+
+
+@dataclass(frozen=True)
+class Images:
+    """``pixels``, uint8 (N, 3, H, W) RGB, and ``labels``, int32 (N,)."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``images``, float32 (n, 3, H, W), normalised, and ``labels``, int32 (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+
+def load(path, classes=None, size=32):
+    """The Images of the .rec file ``path``, ``size`` x ``size`` pixels, in the file's order.
+
+    Labels are 0 to ``classes - 1``. Whatever is wrong with the file is an InputError for the first
+    bad record; MXNet, which would abort, never sees the file.
+    """
+    labels = check(path, classes).astype(np.int32)
+    pixels = np.empty((len(labels), 3, size, size), np.uint8)
+    for record in read_records(path):
+        if record.problem:
+            raise bad_record(path, record.index, record.problem)
+        try:
+            pixels[record.index] = decode(record.image, size).transpose(2, 0, 1)
+        except ValueError as error:
+            raise bad_record(path, record.index, error) from None
+    return Images(pixels, labels)
+
+
+def split(images, count):
+    """``images`` without ``count`` of them, and those, each in the order of ``images``.
+
+    The choice is the same in every run. Each class gives its share of ``count``, rounded so that
+    the shares add up.
+    """
+    if not 0 < count < len(images):
+        raise InputError(
+            f"{count} of {len(images)} examples cannot be held out: hold out 1 to {len(images) - 1}"
+        )
+    held_out = np.zeros(len(images), bool)
+    rng = np.random.RandomState(SPLIT_SEED)  # its stream is the same in every NumPy version
+    members = [np.flatnonzero(images.labels == label) for label in np.unique(images.labels)]
+    for indices, share in zip(members, _shares([len(indices) for indices in members], count)):
+        held_out[rng.permutation(indices)[:share]] = True
+    return _pick(images, ~held_out), _pick(images, held_out)
+
+
+def _shares(sizes, count):
+    """``count`` dealt out in proportion to ``sizes``; the largest remainders are rounded up."""
+    exact = np.array(sizes) * count
+    shares, rests = exact // sum(sizes), exact % sum(sizes)
+    largest = np.argsort(-rests, kind="stable")[: count - shares.sum()]
+    shares[largest] += 1
+    return shares
+
+
+def _pick(images, which):
+    return Images(images.pixels[which], images.labels[which])
+
+
+def number_of_batches(count, batch_size, parts=1):
+    """How many batches each of ``parts`` has in an epoch of ``count`` examples."""
+    if batch_size < 1:
+        raise InputError(f"a batch of {batch_size} images is impossible: give 1 or more")
+    if count < parts:
+        raise InputError(f"{count} examples are too few for {parts} parts: give one to each")
+    full, rest = divmod(count, batch_size * parts)
+    # Where fewer are left than there are parts, they join the batches before, as no batch is empty.
+    return full + (rest >= parts or full == 0)
+
+
+def _shard(order, batch_size, part, parts):
+    """The indices of each batch of ``part``: batch k of all parts is slice k of ``order``."""
+    batches = number_of_batches(len(order), batch_size, parts)
+    step = batch_size * parts
+    for k in range(batches):
+        stop = (k + 1) * step if k + 1 < batches else len(order)
+        yield order[k * step + part : stop : parts]
+
+
+def train_batches(images, batch_size, *, mean, std, augmentation, seed, epoch, part=0, parts=1):
+    """Yield the Batches of ``part`` of ``parts`` in one epoch.
+
+    Every example is in exactly one batch of one part; all parts have ``number_of_batches``. Where
+    the numbers do not divide, the last batch is smaller, or in some parts one larger than
+    ``batch_size``. The order follows from (seed, epoch), non-negative integers, and the pixels from
+    (seed, epoch, part). Batch k of all parts together is batch k of one part with
+    ``parts * batch_size``, but for the augmentation.
+    """
+    order = np.random.default_rng((seed, epoch, 0)).permutation(len(images))
+    rng = np.random.default_rng((seed, epoch, 1, part))
+    for indices in _shard(order, batch_size, part, parts):
+        batch = normalize(images.pixels[indices], mean, std)
+        yield Batch(augment(batch, augmentation, rng), images.labels[indices])
+
+
+def test_batches(images, batch_size, *, mean, std, part=0, parts=1):
+    """Yield Batches of every example once, as it is, in order (each ``parts``-th of it)."""
+    for indices in _shard(np.arange(len(images)), batch_size, part, parts):
+        yield Batch(normalize(images.pixels[indices], mean, std), images.labels[indices])
+
+
+def prefetch(batches, depth=2):
+    """Yield the items of the generator ``batches``, made up to ``depth`` ahead on a thread.
+
+    An exception on the thread is raised here. Closing this generator ends the thread.
+    """
+    ready = queue.SimpleQueue()  # (item, exception); (None, None) at the end
+    room = threading.Semaphore(depth)
+    closed = threading.Event()
+
+    def produce():
+        try:
+            for batch in batches:
+                ready.put((batch, None))
+                room.acquire()
+                if closed.is_set():
+                    return
+            ready.put((None, None))
+        except BaseException as error:  # whatever it is, it belongs to the consumer
+            ready.put((None, error))
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        while True:
+            batch, error = ready.get()
+            if error is not None:
+                raise error
+            if batch is None:
+                return
+            yield batch
+            room.release()
+    finally:
+        closed.set()
+        room.release()
+        thread.join()
