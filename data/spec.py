@@ -119,8 +119,8 @@ SVHN = DatasetSpec(
 DIGITS = DatasetSpec(
     name="digits",
     class_names=DIGIT_NAMES,
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
+    mean=(50.962, 50.962, 50.962),
+    std=(79.342, 79.342, 79.342),
     train_count=1_437,
     test_count=360,
 )

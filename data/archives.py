@@ -1,0 +1,355 @@
+"""The official files of CIFAR and SVHN as people have them: archives, or what was in them.
+
+Nothing is unpacked to disk and nothing in a file is run: CIFAR's pickles are read by an Unpickler
+that knows arrays and nothing else. Whatever is wrong with a file is an InputError.
+"""
+
+import io
+import lzma
+import pickle
+import posixpath
+import re
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Tuple
+
+import numpy as np
+
+from command import InputError
+
+FILE_LIMIT = 1 << 28  # bytes; the largest file of CIFAR has 155 million
+_TAR_ERRORS = (
+    tarfile.TarError,
+    EOFError,
+    OSError,
+    zlib.error,
+    lzma.LZMAError,
+    ValueError,
+    RecursionError,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one file: uint8 (N, 32, 32, 3), RGB, often a view, and labels int64 (N,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way a data set is distributed: files of these names, in a folder, in an archive."""
+
+    dataset: str
+    train: Tuple[str, ...]
+    test: str
+    read: Callable[[io.BufferedIOBase, str], Part]  # an open file and its name for messages
+    folder: str = "."
+    archive: str = ""
+
+    @property
+    def files(self):
+        return (*self.train, self.test)
+
+
+def read_source(dataset, source, partial=False):
+    """The training and the test Parts of ``dataset`` in ``source``, a folder or a tar archive.
+
+    ``partial`` allows training files to be missing.
+    """
+    source = Path(source)
+    layouts = [layout for layout in LAYOUTS if layout.dataset == dataset]
+    if source.is_dir():
+        parts, where = _read_from_folder(layouts, source)
+    elif source.exists():
+        parts, where = _read_tar(layouts, source), source
+    else:
+        raise InputError(f"{source} does not exist: give --source an archive or a folder")
+    layout = max(layouts, key=lambda layout: sum(name in parts for name in layout.files))
+    missing = [name for name in layout.files if name not in parts]
+    train = [parts[name] for name in layout.train if name in parts]
+    if layout.test in missing or not train or (missing and not partial):
+        hint = "" if layout.test in missing or not train else ", or take what is there: --partial"
+        raise InputError(f"{where} lacks {', '.join(missing)}: get the whole of {dataset}{hint}")
+    return train, [parts[layout.test]]
+
+
+def _read_from_folder(layouts, source):
+    """Parts by file name, and where they were, from the best place in or below ``source``."""
+    places = [(layout, source / sub) for layout in layouts for sub in (".", layout.folder)]
+    counts = [sum((place / name).is_file() for name in layout.files) for layout, place in places]
+    for (layout, place), count in zip(places, counts):
+        if count == len(layout.files):
+            return _read_folder(layout, place), place
+    for name in [layout.archive + end for layout in layouts if layout.archive for end in _TAR_ENDS]:
+        if (source / name).is_file():
+            return _read_tar(layouts, source / name), source / name
+    if not any(counts):
+        names = {path.name for path in source.glob("*") if path.is_file()}
+        names |= {path.name for path in source.glob("*/*") if path.is_file()}
+        raise _nothing_found(layouts, source, names)
+    layout, place = places[counts.index(max(counts))]
+    return _read_folder(layout, place), place
+
+
+def _read_folder(layout, folder):
+    parts = {}
+    for name in layout.files:
+        path = folder / name
+        if path.is_file():
+            with open(path, "rb") as file:
+                parts[name] = layout.read(file, str(path))
+    return parts
+
+
+def _read_tar(layouts, path):
+    """Parts by file name from the regular members of a tar archive; the rest is passed over."""
+    wanted = {name: layout for layout in layouts for name in layout.files}
+    parts, names = {}, set()
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                name = posixpath.basename(member.name)
+                if not member.isreg():
+                    continue
+                names.add(name)
+                where = f"{path}: {member.name}"
+                if member.size > FILE_LIMIT:
+                    raise InputError(
+                        f"{where} has {member.size} bytes: no file of the set is so big"
+                    )
+                if name in parts:
+                    raise InputError(f"{where} is there twice: give the official archive")
+                if name in wanted:
+                    parts[name] = wanted[name].read(archive.extractfile(member), where)
+            # The end of a compressed file has its checksum; reading up to there checks it.
+            while archive.fileobj.read(1 << 20):
+                pass
+    except InputError:
+        raise
+    except _TAR_ERRORS as error:
+        raise InputError(
+            f"{path} is damaged, cut short or no tar archive ({error}): download it again"
+        ) from None
+    if not parts:
+        raise _nothing_found(layouts, path, names)
+    return parts
+
+
+def _nothing_found(layouts, where, names):
+    """The InputError for a source with none of the files of ``layouts``, but those in ``names``."""
+    dataset = layouts[0].dataset
+    others = {other.dataset for other in LAYOUTS if names.intersection(other.files)}
+    if others:
+        return InputError(f"{where} holds {', '.join(sorted(others))}, not {dataset}: name that")
+    expected = " or ".join(f"{layout.train[0]}, ..., {layout.test}" for layout in layouts)
+    return InputError(f"{where} holds no {dataset}: expected {expected}")
+
+
+# CIFAR
+
+
+def _read_bytes(file, where):
+    """All bytes of ``file``, within FILE_LIMIT."""
+    data = file.read(FILE_LIMIT + 1)
+    if len(data) > FILE_LIMIT:
+        raise InputError(f"{where} is larger than any file of the set: give the official one")
+    return data
+
+
+def _read_cifar_binary(file, where, label_bytes, classes):
+    """Rows of ``label_bytes`` labels, the last of which counts, and 3 x 32 x 32 pixels."""
+    data = np.frombuffer(_read_bytes(file, where), np.uint8)
+    row = label_bytes + 3 * 32 * 32
+    if len(data) % row:
+        raise InputError(
+            f"{where} is cut short or of another set: {len(data)} bytes, {row} an image"
+        )
+    rows = data.reshape(-1, row)
+    return _cifar_part(rows[:, label_bytes:], rows[:, label_bytes - 1], classes, where)
+
+
+def _read_cifar_python(file, where, label_key, classes):
+    """A pickled dict with the rows of pixels, ``data``, and a list of labels, ``label_key``."""
+    batch = _unpickle(_read_bytes(file, where), where)
+    if not {"data", label_key} <= set(batch):
+        raise InputError(f"{where} has no {label_key!r} or no 'data': is it a file of another set?")
+    rows, labels = batch["data"], batch[label_key]
+    if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (3072,):
+        raise InputError(f"{where}: its 'data' is not rows of 3072 bytes")
+    if not isinstance(labels, np.ndarray):
+        labels = labels if isinstance(labels, list) else [None]
+        if not all(type(label) is int and abs(label) < 1 << 31 for label in labels):
+            raise InputError(f"{where}: its {label_key!r} is not a list of whole numbers")
+    return _cifar_part(rows, np.array(labels, np.int64), classes, where)
+
+
+def _cifar_part(rows, labels, classes, where):
+    images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return _part(images, labels, 0, classes - 1, where)
+
+
+def _part(images, labels, lowest, highest, where):
+    """A Part of images and labels that agree in number, with labels from lowest to highest."""
+    if labels.shape != (len(images),):
+        raise InputError(
+            f"{where} has {len(images)} images and {labels.size} labels: it is damaged"
+        )
+    outside = labels[(labels < lowest) | (labels > highest)]
+    if len(outside):
+        raise InputError(f"{where} has label {outside[0]}, outside {lowest} to {highest}")
+    return Part(images, labels.astype(np.int64))
+
+
+class _Dtype:
+    """Stands in for numpy.dtype while unpickling; of whole numbers only."""
+
+    def __init__(self, code, *_):
+        self.code, self.order = _text(code), "<"
+
+    def __setstate__(self, state):
+        self.order = _text(state[1])
+
+    def to_numpy(self):
+        if not re.fullmatch("[iu][1248]", self.code) or self.order not in ("<", ">", "|"):
+            raise ValueError(f"an array of {self.code}")
+        return np.dtype(self.order.replace("|", "<") + self.code)
+
+
+class _Array:
+    """Stands in for numpy.ndarray while unpickling, which could be made to hold any address."""
+
+    def __setstate__(self, state):
+        _, self.shape, self.dtype, self.fortran, self.data = state
+
+    def to_numpy(self):
+        array = np.frombuffer(self.data, self.dtype.to_numpy())
+        return array.reshape(self.shape, order="F" if self.fortran else "C")
+
+
+def _text(value):
+    return value.decode("ascii") if isinstance(value, bytes) else value
+
+
+def _reconstruct(*_):
+    return _Array()
+
+
+def _from_buffer(data, dtype, shape, order):
+    """numpy's ``_frombuffer``, with which protocol 5 writes arrays."""
+    array = _Array()
+    array.__setstate__((1, shape, dtype, order == "F", data))
+    return array
+
+
+def _encode(text, encoding):
+    """``_codecs.encode``, with which Python 3 writes bytes in protocol 2."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes in {encoding}")
+    return text.encode("latin1")
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds dicts, lists, strings, numbers and arrays; any other class is an error."""
+
+    KNOWN = {
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Dtype,
+        ("_codecs", "encode"): _encode,
+        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+        ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+    }
+
+    def find_class(self, module, name):
+        if (module, name) not in self.KNOWN:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which CIFAR has no use for")
+        return self.KNOWN[module, name]
+
+
+def _unpickle(data, where):
+    """The dict pickled in ``data``, with text as keys and NumPy arrays as values."""
+    try:
+        batch = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
+        return {
+            _text(key): value.to_numpy() if isinstance(value, _Array) else value
+            for key, value in batch.items()
+        }
+    except Exception as error:  # damaged or hostile pickles raise nearly everything
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{where} is no pickle of CIFAR's ({reason}): download it again") from None
+
+
+# SVHN
+
+
+def _read_svhn(file, where):
+    """A MATLAB file with X, uint8 (32, 32, 3, N), and y, (N, 1), where 10 is the digit 0."""
+    from scipy.io import loadmat  # takes 0.2 s
+
+    try:
+        content = loadmat(file, variable_names=["X", "y"])
+    except Exception as error:  # scipy's reader raises nearly everything on damaged bytes
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{where} is no whole .mat file ({reason}): download it again") from None
+    images, labels = content.get("X"), content.get("y")
+    if not isinstance(images, np.ndarray) or not isinstance(labels, np.ndarray):
+        raise InputError(f"{where} has no X or no y: give SVHN's format 2, *_32x32.mat")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[:3] != (32, 32, 3):
+        raise InputError(f"{where}: X is {images.dtype} {images.shape}, not uint8 (32, 32, 3, N)")
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"{where}: y is {labels.dtype}, not whole numbers")
+    part = _part(images.transpose(3, 0, 1, 2), labels.reshape(-1), 1, 10, where)
+    return Part(part.images, part.labels % 10)
+
+
+_TAR_ENDS = (".tar.gz", ".tar")
+_CIFAR10_TRAIN = tuple(f"data_batch_{k}" for k in range(1, 6))
+
+LAYOUTS = (
+    Layout(
+        "cifar10",
+        train=_CIFAR10_TRAIN,
+        test="test_batch",
+        read=lambda file, where: _read_cifar_python(file, where, "labels", 10),
+        folder="cifar-10-batches-py",
+        archive="cifar-10-python",
+    ),
+    Layout(
+        "cifar10",
+        train=tuple(name + ".bin" for name in _CIFAR10_TRAIN),
+        test="test_batch.bin",
+        read=lambda file, where: _read_cifar_binary(file, where, 1, 10),
+        folder="cifar-10-batches-bin",
+        archive="cifar-10-binary",
+    ),
+    Layout(
+        "cifar100",
+        train=("train",),
+        test="test",
+        read=lambda file, where: _read_cifar_python(file, where, "fine_labels", 100),
+        folder="cifar-100-python",
+        archive="cifar-100-python",
+    ),
+    Layout(
+        "cifar100",
+        train=("train.bin",),
+        test="test.bin",
+        read=lambda file, where: _read_cifar_binary(file, where, 2, 100),
+        folder="cifar-100-binary",
+        archive="cifar-100-binary",
+    ),
+    Layout(
+        "svhn",
+        train=("train_32x32.mat", "extra_32x32.mat"),
+        test="test_32x32.mat",
+        read=_read_svhn,
+    ),
+)

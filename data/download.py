@@ -1,0 +1,98 @@
+"""Official archives from their addresses, resumed where they stopped and checked by MD5."""
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+
+from tqdm import tqdm
+
+from command import InputError
+
+TIMEOUT = 30  # seconds without a byte
+ATTEMPTS = 5
+CHUNK = 1 << 18
+ELSEWHERE = "or download it some other way and name its folder with --source"
+
+
+def fetch(archive, folder):
+    """The path, in ``folder``, of ``archive`` (an Archive), downloaded unless it is there.
+
+    What has arrived stays in a .part file, from which the next call goes on.
+    """
+    path = folder / archive.name
+    part = folder / (archive.name + ".part")
+    if path.exists():
+        return path
+    _download(archive.url, part)
+    if _md5(part) != archive.md5:
+        part.unlink()
+        raise InputError(
+            f"what came from {archive.url} has the wrong checksum and was deleted: run the command "
+            f"again, {ELSEWHERE}"
+        )
+    os.replace(part, path)
+    return path
+
+
+def _download(url, part):
+    """Complete the file ``part`` of ``url``, in several attempts if each brings something."""
+    for _ in range(ATTEMPTS):
+        before = _size(part)
+        reason = _transfer(url, part)
+        if reason is None:
+            return
+        if _size(part) == before:
+            break
+    raise InputError(
+        f"{url} could not be downloaded ({reason}; {_size(part)} bytes are here): run the command "
+        f"again to go on, {ELSEWHERE}"
+    )
+
+
+def _transfer(url, part):
+    """Append the rest of ``url`` to ``part``; why it did not come to the end, or None."""
+    have = _size(part)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                have = 0  # the server begins at the beginning
+            length = response.headers.get("Content-Length", "")
+            total = have + int(length) if length.isdigit() else None
+            _save(response, part, have, total)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # there is nothing after what is here; the checksum decides
+            return None
+        return f"{error.code} {error.reason}"
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    if total is not None and _size(part) != total:
+        return f"the connection ended at {_size(part)} of {total} bytes"
+    return None
+
+
+def _save(response, part, have, total):
+    """Write ``response`` into ``part`` from byte ``have`` on, with a progress bar."""
+    with open(part, "ab" if have else "wb") as file, tqdm(
+        desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, disable=None
+    ) as bar:
+        while True:
+            chunk = response.read(CHUNK)
+            if not chunk:
+                return
+            file.write(chunk)
+            bar.update(len(chunk))
+
+
+def _size(path):
+    return path.stat().st_size if path.exists() else 0
+
+
+def _md5(path):
+    digest = hashlib.md5()  # what the data sets' authors publish
+    with open(path, "rb") as file:
+        for chunk in iter(lambda: file.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,200 @@
+"""python -m data.prepare DATASET: original archives to train.rec, train.idx, test.rec, test.idx."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from command import InputError, Parser, command
+from data.archives import Part, read_source
+from data.download import fetch
+from data.images import encode
+from data.records import Images, split
+from data.spec import get_spec, list_datasets
+from data.verify import check
+
+DESCRIPTION = """\
+Make the .rec files that training reads: train.rec, train.idx, test.rec and test.idx.
+
+The pixels are kept as they are (PNG inside the records); training images are shuffled, always in
+the same way, test images keep their order. Without --source the official archives are downloaded,
+and a download that stopped goes on where it was. digits comes with scikit-learn.
+
+--source takes
+  cifar10, cifar100   the python or the binary version: the archive (.tar.gz), the folder it
+                      unpacks to, or a folder with one of these in it
+  svhn                a folder with train_32x32.mat, extra_32x32.mat and test_32x32.mat; the
+                      training set is train and extra together
+"""
+
+EXAMPLE = """\
+examples:
+  python -m data.prepare digits
+  python -m data.prepare cifar10 --source ~/Downloads/cifar-10-python.tar.gz
+  python -m data.prepare svhn --source ~/Downloads --out /data/svhn
+"""
+
+SHUFFLE_SEED = 0
+FILES = ("train.rec", "train.idx", "test.rec", "test.idx")
+
+
+def default_folder(dataset):
+    """Where the files of ``dataset`` are if nobody says otherwise: a folder beside this file."""
+    return Path(__file__).resolve().parent / dataset
+
+
+def prepare(dataset, source=None, out=None, partial=False):
+    """Write the four files of ``dataset`` into ``out``; the numbers of training and test images.
+
+    ``source``: the official files, else they are downloaded. ``partial``: whatever number of images
+    they hold. Any failure is an InputError or OSError and leaves ``out`` as it was, but for a
+    download that can be resumed.
+    """
+    spec = get_spec(dataset)
+    out = Path(out or default_folder(dataset)).absolute()
+    if partial and source is None:
+        raise InputError("--partial is for files of your own: name them with --source")
+    if source is not None and not spec.archives:
+        raise InputError(f"{dataset} comes with a Python package: leave --source out")
+    with _new_folder(out):
+        if source is not None:
+            train, test = read_source(dataset, source, partial)
+        elif spec.archives:
+            train, test = read_source(dataset, _download(spec, out / "download"))
+        else:
+            train, test = read_digits(spec.test_count)
+        counts = _count(train), _count(test)
+        _check_counts(spec, source, counts, partial)
+        _write_all(out, train, test, spec.classes)
+    _remove_download(spec, out / "download")
+    return counts
+
+
+@contextlib.contextmanager
+def _new_folder(path):
+    """Make the folder ``path``; what was made of it disappears, if empty, after an exception."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file: give --out a folder")
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _download(spec, folder):
+    """The folder with all archives of ``spec``."""
+    with _new_folder(folder):
+        for archive in spec.archives:
+            fetch(archive, folder)
+    return folder
+
+
+def _remove_download(spec, folder):
+    for archive in spec.archives:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / archive.name).unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def read_digits(test_count):
+    """Training and test Parts of scikit-learn's digits, 8x8 grey, enlarged to 32x32 RGB."""
+    from sklearn.datasets import load_digits  # takes a second
+
+    digits = load_digits()
+    grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # they are 0 to 16
+    grey = np.pad(grey, ((0, 0), (1, 1), (1, 1)))  # strokes end at the edge otherwise
+    images = np.stack([_enlarge(image) for image in grey])
+    train, test = split(Images(images, digits.target), test_count)
+    return [Part(train.pixels, train.labels)], [Part(test.pixels, test.labels)]
+
+
+def _enlarge(grey):
+    image = Image.fromarray(grey).resize((32, 32), Image.BICUBIC)
+    return np.asarray(image.convert("RGB"))
+
+
+def _count(parts):
+    return sum(len(part) for part in parts)
+
+
+def _check_counts(spec, source, counts, partial):
+    """InputError unless the numbers of training and test images are right, or ``partial``."""
+    found = f"{source} has {counts[0]} training and {counts[1]} test images"
+    if 0 in counts:
+        raise InputError(f"{found}: at least one of each is needed")
+    if not partial and counts != (spec.train_count, spec.test_count):
+        raise InputError(
+            f"{found} where {spec.name} has {spec.train_count} and {spec.test_count}: get all of "
+            "it, or add --partial to take it as it is"
+        )
+
+
+def _write_all(out, train, test, classes):
+    """Write the four files aside and rename them when all are whole."""
+    for name in FILES:
+        if (out / name).is_dir():
+            raise InputError(f"{out / name} is a folder: move it, a file of that name is made")
+    shuffled = np.random.RandomState(SHUFFLE_SEED).permutation(_count(train))
+    with tempfile.TemporaryDirectory(prefix=".preparing-", dir=out) as aside:
+        _write(Path(aside) / "train.rec", train, shuffled, classes)
+        _write(Path(aside) / "test.rec", test, np.arange(_count(test)), classes)
+        for name in FILES:
+            os.replace(os.path.join(aside, name), out / name)
+
+
+def _write(path, parts, order, classes):
+    """Write the images of ``parts``, in ``order``, to the .rec file ``path`` and its .idx.
+
+    A record's id is the image's place in the original files.
+    """
+    starts = np.cumsum([0] + [len(part) for part in parts])
+    writer = mx.recordio.MXIndexedRecordIO(str(path.with_suffix(".idx")), str(path), "w")
+    try:
+        for key, place in enumerate(tqdm(order, desc=path.name, unit="image", disable=None)):
+            number = np.searchsorted(starts, place, side="right") - 1
+            part, row = parts[number], place - starts[number]
+            header = mx.recordio.IRHeader(0, float(part.labels[row]), int(place), 0)
+            writer.write_idx(key, mx.recordio.pack(header, encode(part.images[row])))
+    except mx.base.MXNetError as error:
+        raise InputError(f"{path} cannot be written ({error}): is the disk full?") from None
+    finally:
+        writer.close()
+    # MXNet does not say when the last bytes find no room.
+    if len(check(path, classes)) != len(order):
+        raise InputError(f"{path} is not whole after writing: is the disk full?")
+
+
+@command
+def main(argv=None):
+    """Prepare one data set and say what was made."""
+    parser = Parser(prog="python -m data.prepare", description=DESCRIPTION, epilog=EXAMPLE)
+    parser.add_argument("dataset", choices=list_datasets(), help="one of %(choices)s")
+    parser.add_argument("--source", metavar="PATH", help="the official files, if you have them")
+    parser.add_argument("--out", metavar="DIR", help="where to write (default: data/DATASET)")
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="take a --source with fewer images than the official one as it is",
+    )
+    arguments = parser.parse_args(argv)
+    out = arguments.out or default_folder(arguments.dataset)
+    train, test = prepare(arguments.dataset, arguments.source, out, arguments.partial)
+    print(f"{arguments.dataset}: {train} training and {test} test images, in {out}:")
+    print("  " + ", ".join(FILES))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
