@@ -9,7 +9,8 @@ import compat
 
 import pytest
 import setuptools
-from test_layering import imports, sources, unit
+
+from tests.test_layering import imports, sources, unit
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE_OF = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn"}
