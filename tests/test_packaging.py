@@ -32,7 +32,8 @@ def names(requirements):
 
 def is_library(module):
     """Whether pip brings ``module``: not Python itself, and not this project."""
-    if module in ("distutils", "") or (ROOT / module).exists() or (ROOT / f"{module}.py").exists():
+    own = [ROOT / module, ROOT / f"{module}.py", ROOT / "tests" / f"{module}.py"]
+    if module == "distutils" or any(path.exists() for path in own):
         return False
     spec = importlib.util.find_spec(module)
     return spec is None or "-packages" in str(spec.origin)
