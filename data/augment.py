@@ -15,7 +15,7 @@ def normalize(pixels, mean, std):
     """uint8 (N, C, H, W) to float32, less ``mean`` and divided by ``std`` (C values, 0..255)."""
     mean = np.asarray(mean, np.float32).reshape(-1, 1, 1)
     scale = 1 / np.asarray(std, np.float32).reshape(-1, 1, 1)
-    batch = np.subtract(pixels, mean, dtype=np.float32)
+    batch = np.subtract(pixels, mean, dtype=np.float32, order="C")
     batch *= scale
     return batch
 
