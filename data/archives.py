@@ -135,7 +135,7 @@ def _read_tar(layouts, path):
         raise
     except _TAR_ERRORS as error:
         raise InputError(
-            f"{path} is damaged, cut short or no tar archive ({error}): download it again"
+            f"{path} is damaged, cut short or no tar archive ({_reason(error)}): download it again"
         ) from None
     if not parts:
         raise _nothing_found(layouts, path, names)
@@ -150,6 +150,11 @@ def _nothing_found(layouts, where, names):
         return InputError(f"{where} holds {', '.join(sorted(others))}, not {dataset}: name that")
     expected = " or ".join(f"{layout.train[0]}, ..., {layout.test}" for layout in layouts)
     return InputError(f"{where} holds no {dataset}: expected {expected}")
+
+
+def _reason(error):
+    """The first line of what an exception says."""
+    return str(error).split("\n")[0].rstrip(":") or type(error).__name__
 
 
 # CIFAR
@@ -283,8 +288,9 @@ def _unpickle(data, where):
             for key, value in batch.items()
         }
     except Exception as error:  # damaged or hostile pickles raise nearly everything
-        reason = str(error) or type(error).__name__
-        raise InputError(f"{where} is no pickle of CIFAR's ({reason}): download it again") from None
+        raise InputError(
+            f"{where} is no pickle of CIFAR's ({_reason(error)}): download it again"
+        ) from None
 
 
 # SVHN
@@ -297,8 +303,9 @@ def _read_svhn(file, where):
     try:
         content = loadmat(file, variable_names=["X", "y"])
     except Exception as error:  # scipy's reader raises nearly everything on damaged bytes
-        reason = str(error) or type(error).__name__
-        raise InputError(f"{where} is no whole .mat file ({reason}): download it again") from None
+        raise InputError(
+            f"{where} is no whole .mat file ({_reason(error)}): download it again"
+        ) from None
     images, labels = content.get("X"), content.get("y")
     if not isinstance(images, np.ndarray) or not isinstance(labels, np.ndarray):
         raise InputError(f"{where} has no X or no y: give SVHN's format 2, *_32x32.mat")
