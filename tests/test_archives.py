@@ -21,7 +21,7 @@ BATCHES = [f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]
 
 def rows(count, seed):
     """``count`` images as CIFAR has them, red, green and blue planes in a row: (count, 3072)."""
-    return random_pixels(count, seed=seed).transpose(0, 3, 1, 2).reshape(count, -1)
+    return random_pixels(count, seed=seed).transpose(0, 3, 1, 2).reshape(count, 3072)
 
 
 def labels_of(count, classes, seed):
