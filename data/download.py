@@ -67,7 +67,7 @@ def _transfer(url, part):
             return None
         return f"{error.code} {error.reason}"
     except (OSError, http.client.HTTPException) as error:
-        return str(error) or type(error).__name__
+        return str(getattr(error, "reason", error)) or type(error).__name__
     if total is not None and _size(part) != total:
         return f"the connection ended at {_size(part)} of {total} bytes"
     return None
