@@ -1,23 +1,30 @@
 """A network on its devices: steps, and its arrays in and out. This one is MXNet's.
 
 The training loop, the tally and the checkpoints speak to an engine through its methods
-(``train_step``, ``agree``, ``test_step``, ``fetch``, ``seed``, ``arrays``, ``load``) and numpy
-arrays by parameter name; nothing above this file knows what a device array is.
+(``train_step``, ``test_step``, ``fetch``, ``seed``, ``arrays``, ``load``) and numpy arrays by
+parameter name; nothing above this file knows what a device array is.
 """
+
+import ctypes
+from collections import deque
 
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
+from mxnet.base import _LIB, check_call
 
 from command import InputError
 from training.optimizer import nesterov
+
+STEPS_AHEAD = 8  # more would not be faster, and would hold memory and delay a stop
 
 
 class MXNetEngine:
     """Trains ``net`` data-parallel over ``contexts``.
 
-    Each device takes a share of the batch and keeps batch statistics of its own, as is usual on
-    GPUs; ``agree`` makes the moving averages equal, at the end of each epoch.
+    Each device takes a share of the batch and has batch statistics of its own, as is usual on GPUs;
+    whenever training is followed by something else, every device gets the mean of the devices'
+    moving averages.
 
     Args:
         net: a HybridBlock, initialized on ``contexts``, images -> logits (batch, classes).
@@ -32,9 +39,14 @@ class MXNetEngine:
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
         self.parameters = net.collect_params()
         self.trainer = nesterov(self.parameters, momentum, weight_decay, kv_store)
+        self.trainer.allreduce_grads()  # sets the KVStore up now: it writes to the moving averages
+        self._settled = True
+        self._under_way = deque()
 
     def train_step(self, images, labels, lr):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally."""
+        if self._settled:
+            self._straighten()
         shards = self._shards(images, labels)
         with autograd.record():
             logits = [self.net(x) for x, _ in shards]
@@ -43,10 +55,16 @@ class MXNetEngine:
         autograd.backward(losses + idle)
         self.trainer.set_learning_rate(lr)
         self.trainer.step(len(labels))
-        return [_sums(*parts) for parts in zip(losses, logits, (y for _, y in shards))]
+        self._settled = False
+        sums = [_sums(*parts) for parts in zip(losses, logits, (y for _, y in shards))]
+        self._under_way.append(sums)
+        if len(self._under_way) > STEPS_AHEAD:
+            self.fetch([self._under_way.popleft()])
+        return sums
 
     def test_step(self, images, labels):
         """The batch's sums in predict mode, for a Tally."""
+        self._settle()
         sums = []
         for x, y in self._shards(images, labels):
             logits = self.net(x)
@@ -68,6 +86,7 @@ class MXNetEngine:
     def arrays(self):
         """(parameters and moving averages, momenta), each {name: array}; names without the net's
         prefix, so that ``net.load_parameters`` reads the first."""
+        self._settle()
         values = {self._short(p.name): p.list_data()[0].asnumpy() for p in self.parameters.values()}
         states = self.trainer._updaters[0].states  # Gluon shows them only as a pickle
         momenta = {
@@ -83,6 +102,7 @@ class MXNetEngine:
         Raises:
             InputError: the arrays are not this network's, by name or shape.
         """
+        self._settle()
         parameters = {self._short(p.name): p for p in self.parameters.values()}
         _require_same_shapes({name: p.shape for name, p in parameters.items()}, values)
         trained = {name: values[name].shape for name in momenta if name in values}
@@ -97,14 +117,32 @@ class MXNetEngine:
                     updater.states[index] = state
                     updater.states_synced[index] = True
 
-    def agree(self):
-        """Give every device the mean of the devices' moving averages."""
-        if len(self.contexts) == 1:
+    def _settle(self):
+        """Let training come to rest, and give every device the mean of the moving averages.
+
+        MXNet 1.9.1 does not order what reads moving averages after the backward pass that writes
+        them (``static_shape``): read at once, they are those of the step before.
+        """
+        if self._settled:
             return
+        mx.nd.waitall()
         for parameter in self.parameters.values():
-            if parameter.grad_req == "null":
+            if parameter.grad_req == "null" and len(self.contexts) > 1:
                 copies = [array.asnumpy() for array in parameter.list_data()]
                 parameter.set_data(mx.nd.array(np.mean(copies, axis=0), dtype=parameter.dtype))
+        self._settled = True
+
+    def _straighten(self):
+        """Put every array back into its plain memory layout, which predicting changes.
+
+        In predict mode oneDNN rearranges weights in place, some time later. MXNet 1.9.1's update
+        rounds differently on a rearranged weight, so that chance would decide the last bit.
+        """
+        mx.nd.waitall()
+        for parameter in self.parameters.values():
+            for array in parameter.list_data():
+                # a C function that promises a plain layout to whoever asks for the address
+                check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(ctypes.c_void_p())))
 
     def _shards(self, images, labels):
         """A part of the batch on each device; fewer parts where there are fewer examples."""

@@ -134,17 +134,26 @@ def find(run, machine):
 
 def load_data(run):
     """(training images, test images, mean and std, facts for ``config.json``)."""
-    spec = get_spec(run.dataset)
-    train = records.load(Path(run.data_dir) / run.train_file, spec.classes, SIZE)
+    train = _load_images(run, run.train_file)
     if run.val_split:
         train, test = records.split(train, run.val_split)
     else:
-        test = records.load(Path(run.data_dir) / run.test_file, spec.classes, SIZE)
+        test = _load_images(run, run.test_file)
     facts = {
         part: {"examples": len(images.labels), "crc32": zlib.crc32(images.pixels)}
         for part, images in (("train", train), ("test", test))
     }
     return train, test, facts
+
+
+def _load_images(run, name):
+    path = Path(run.data_dir) / name
+    if not path.exists():
+        raise InputError(
+            f"there is no {path}: make it with python -m data.prepare {run.dataset}, or name the "
+            "folder it is in with --data-dir"
+        )
+    return records.load(path, get_spec(run.dataset).classes, SIZE)
 
 
 def fit(run, machine, folder=None):

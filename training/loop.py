@@ -23,7 +23,6 @@ def train_epoch(engine, batches, lr, report=None, report_every=50):
             figures = tally.read()
             if report is not None:
                 report(step, figures)
-    engine.agree()
     return tally.read()
 
 

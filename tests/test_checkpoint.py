@@ -1,0 +1,103 @@
+import json
+import os
+import shutil
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from command import InputError
+from training import checkpoint
+
+VALUES = {"conv0_weight": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float32([1])}
+MOMENTA = {"b": np.float32([0.5])}
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    path = checkpoint.save(tmp_path, 7, VALUES, MOMENTA)
+    assert path.name == "epoch0007"
+    assert sorted(p.name for p in path.iterdir()) == [
+        "net.params",
+        "optimizer.params",
+        "state.json",
+    ]
+    for ours, theirs in zip(checkpoint.load(path), (VALUES, MOMENTA)):
+        assert ours.keys() == theirs.keys()
+        assert all((ours[k] == theirs[k]).all() and ours[k].dtype == "f" for k in theirs)
+
+
+def test_no_momenta_is_a_state_too(tmp_path):
+    assert checkpoint.load(checkpoint.save(tmp_path, 1, VALUES, {}))[1] == {}
+
+
+def test_newest_is_the_highest_epoch(tmp_path):
+    for epoch in (9, 10000, 200):
+        checkpoint.save(tmp_path, epoch, VALUES, MOMENTA)
+    assert checkpoint.epoch_of(checkpoint.latest(tmp_path)) == 10000
+    assert checkpoint.latest(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize("name", ["net.params", "optimizer.params", "state.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped", "longer"])
+def test_a_damaged_checkpoint_is_passed_over_and_never_read(tmp_path, name, damage):
+    good = checkpoint.save(tmp_path, 1, VALUES, MOMENTA)
+    file = checkpoint.save(tmp_path, 2, VALUES, MOMENTA) / name
+    content = bytearray(file.read_bytes())
+    if damage == "missing":
+        file.unlink()
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 0x81
+        file.write_bytes(content)
+    else:
+        new = {"empty": b"", "cut": content[:-3], "longer": content + b"}x"}[damage]
+        file.write_bytes(new)
+    with pytest.raises(InputError, match=name):
+        checkpoint.load(file.parent)
+    assert checkpoint.latest(tmp_path) == good
+    shutil.rmtree(good)
+    with pytest.raises(InputError, match="no checkpoint can be used"):
+        checkpoint.latest(tmp_path)
+
+
+def test_a_renamed_checkpoint_is_refused(tmp_path):
+    path = checkpoint.save(tmp_path, 1, VALUES, MOMENTA)
+    path.rename(tmp_path / "epoch0002")
+    with pytest.raises(InputError, match="is of epoch 1"):
+        checkpoint.load(tmp_path / "epoch0002")
+
+
+def test_what_cannot_be_written_leaves_the_others_alone(tmp_path, monkeypatch):
+    good = checkpoint.save(tmp_path, 1, VALUES, MOMENTA)
+
+    def full(path, arrays):
+        raise mx.MXNetError("Check failed: FileStream.Write incomplete")
+
+    monkeypatch.setattr(mx.nd, "save", full)
+    with pytest.raises(OSError, match="is the disk full"):
+        checkpoint.save(tmp_path, 2, VALUES, MOMENTA)
+    assert sorted(os.listdir(tmp_path)) == ["epoch0001"]
+    assert checkpoint.latest(tmp_path) == good
+
+
+def test_a_damaged_checkpoint_of_the_same_epoch_is_replaced(tmp_path):
+    path = checkpoint.save(tmp_path, 3, VALUES, MOMENTA)
+    (path / "net.params").write_bytes(b"")
+    checkpoint.save(tmp_path, 3, VALUES, MOMENTA)
+    assert checkpoint.latest(tmp_path) == path
+
+
+def test_only_the_epochs_named_are_kept(tmp_path):
+    for epoch in range(1, 6):
+        checkpoint.save(tmp_path, epoch, VALUES, MOMENTA)
+    (tmp_path / ".epoch0006-123").mkdir()  # left by a killed process
+    checkpoint.keep_only(tmp_path, {2, 4, 5, 8})
+    assert sorted(os.listdir(tmp_path)) == ["epoch0002", "epoch0004", "epoch0005"]
+
+
+def test_text_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "x.json"
+    checkpoint.write_whole(path, json.dumps({"a": 1}))
+    with pytest.raises(UnicodeEncodeError):
+        checkpoint.write_whole(path, "\ud800")
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["x.json"]

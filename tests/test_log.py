@@ -1,0 +1,133 @@
+import json
+import multiprocessing
+import os
+
+import pytest
+
+from command import InputError
+from training import log
+
+ROW = {
+    "lr": 0.1,
+    "train_loss": 1.0,
+    "train_error": 50.0,
+    "test_loss": 2.0,
+    "test_error": 60.0,
+    "seconds": 3.0,
+    "images_per_second": 4.0,
+}
+
+
+def write_rows(folder, epochs):
+    run_log = log.RunLog(folder, print)
+    for epoch in epochs:
+        run_log.write(epoch=epoch, **ROW)
+    return run_log
+
+
+def test_rows_come_back(tmp_path):
+    write_rows(tmp_path, (1, 2))
+    assert log.read_log(tmp_path) == [{"epoch": 1, **ROW}, {"epoch": 2, **ROW}]
+    assert log.read_log(tmp_path / "nothing") == []
+
+
+def test_a_line_cut_by_a_kill_is_passed_over_and_dropped_on_resume(tmp_path):
+    run_log = write_rows(tmp_path, (1, 2, 3))
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write('{"epoch": 4, "lr": 0.')
+    assert len(log.read_log(tmp_path)) == 3
+    assert [row["epoch"] for row in run_log.keep_until(2)] == [1, 2]
+    write_rows(tmp_path, (3,))
+    assert [row["epoch"] for row in log.read_log(tmp_path)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "line", ["nonsense", "[]", "3", '{"epoch": 3}', json.dumps({"epoch": 3, **ROW, "lr": "x"})]
+)
+def test_a_damaged_line_is_named(tmp_path, line):
+    write_rows(tmp_path, (1, 2))
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write(line + "\n")
+    with pytest.raises(InputError, match="log.jsonl: line 3 is damaged"):
+        log.read_log(tmp_path)
+
+
+def test_a_missing_or_doubled_epoch_is_named(tmp_path):
+    write_rows(tmp_path, (1, 3))
+    with pytest.raises(InputError, match="line 2 is of epoch 3"):
+        log.read_log(tmp_path)
+
+
+def test_words_go_to_the_file_and_the_screen(tmp_path, capsys):
+    run_log = log.RunLog(tmp_path, print)
+    run_log.say("both")
+    run_log.note("file")
+    assert (tmp_path / "log.txt").read_text() == "both\nfile\n"
+    assert capsys.readouterr().out == "both\n"
+
+
+def _claim(parent, queue):
+    queue.put(str(log.claim(parent, "run")))
+
+
+def test_ten_processes_get_ten_folders(tmp_path):
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    args = (tmp_path / "new" / "parent", queue)
+    processes = [context.Process(target=_claim, args=args) for _ in range(10)]
+    for process in processes:
+        process.start()
+    folders = {queue.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join()
+    assert {os.path.basename(f) for f in folders} == {f"run{k}" for k in range(1, 11)}
+
+
+def test_folders_count_up_and_names_do_not_mix(tmp_path):
+    (tmp_path / "run7").mkdir()
+    (tmp_path / "runs9").mkdir()
+    (tmp_path / "run").mkdir()
+    assert log.claim(tmp_path, "run").name == "run8"
+    assert log.claim(tmp_path, "runs").name == "runs10"
+    assert log.claim(tmp_path, "a.b").name == "a.b1"
+
+
+def test_a_folder_is_held_by_one(tmp_path):
+    assert not log.is_locked(tmp_path)
+    with log.locked(tmp_path):
+        assert log.is_locked(tmp_path)
+        with pytest.raises(InputError, match="in use by another process"):
+            log.locked(tmp_path).__enter__()
+    assert not log.is_locked(tmp_path)
+    with log.locked(tmp_path):
+        pass
+
+
+def finished(folder, epochs=2):
+    folder.mkdir(parents=True)
+    log.write_config(folder, {"recipe": {"epochs": epochs}})
+    write_rows(folder, range(1, epochs + 1))
+    return folder
+
+
+def test_runs_say_what_is_wrong_with_them(tmp_path):
+    good = finished(tmp_path / "a" / "run1")
+    assert log.read_run(good).problem == ""
+    stopped = finished(tmp_path / "a" / "run2")
+    log.RunLog(stopped, print).keep_until(1)
+    assert log.read_run(stopped).problem == "unfinished: stopped after epoch 1 of 2"
+    with log.locked(stopped):
+        assert log.read_run(stopped).problem == "unfinished: running after epoch 1 of 2"
+    for k, text in enumerate(("", "{", "[]", "{}", '{"recipe": {}}', '{"recipe": 3}'), 3):
+        folder = finished(tmp_path / "a" / f"run{k}")
+        (folder / "config.json").write_text(text)
+        assert log.read_run(folder).problem.startswith("damaged: ")
+    finished(tmp_path / "a" / "run9")
+    lost = finished(tmp_path / "a" / "run10")
+    (lost / "config.json").unlink()
+    assert "there is no config.json" in log.read_run(lost).problem
+    names = [path.name for path in log.find_runs(tmp_path)]
+    assert names == [f"run{k}" for k in range(1, 11)]  # run10 after run9
+    assert log.find_runs(good) == [good]
+    with pytest.raises(InputError, match="there is no folder"):
+        log.find_runs(tmp_path / "nothing")

@@ -1,0 +1,79 @@
+"""The loop, the tally and evaluation, on an engine that only counts."""
+
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+from command import CommandError
+from training.loop import evaluate, train_epoch
+from training.tally import NonFiniteLoss, Tally
+
+Batch = namedtuple("Batch", "images labels")
+
+
+class CountingEngine:
+    """Its loss of an example is the image itself, and odd labels are answered wrongly."""
+
+    def __init__(self):
+        self.rates, self.fetched = [], []
+
+    def train_step(self, images, labels, lr):
+        self.rates.append(lr)
+        return self.test_step(images, labels)
+
+    def test_step(self, images, labels):
+        return [images.sum(), (labels % 2).sum()]
+
+    def fetch(self, steps):
+        self.fetched.append(len(steps))
+        return np.array(steps, dtype=np.float64).reshape(-1, 2)
+
+
+def batches(losses, size):
+    for start in range(0, len(losses), size):
+        part = np.array(losses[start : start + size], dtype=np.float64)
+        yield Batch(part, np.arange(start, start + len(part)))
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1003, 2000])
+def test_every_example_counts_once_whatever_the_batch_size(size):
+    losses = np.random.default_rng(0).normal(size=1003)
+    figures = evaluate(CountingEngine(), batches(losses, size))
+    assert figures.examples == 1003
+    assert figures.loss == pytest.approx(losses.mean())
+    assert figures.error == pytest.approx(100 * 501 / 1003)
+
+
+def test_training_reports_running_figures_and_waits_only_then():
+    engine, reports = CountingEngine(), []
+    figures = train_epoch(
+        engine, batches([1.0] * 9, 2), 0.3, lambda *report: reports.append(report), 2
+    )
+    assert engine.rates == [0.3] * 5
+    assert engine.fetched == [2, 2, 1]
+    assert [(step, f.examples) for step, f in reports] == [(2, 4), (4, 8)]
+    assert (figures.examples, figures.loss) == (9, 1.0)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_not_finite_stops_at_its_step(bad):
+    losses = [1.0] * 20
+    losses[13] = bad
+    with pytest.raises(NonFiniteLoss, match="at step 7") as caught:
+        train_epoch(CountingEngine(), batches(losses, 2), 0.1, report_every=5)
+    assert caught.value.step == 7
+    assert isinstance(caught.value, CommandError)
+
+
+def test_an_empty_tally_reads_as_nothing():
+    figures = Tally(CountingEngine()).read()
+    assert (figures.loss, figures.error, figures.examples) == (0, 0, 0)
+
+
+def test_sums_do_not_lose_digits_over_many_steps():
+    tally = Tally(CountingEngine())
+    tally.add(1, [1e8, 0])
+    for _ in range(1000):
+        tally.add(1, [0.001, 0])
+    assert tally.read().loss * 1001 == pytest.approx(1e8 + 1, rel=1e-12)  # float32: 1e8

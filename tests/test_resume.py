@@ -1,0 +1,126 @@
+"""A run that was stopped and resumed equals one that never stopped, bit for bit."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.record_files import write_random_rec
+from training.log import read_log
+
+ROOT = Path(__file__).resolve().parents[1]
+EPOCHS = 4
+FLAGS = ["--network", "cross", "--depth", "14", "--num-epochs", str(EPOCHS), "--batch-size", "50"]
+TIMES = ("seconds", "images_per_second")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_random_rec(folder / "train.rec", 430, classes=10)
+    write_random_rec(folder / "test.rec", 103, classes=10)
+    return folder
+
+
+def start(data, snapshot, *more):
+    words = [sys.executable, "train_cifar.py", *FLAGS, "--data-dir", data, "--log-dir", snapshot]
+    return subprocess.Popen(
+        [str(word) for word in (*words, *more)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_folder(snapshot):
+    return snapshot / "cifar10" / "cross_d14w1" / "run1"
+
+
+def wait_for_epochs(process, folder, epochs):
+    """Until so many epochs are in the log of a process that is still at work."""
+    for _ in range(12000):
+        if process.poll() is not None:
+            raise AssertionError(f"ended too early: {process.communicate()}")
+        if len(read_log(folder)) >= epochs:
+            return
+        time.sleep(0.01)
+    raise AssertionError("no epochs came")
+
+
+def result(folder):
+    """What must be equal: every figure but times, and the digests of all arrays."""
+    rows = [{k: v for k, v in row.items() if k not in TIMES} for row in read_log(folder)]
+    state = folder / "checkpoints" / f"epoch{EPOCHS:04d}" / "state.json"
+    return rows, json.loads(state.read_text())["sha256"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data, tmp_path_factory):
+    snapshot = tmp_path_factory.mktemp("snapshot")
+    process = start(data, snapshot)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "left" in out
+    return result(run_folder(snapshot))
+
+
+def test_killed_in_the_third_epoch_and_resumed(data, tmp_path, uninterrupted):
+    process = start(data, tmp_path)
+    wait_for_epochs(process, run_folder(tmp_path), 2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert len(read_log(run_folder(tmp_path))) < EPOCHS
+    again = start(data, tmp_path, "--resume", run_folder(tmp_path))
+    out, err = again.communicate()
+    assert again.returncode == 0, err
+    assert "resumed after epoch" in out
+    assert result(run_folder(tmp_path)) == uninterrupted
+    assert os.listdir(run_folder(tmp_path).parent) == ["run1"]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_stop_it_names_the_command_that_goes_on(data, tmp_path, uninterrupted, stop):
+    process = start(data, tmp_path)
+    wait_for_epochs(process, run_folder(tmp_path), 1)
+    process.send_signal(stop)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    words = shlex.split(err.split("go on with: python ")[1])
+    again = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert result(run_folder(tmp_path)) == uninterrupted
+
+
+def test_resume_without_a_folder_brings_the_command_to_its_end(data, tmp_path, uninterrupted):
+    process = start(data, tmp_path, "--resume")  # nothing to resume: a new run
+    wait_for_epochs(process, run_folder(tmp_path), 2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    out, err = start(data, tmp_path, "--resume").communicate()
+    assert "resumed after epoch" in out, err
+    assert result(run_folder(tmp_path)) == uninterrupted
+    finished = start(data, tmp_path, "--resume")
+    out, _ = finished.communicate()
+    assert finished.returncode == 0
+    assert out.startswith("finished already")
+    assert os.listdir(run_folder(tmp_path).parent) == ["run1"]
+
+
+def test_a_run_in_progress_is_not_resumed_by_another(data, tmp_path):
+    process = start(data, tmp_path)
+    wait_for_epochs(process, run_folder(tmp_path), 1)
+    other = start(data, tmp_path, "--resume", run_folder(tmp_path))
+    _, err = other.communicate()
+    process.kill()
+    process.communicate()
+    assert other.returncode == 2
+    assert "in use by another process" in err

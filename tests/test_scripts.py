@@ -1,0 +1,213 @@
+"""The scripts as people call them, in this process where that will do."""
+
+import json
+import os
+import re
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import show_results
+import train_cifar
+from network import get_model
+from tests.record_files import patch, write_random_rec
+from training import experiment
+from training.log import read_config, read_log
+
+FAST = ["--network", "plain", "--depth", "5", "--num-epochs", "1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_random_rec(folder / "train.rec", 130, classes=10)
+    write_random_rec(folder / "test.rec", 53, classes=10)
+    return folder
+
+
+def train(data, snapshot, *more):
+    """Train one epoch of a small network."""
+    train_cifar.main([*FAST, "--data-dir", str(data), "--log-dir", str(snapshot), *more])
+
+
+def refused(capsys, *argv, main=train_cifar.main):
+    """Status and the one line of a command that is refused."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(word) for word in argv])
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    return caught.value.code, err
+
+
+def test_a_run_leaves_what_the_design_names(data, tmp_path, capsys):
+    train(data, tmp_path, "--rand-seed", "3")
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    names = {"config.json", "log.txt", "log.jsonl", "curves.png", "checkpoints", ".lock"}
+    assert set(os.listdir(folder)) == names
+    assert os.listdir(folder / "checkpoints") == ["epoch0001"]
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    config = read_config(folder)
+    assert (config["network"], config["depth"], config["seed"]) == ("plain", 5, 3)
+    assert config["recipe_changes"] == {"epochs": 1}
+    assert (config["parameters"], config["layers"]) == (26682, 5)
+    assert config["versions"]["mxnet"] == mx.__version__
+    (row,) = read_log(folder)
+    assert row["lr"] == 0.1
+    assert set(row) >= {"train_loss", "train_error", "test_loss", "test_error", "seconds"}
+    said = capsys.readouterr().out
+    assert "26,682 parameters" in said
+    assert "longest path 5 layers" in said
+    for name in ("log.txt", "curves.png", "checkpoints/epoch0001"):
+        assert str(folder / name) in said
+    assert "epoch 1/1" in (folder / "log.txt").read_text()
+
+
+def test_the_checkpoint_is_the_network_that_was_tested(data, tmp_path):
+    """Evaluation counts every one of 53 examples once: an independent count agrees."""
+    train(data, tmp_path, "--test-batch-size", "20")
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    net = get_model("plain", 5)
+    net.load_parameters(str(folder / "checkpoints" / "epoch0001" / "net.params"))
+    spec = experiment.get_spec("cifar10")
+    images = experiment.records.load(data / "test.rec")
+    mean, std = (np.array(x).reshape(3, 1, 1) for x in (spec.mean, spec.std))
+    logits = net(mx.nd.array((images.pixels - mean) / std)).asnumpy()
+    error = 100 * np.mean(logits.argmax(axis=1) != images.labels)
+    assert read_log(folder)[0]["test_error"] == pytest.approx(error)
+
+
+def test_several_seeds_make_several_runs_and_a_table(data, tmp_path, capsys):
+    train(data, tmp_path, "--runs", "2", "--quiet")
+    assert capsys.readouterr().out == ""
+    runs = tmp_path / "cifar10" / "plain_d5w1"
+    assert sorted(os.listdir(runs)) == ["run1", "run2"]
+    assert [read_config(runs / name)["seed"] for name in ("run1", "run2")] == [0, 1]
+    assert read_log(runs / "run1")[0]["train_loss"] != read_log(runs / "run2")[0]["train_loss"]
+    show_results.main([str(tmp_path), "--format", "json"])
+    (line,) = json.loads(capsys.readouterr().out)["results"]
+    assert (line["runs"], line["network"], line["epochs"]) == (2, "plain", 1)
+
+
+def test_the_same_seed_gives_the_same_figures(data, tmp_path):
+    train(data, tmp_path, "--runs", "1")
+    train(data, tmp_path, "--runs", "1")
+    runs = tmp_path / "cifar10" / "plain_d5w1"
+    first, second = (read_log(runs / name)[0] for name in ("run1", "run2"))
+    assert first["train_loss"] == second["train_loss"]
+    assert first["test_loss"] == second["test_loss"]
+
+
+def test_held_out_examples_are_reported_on(data, tmp_path, capsys):
+    train(data, tmp_path, "--val-split", "30", "--exp-name", "held")
+    config = read_config(tmp_path / "cifar10" / "plain_d5w1" / "held1")
+    assert config["data"]["train"]["examples"] == 100
+    assert config["data"]["test"]["examples"] == 30
+    assert "30 held out images" in capsys.readouterr().out
+
+
+def test_a_peer_trains_by_the_same_program(data, tmp_path, capsys):
+    flags = ["--num-epochs", "1", "--data-dir", str(data), "--log-dir", str(tmp_path)]
+    train_cifar.main(["--network", "gluoncv:cifar_resnet20_v1", *flags])
+    folder = tmp_path / "cifar10" / "gluoncv-cifar_resnet20_v1_d20w1" / "run1"
+    assert len(read_log(folder)) == 1
+    show_results.main([str(tmp_path)])
+    assert "gluoncv:cifar_resnet20_v1" in capsys.readouterr().out
+
+
+def test_two_devices_train(data, tmp_path):
+    train(data, tmp_path, "--gpus", "cpu:0,cpu:1")
+    assert len(read_log(tmp_path / "cifar10" / "plain_d5w1" / "run1")) == 1
+
+
+@pytest.mark.parametrize(
+    "flags,message",
+    [
+        (["--network", "crss"], "did you mean cross"),
+        (["--network", "cross", "--depth", "9"], "at least 14"),
+        (["--depth", "x"], "invalid int value: 'x'"),
+        (["--num-epoch", "3"], "did you mean --num-epochs"),
+        (["--dataset", "cifar1"], "did you mean cifar10"),
+        (["--recipe", "deepfusion"], "did you mean deep-fusion"),
+        (["--num-epochs", "0"], "epochs must be at least 1"),
+        (["--batch-size", "0"], "batch_size must be at least 1"),
+        (["--lr", "nan"], "lr must be a number"),
+        (["--lr-steps", "1/0"], "argument --lr-steps"),
+        (["--lr-steps", "5"], "between 0 and 1"),
+        (["--rand-seed", "-1"], "seed must be 0 or more"),
+        (["--runs", "0"], "--runs must be at least 1"),
+        (["--log-iters", "0"], "log_iters must be at least 1"),
+        (["--exp-name", "a/b"], "must be a plain name"),
+        (["--gpus", "7"], "there is no GPU 7"),
+        (["--val-split", "130"], "130 of 130 examples"),
+        (["--train-dataset", "no.rec"], "no.rec"),
+        (["--network", "gluoncv:alexnet", "--depth", "3"], "leave them out"),
+        (["--resume", "nowhere"], "nowhere holds no run"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(data, tmp_path, capsys, flags, message):
+    where = ["--data-dir", data, "--log-dir", tmp_path / "snapshot"]
+    status, err = refused(capsys, *where, *FAST[4:], *flags)
+    assert status == 2
+    assert re.search(re.escape(message), err)
+    assert not (tmp_path / "snapshot").exists()
+
+
+def test_missing_data_says_how_to_get_it(tmp_path, capsys):
+    flags = ["--data-dir", tmp_path / "none", "--log-dir", tmp_path / "snapshot"]
+    status, err = refused(capsys, *FAST, *flags)
+    assert status == 2
+    assert "python -m data.prepare cifar10" in err
+
+
+def test_a_damaged_record_never_reaches_mxnet(data, tmp_path, capsys):
+    _, _, offsets = write_random_rec(tmp_path / "train.rec", 20, classes=10)
+    write_random_rec(tmp_path / "test.rec", 20, classes=10)
+    patch(tmp_path / "train.rec", offsets[7], b"\0\0\0\0")
+    flags = ["--data-dir", tmp_path, "--log-dir", tmp_path / "snapshot"]
+    status, err = refused(capsys, *FAST, *flags)
+    assert status == 2
+    assert "train.rec: record 7" in err
+    assert not (tmp_path / "snapshot").exists()
+
+
+def test_a_loss_that_explodes_stops_the_run_and_says_where(data, tmp_path, capsys):
+    flags = ["--data-dir", data, "--log-dir", tmp_path, "--lr", "1e30", "--batch-size", "20"]
+    status, err = refused(capsys, *FAST, *flags)
+    assert status == 1
+    assert re.search(r"in epoch 1 the loss stopped being finite at step \d", err)
+
+
+def test_a_resumed_run_keeps_its_settings(data, tmp_path, capsys):
+    train(data, tmp_path)
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    status, err = refused(capsys, "--resume", folder, "--lr", "0.2", "--num-epochs", "9")
+    assert status == 2
+    assert "began with another recipe" in err
+    train_cifar.main(["--resume", str(folder), "--lr", "0.1"])
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_other_images_than_it_began_with_do_not_resume(data, tmp_path, capsys):
+    train(data, tmp_path / "snapshot")
+    folder = tmp_path / "snapshot" / "cifar10" / "plain_d5w1" / "run1"
+    (folder / "log.jsonl").unlink()
+    write_random_rec(tmp_path / "train.rec", 20, classes=10)
+    write_random_rec(tmp_path / "test.rec", 20, classes=10)
+    status, err = refused(capsys, "--resume", folder, "--data-dir", tmp_path)
+    assert status == 2
+    assert "are not those" in err
+
+
+def test_results_of_a_folder_that_is_not_there(tmp_path, capsys):
+    status, err = refused(capsys, tmp_path / "none", main=show_results.main)
+    assert status == 2
+    assert "there is no folder" in err
+
+
+@pytest.mark.parametrize("main", [train_cifar.main, show_results.main])
+def test_help_has_an_example(main, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert "examples:" in capsys.readouterr().out
