@@ -3,8 +3,10 @@
 import queue
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from command import InputError
 from data.augment import augment, normalize
@@ -45,7 +47,8 @@ def load(path, classes=None, size=32):
     """
     labels = check(path, classes).astype(np.int32)
     pixels = np.empty((len(labels), 3, size, size), np.uint8)
-    for record in read_records(path):
+    shown = {"desc": f"reading {Path(path).name}", "unit": "image", "leave": False}
+    for record in tqdm(read_records(path), total=len(labels), disable=None, **shown):
         if record.problem:
             raise bad_record(path, record.index, record.problem)
         try:

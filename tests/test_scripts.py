@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import mxnet as mx
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 
 import show_results
 import train_cifar
+from data import records
+from data.spec import get_spec
 from network import get_model
 from tests.record_files import patch, write_random_rec
-from training import experiment
 from training.log import read_config, read_log
 
 FAST = ["--network", "plain", "--depth", "5", "--num-epochs", "1"]
@@ -63,18 +65,24 @@ def test_a_run_leaves_what_the_design_names(data, tmp_path, capsys):
     assert "epoch 1/1" in (folder / "log.txt").read_text()
 
 
-def test_the_checkpoint_is_the_network_that_was_tested(data, tmp_path):
-    """Evaluation counts every one of 53 examples once: an independent count agrees."""
-    train(data, tmp_path, "--test-batch-size", "20")
+def test_evaluation_counts_every_example_once(data, tmp_path):
+    """1,003 images in batches of 64: what the log says equals an independent count."""
+    for name in ("train.rec", "train.idx"):
+        shutil.copy(data / name, tmp_path)
+    write_random_rec(tmp_path / "test.rec", 1003, classes=10)
+    train(tmp_path, tmp_path, "--test-batch-size", "64")
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
     net = get_model("plain", 5)
     net.load_parameters(str(folder / "checkpoints" / "epoch0001" / "net.params"))
-    spec = experiment.get_spec("cifar10")
-    images = experiment.records.load(data / "test.rec")
+    spec = get_spec("cifar10")
+    images = records.load(tmp_path / "test.rec")
     mean, std = (np.array(x).reshape(3, 1, 1) for x in (spec.mean, spec.std))
-    logits = net(mx.nd.array((images.pixels - mean) / std)).asnumpy()
-    error = 100 * np.mean(logits.argmax(axis=1) != images.labels)
-    assert read_log(folder)[0]["test_error"] == pytest.approx(error)
+    logits = net(mx.nd.array((images.pixels - mean) / std)).asnumpy().astype(np.float64)
+    wrong = sum(logit.argmax() != label for logit, label in zip(logits, images.labels))
+    chosen = logits[np.arange(1003), images.labels]
+    (row,) = read_log(folder)
+    assert row["test_error"] == pytest.approx(100 * wrong / 1003)
+    assert row["test_loss"] == pytest.approx(np.mean(np.log(np.exp(logits).sum(1)) - chosen))
 
 
 def test_several_seeds_make_several_runs_and_a_table(data, tmp_path, capsys):
