@@ -64,6 +64,8 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(bad):
         train_epoch(CountingEngine(), batches(losses, 2), 0.1, report_every=5)
     assert caught.value.step == 7
     assert isinstance(caught.value, CommandError)
+    with pytest.raises(NonFiniteLoss, match="at test batch 7"):
+        evaluate(CountingEngine(), batches(losses, 2))
 
 
 def test_an_empty_tally_reads_as_nothing():

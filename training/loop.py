@@ -27,8 +27,12 @@ def train_epoch(engine, batches, lr, report=None, report_every=50):
 
 
 def evaluate(engine, batches):
-    """Figures of the network in predict mode; every example of ``batches`` counts once."""
-    tally = Tally(engine)
+    """Figures of the network in predict mode; every example of ``batches`` counts once.
+
+    Raises:
+        NonFiniteLoss: at the first batch whose loss is not finite.
+    """
+    tally = Tally(engine, "test batch")
     for batch in batches:
         tally.add(len(batch.labels), engine.test_step(batch.images, batch.labels))
     return tally.read()

@@ -17,10 +17,10 @@ class Figures:
 
 
 class NonFiniteLoss(CommandError):
-    """The loss is not a number any more; ``step`` counts from 1 within the epoch."""
+    """The loss is not a number any more; ``step`` counts from 1 within the pass."""
 
-    def __init__(self, step):
-        super().__init__(f"the loss stopped being finite at step {step}")
+    def __init__(self, unit, step):
+        super().__init__(f"the loss stopped being finite at {unit} {step}")
         self.step = step
 
 
@@ -29,10 +29,12 @@ class Tally:
 
     ``add`` takes what ``Engine.train_step`` and ``Engine.test_step`` return and waits for nothing;
     ``read`` waits for all that was added and sums in double precision, in the order of the steps.
+    ``unit`` is what messages call a step.
     """
 
-    def __init__(self, engine):
+    def __init__(self, engine, unit="step"):
         self._engine = engine
+        self._unit = unit
         self._waiting = []  # one entry a step: sums still on the devices
         self._sums = np.zeros(2)
         self._steps = 0
@@ -53,7 +55,7 @@ class Tally:
             self._steps += 1
             self._sums += sums
             if not np.isfinite(self._sums[0]):
-                raise NonFiniteLoss(self._steps)
+                raise NonFiniteLoss(self._unit, self._steps)
         self._waiting = []
         loss, wrong = self._sums / max(self._examples, 1)
         return Figures(float(loss), 100 * float(wrong), self._examples)
