@@ -6,7 +6,7 @@ MXNET ?= cpu
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed-$(MXNET)
-DIGITS := data/digits/test.rec
+DIGITS := data/digits/train.rec data/digits/test.rec
 RUNS := snapshot/digits/cross_d26w1
 
 .DEFAULT_GOAL := help
@@ -35,7 +35,7 @@ $(INSTALLED): setup.py pyproject.toml
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
-$(DIGITS): | $(INSTALLED)
+$(DIGITS) &: | $(INSTALLED)
 	$(VENV)/bin/python -m data.prepare digits
 
 train: $(INSTALLED) $(DIGITS)

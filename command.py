@@ -3,8 +3,11 @@
 import argparse
 import difflib
 import functools
+import os
 import re
+import signal
 import sys
+import threading
 
 
 class CommandError(Exception):
@@ -57,8 +60,13 @@ def command(main):
 
     @functools.wraps(main)
     def run(argv=None):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
         try:
             return main(argv)
+        except BrokenPipeError:  # whoever read the output has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
         except (CommandError, OSError) as error:
             message, status = str(error), getattr(error, "status", 2)
         except KeyboardInterrupt:

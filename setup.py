@@ -29,7 +29,6 @@ setup(
         "matplotlib>=3.5",
         "opencv-python>=4.5,<4.12",  # of gluoncv; from 4.12 on it demands NumPy 2
         "Pillow>=9",
-        "requests>=2.20,<3",
         "scikit-learn>=1.0",  # the digits data set
         "scipy>=1.7",
         "setuptools>=66.1; python_version >= '3.12'",  # distutils, which MXNet imports

@@ -1,7 +1,6 @@
 """Train a network on 32x32 images: CIFAR-10, CIFAR-100, SVHN or the embedded digits."""
 
 import shlex
-import signal
 import sys
 from dataclasses import fields, replace
 from fractions import Fraction
@@ -11,10 +10,11 @@ from command import InputError, Interrupted, Parser, command
 from data.augment import AUG_TYPES
 from data.spec import list_datasets
 from network import default_depth, list_models
-from training.checkpoint import latest
-from training.experiment import ROOT, Machine, Run, find, fit
+from training.checkpoint import FOLDER, path_of
+from training.experiment import ROOT, find, fit
 from training.log import read_config, read_run
 from training.recipe import RECIPES, default_recipe, get_recipe
+from training.run import Machine, Run
 
 EXAMPLES = """examples:
   python train_cifar.py --dataset digits --network cross --depth 26
@@ -82,7 +82,9 @@ def make_parser():
     how.add_argument("--runs", type=int, default=1, help="train so many seeds, one after the other")
     where = parser.add_argument_group("machine and files")
     where.add_argument(
-        "--gpus", help="such as 0,1, or cpu; default: every GPU that MXNet sees, else the CPU"
+        "--gpus",
+        help="such as 0,1, or cpu; default: every GPU that MXNet sees, else the CPU. Each takes a "
+        "share of the batch, with batch statistics of its own",
     )
     where.add_argument(
         "--kv-store",
@@ -154,6 +156,8 @@ def flags_of(config):
     """The flags, by their names in the parser, that describe the run and machine of a config."""
     run, machine = Run.from_json(config), Machine.from_json(config)
     recipe = run.recipe
+    if recipe.augmentation not in AUG_TYPES:
+        raise InputError(f"config.json: there is no augmentation {recipe.augmentation!r}")
     return {
         **{field.name: getattr(machine, field.name) for field in fields(Machine)},
         "network": run.network,
@@ -184,9 +188,12 @@ def resume(folder, argv):
     args = parser.parse_args(argv)
     run, asked = Run.from_json(config), run_of(args)
     asked = replace(asked, data_dir=run.data_dir)  # may have moved: its content is compared
-    if args.runs != 1 or asked != run:
-        theirs, ours = asked.to_json(), run.to_json()
-        differ = [name for name in ours if ours[name] != theirs[name]] or ["runs"]
+    theirs, ours = asked.to_json(), run.to_json()
+    differ = [name for name in ours if ours[name] != theirs[name]]
+    began = {**config["machine"], "runs": 1}
+    fixed = ("log_dir", "exp_name", "runs")
+    differ += [name for name in fixed if getattr(args, name) != began[name]]
+    if differ:
         raise InputError(
             f"{folder} began with another {' and '.join(differ)}: leave those flags out, or start "
             "a new run without --resume"
@@ -196,15 +203,17 @@ def resume(folder, argv):
 
 def finish(run, machine, folder=None):
     """Train a run to its end, and say where to look."""
-    record = read_run(folder) if folder else None
-    if record and not record.problem:
-        print(f"finished already: {folder}")
-        return
-    folder = fit(run, machine, folder)
+    if folder is not None and not read_run(folder).problem:
+        lines = [f"finished already: {folder}"]
+    else:
+        folder = fit(run, machine, folder)
+        lines = [
+            f"log         {folder / 'log.txt'} and log.jsonl",
+            f"curves      {folder / 'curves.png'}",
+            f"checkpoint  {path_of(folder / FOLDER, run.recipe.epochs)}",
+        ]
     if not machine.quiet:
-        print(f"log         {folder / 'log.txt'} and log.jsonl")
-        print(f"curves      {folder / 'curves.png'}")
-        print(f"checkpoint  {latest(folder / 'checkpoints')}")
+        print("\n".join(lines))
 
 
 @command
@@ -212,7 +221,6 @@ def main(argv=None):
     """Train every run that the flags ask for."""
     parser = make_parser()
     args = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(args.resume, str):
         resume(Path(args.resume), argv)
         return
@@ -223,7 +231,7 @@ def main(argv=None):
         for seed in range(run.seed, run.seed + args.runs):
             one = replace(run, seed=seed)
             finish(one, machine, find(one, machine) if args.resume else None)
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         if args.runs == 1:
             raise
         words = sys.argv if argv is None else [sys.argv[0], *argv]

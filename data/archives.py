@@ -67,6 +67,8 @@ def read_source(dataset, source, partial=False):
     layouts = [layout for layout in LAYOUTS if layout.dataset == dataset]
     if source.is_dir():
         parts, where = _read_from_folder(layouts, source)
+    elif source.suffix == ".mat":
+        raise InputError(f"{source} is one file of several: name the folder they are in")
     elif source.exists():
         parts, where = _read_tar(layouts, source), source
     else:
@@ -189,7 +191,7 @@ def _read_cifar_python(file, where, label_key, classes):
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (3072,):
         raise InputError(f"{where}: its 'data' is not rows of 3072 bytes")
     if not isinstance(labels, np.ndarray):
-        labels = labels if isinstance(labels, list) else [None]
+        labels = labels if isinstance(labels, (list, tuple)) else [None]
         if not all(type(label) is int and abs(label) < 1 << 31 for label in labels):
             raise InputError(f"{where}: its {label_key!r} is not a list of whole numbers")
     return _cifar_part(rows, np.array(labels, np.int64), classes, where)
@@ -253,6 +255,11 @@ def _from_buffer(data, dtype, shape, order):
     return array
 
 
+def _scalar(dtype, data):
+    """A NumPy number, as a number."""
+    return np.frombuffer(data, dtype.to_numpy())[0].item()
+
+
 def _encode(text, encoding):
     """``_codecs.encode``, with which Python 3 writes bytes in protocol 2."""
     if encoding != "latin1":
@@ -269,6 +276,8 @@ class _ArrayUnpickler(pickle.Unpickler):
         ("_codecs", "encode"): _encode,
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy.core.multiarray", "scalar"): _scalar,
+        ("numpy._core.multiarray", "scalar"): _scalar,
         ("numpy.core.numeric", "_frombuffer"): _from_buffer,
         ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     }
@@ -311,13 +320,13 @@ def _read_svhn(file, where):
         raise InputError(f"{where} has no X or no y: give SVHN's format 2, *_32x32.mat")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[:3] != (32, 32, 3):
         raise InputError(f"{where}: X is {images.dtype} {images.shape}, not uint8 (32, 32, 3, N)")
-    if labels.dtype.kind not in "iu":
+    if labels.dtype.kind not in "iuf" or (labels % 1).any():  # MATLAB's numbers are doubles
         raise InputError(f"{where}: y is {labels.dtype}, not whole numbers")
     part = _part(images.transpose(3, 0, 1, 2), labels.reshape(-1), 1, 10, where)
     return Part(part.images, part.labels % 10)
 
 
-_TAR_ENDS = (".tar.gz", ".tar")
+_TAR_ENDS = (".tar.gz", ".tgz", ".tar")
 _CIFAR10_TRAIN = tuple(f"data_batch_{k}" for k in range(1, 6))
 
 LAYOUTS = (

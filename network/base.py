@@ -31,7 +31,10 @@ def split_depth(depth, block_depth):
 
 
 def make_stage(blocks, channels, in_channels, stride, prefix):
-    """The ``blocks`` (constructors) in a row; the first changes width and stride."""
+    """The ``blocks`` (constructors) in a row; the first changes width and stride.
+
+    (batch, in_channels, height, width) -> (batch, channels, height / stride, width / stride).
+    """
     stage = nn.HybridSequential(prefix=prefix)
     with stage.name_scope():
         for index, block in enumerate(blocks):

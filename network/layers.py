@@ -7,7 +7,10 @@ BN_EPSILON = 2e-5
 
 
 def conv_bn(channels, in_channels, kernel_size=3, stride=1, relu=False, prefix=None):
-    """Conv, BN and, with ``relu``, ReLU; padded so that stride 1 keeps height and width."""
+    """Conv, BN and, with ``relu``, ReLU; padded so that stride 1 keeps height and width.
+
+    (batch, in_channels, height, width) -> (batch, channels, height / stride, width / stride).
+    """
     layers = nn.HybridSequential(prefix=prefix)
     with layers.name_scope():
         layers.add(

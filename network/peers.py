@@ -1,5 +1,7 @@
 """Networks of gluoncv's model zoo under ``gluoncv:NAME``, as baselines for the same programs."""
 
+import mxnet as mx
+
 from command import InputError, nearest
 
 PREFIX = "gluoncv:"
@@ -28,8 +30,8 @@ def peer(name, depth, classes, widen_factor, **kwargs):
             f"gluoncv has no network {short!r}{nearest(short, names)} "
             "(gluoncv.model_zoo.get_model_list() names them all)"
         )
-    kwargs.setdefault("prefix", f"{short}_")
     try:
-        return model_zoo.get_model(short, classes=classes, **kwargs)
+        with mx.name.NameManager():  # counts from 0: parameters get the same names everywhere
+            return model_zoo.get_model(short, classes=classes, **kwargs)
     except TypeError as error:
         raise InputError(f"{name} cannot be made with {classes} classes: {error}") from None

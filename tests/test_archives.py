@@ -165,7 +165,9 @@ def test_cifar_in_every_shape(tmp_path, kind, shape):
         assert part.labels.tolist() == labels_of(len(part), classes, seed)
 
 
-@pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"])
+@pytest.mark.parametrize(
+    "name", ["cifar-10-python.tar.gz", "cifar-10-binary.tar.gz", "cifar-10-python.tgz"]
+)
 def test_a_folder_with_the_archive_in_it(tmp_path, name):
     files = cifar10_python() if "python" in name else cifar10_binary()
     write_tar(tmp_path / name, files)
@@ -186,6 +188,28 @@ def test_pickles_with_text_keys_and_arrays_of_labels(tmp_path):
 
     train, _ = read_source("cifar10", write_files(tmp_path, cifar10_python(dump=dump)))
     assert train[2].labels.tolist() == labels_of(5, 10, 2)
+
+
+@pytest.mark.parametrize("change", [tuple, lambda labels: [np.int64(x) for x in labels]])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_labels_as_tuples_and_as_numpy_numbers(tmp_path, change, protocol):
+    def dump(batch):
+        return pickle.dumps({**batch, b"labels": change(batch[b"labels"])}, protocol)
+
+    train, _ = read_source("cifar10", write_files(tmp_path, cifar10_python(dump=dump)))
+    assert train[2].labels.tolist() == labels_of(5, 10, 2)
+
+
+def test_svhn_with_labels_as_matlab_makes_them(tmp_path):
+    files = svhn()
+    files["train_32x32.mat"] = mat(3, 0, y=np.array([[1.0], [10.0], [9.0]]))
+    train, _ = read_source("svhn", write_files(tmp_path, files))
+    assert train[0].labels.tolist() == [1, 0, 9]
+
+
+def test_one_file_of_svhn_is_answered_with_what_to_name(tmp_path):
+    source = write_files(tmp_path, svhn()) / "train_32x32.mat"
+    assert "name the folder" in refused("svhn", source)
 
 
 def test_svhn(tmp_path):

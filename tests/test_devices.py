@@ -39,6 +39,7 @@ def test_every_gpu_is_taken_unless_some_are_named(gpus):
         ("", "not ''"),
         ("0,", "not ''"),
         ("cpu:x", "not 'cpu:x'"),
+        ("\u00b2", "takes numbers"),
     ],
 )
 def test_devices_that_cannot_be_are_refused(gpus, given, message):
@@ -50,6 +51,6 @@ def test_devices_that_cannot_be_are_refused(gpus, given, message):
 def test_a_gpu_newer_than_the_wheel_is_refused_with_what_to_do(gpus):
     gpus((8, 9), (9, 0))
     assert devices.contexts("0") == [mx.gpu(0)]
-    message = r"GPU 1 has compute capability 9\.0.*holds code up to 8\.9.*--gpus cpu"
+    message = r"GPU 1 has compute capability 9\.0.*holds code for 5\.0 to 8\.9.*--gpus cpu"
     with pytest.raises(InputError, match=message):
         devices.contexts()

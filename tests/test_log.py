@@ -1,11 +1,13 @@
 import json
 import multiprocessing
 import os
+import shutil
 
 import pytest
 
 from command import InputError
 from training import log
+from training.recipe import get_recipe
 
 ROW = {
     "lr": 0.1,
@@ -16,6 +18,30 @@ ROW = {
     "seconds": 3.0,
     "images_per_second": 4.0,
 }
+
+
+def make_config(recipe, **changes):
+    """What ``config.json`` holds of a run of DFN-MR1 on CIFAR-10."""
+    return {
+        "network": "cross",
+        "depth": 110,
+        "widen_factor": 1,
+        "dataset": "cifar10",
+        "data_dir": "data/cifar10",
+        "train_file": "train.rec",
+        "test_file": "test.rec",
+        "val_split": 0,
+        "recipe_name": "deep-fusion",
+        "recipe": recipe.to_json(),
+        "seed": 0,
+        "recipe_changes": {},
+        "parameters": 12345,
+        "multiply_adds": 251052672,
+        "layers": 56,
+        "devices": 1,
+        "data": {},
+        **changes,
+    }
 
 
 def write_rows(folder, epochs):
@@ -33,16 +59,28 @@ def test_rows_come_back(tmp_path):
 
 def test_a_line_cut_by_a_kill_is_passed_over_and_dropped_on_resume(tmp_path):
     run_log = write_rows(tmp_path, (1, 2, 3))
+    rows = log.read_log(tmp_path)
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"epoch": 4, "lr": 0.')
     assert len(log.read_log(tmp_path)) == 3
-    assert [row["epoch"] for row in run_log.keep_until(2)] == [1, 2]
+    run_log.rewrite(rows[:2])
+    assert log.read_log(tmp_path) == rows[:2]
     write_rows(tmp_path, (3,))
     assert [row["epoch"] for row in log.read_log(tmp_path)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
-    "line", ["nonsense", "[]", "3", '{"epoch": 3}', json.dumps({"epoch": 3, **ROW, "lr": "x"})]
+    "line",
+    [
+        "nonsense",
+        "[]",
+        "3",
+        "[" * 100_000,
+        '{"epoch": 3}',
+        json.dumps({"epoch": 3, **ROW, "lr": "x"}),
+        json.dumps({"epoch": 3, **ROW}).replace("0.1", "1" * 400),
+    ],
+    ids=range(7),
 )
 def test_a_damaged_line_is_named(tmp_path, line):
     write_rows(tmp_path, (1, 2))
@@ -105,7 +143,7 @@ def test_a_folder_is_held_by_one(tmp_path):
 
 def finished(folder, epochs=2):
     folder.mkdir(parents=True)
-    log.write_config(folder, {"recipe": {"epochs": epochs}})
+    log.write_config(folder, make_config(get_recipe("quick", epochs=epochs)))
     write_rows(folder, range(1, epochs + 1))
     return folder
 
@@ -114,11 +152,13 @@ def test_runs_say_what_is_wrong_with_them(tmp_path):
     good = finished(tmp_path / "a" / "run1")
     assert log.read_run(good).problem == ""
     stopped = finished(tmp_path / "a" / "run2")
-    log.RunLog(stopped, print).keep_until(1)
+    log.RunLog(stopped, print).rewrite(log.read_log(stopped)[:1])
     assert log.read_run(stopped).problem == "unfinished: stopped after epoch 1 of 2"
     with log.locked(stopped):
         assert log.read_run(stopped).problem == "unfinished: running after epoch 1 of 2"
-    for k, text in enumerate(("", "{", "[]", "{}", '{"recipe": {}}', '{"recipe": 3}'), 3):
+    whole = (good / "config.json").read_text()
+    damaged = ("", "{", "[]", "{}", whole.replace("12345", '"x"'), "[" * 100_000)
+    for k, text in enumerate(damaged, 3):
         folder = finished(tmp_path / "a" / f"run{k}")
         (folder / "config.json").write_text(text)
         assert log.read_run(folder).problem.startswith("damaged: ")
@@ -126,6 +166,10 @@ def test_runs_say_what_is_wrong_with_them(tmp_path):
     lost = finished(tmp_path / "a" / "run10")
     (lost / "config.json").unlink()
     assert "there is no config.json" in log.read_run(lost).problem
+    (tmp_path / "a" / "run11" / "checkpoints").mkdir(parents=True)  # all else was lost
+    assert log.find_runs(tmp_path)[-1].name == "run11"
+    assert "damaged" in log.read_run(tmp_path / "a" / "run11").problem
+    shutil.rmtree(tmp_path / "a" / "run11")
     names = [path.name for path in log.find_runs(tmp_path)]
     assert names == [f"run{k}" for k in range(1, 11)]  # run10 after run9
     assert log.find_runs(good) == [good]

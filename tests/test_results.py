@@ -6,7 +6,7 @@ import statistics as stdlib
 import pytest
 
 from command import InputError
-from tests.test_log import ROW
+from tests.test_log import ROW, make_config
 from training import log
 from training.recipe import get_recipe
 from training.results import FORMATS, collect, statistics
@@ -23,22 +23,9 @@ def test_statistics_are_the_papers():
 
 
 def make_run(top, seed, errors, **changes):
-    recipe = get_recipe("deep-fusion", epochs=len(errors))
-    config = {
-        "network": "cross",
-        "depth": 110,
-        "widen_factor": 1,
-        "dataset": "cifar10",
-        "layers": 56,
-        "parameters": 1710426,
-        "val_split": 0,
-        "data": {},
-        "recipe_name": "deep-fusion",
-        "recipe": recipe.to_json(),
-        "recipe_changes": {"epochs": len(errors)},
-        "seed": seed,
-        **changes,
-    }
+    recipe = changes.pop("recipe", get_recipe("deep-fusion", epochs=len(errors)))
+    changes = {"recipe_changes": {"epochs": len(errors)}, "seed": seed, **changes}
+    config = make_config(recipe, **changes)
     folder = top / config["dataset"] / config["network"] / f"run{seed}"
     folder.mkdir(parents=True)
     log.write_config(folder, config)
@@ -54,21 +41,23 @@ def snapshot(tmp_path):
     make_run(tmp_path, 2, [9.0, 6.0])
     make_run(tmp_path, 3, [9.0, 8.0])
     make_run(tmp_path, 4, [50.0, 40.0], val_split=1000)
-    make_run(tmp_path, 5, [30.0, 20.0], recipe_changes={"epochs": 2, "lr": 0.05})
+    slow = get_recipe("deep-fusion", epochs=2, lr=0.05)
+    make_run(tmp_path, 5, [30.0, 20.0], recipe=slow, recipe_changes={"epochs": 2, "lr": 0.05})
+    make_run(tmp_path, 9, [35.0, 25.0], devices=2)
     make_run(tmp_path, 1, [70.0], dataset="digits", network="plain", depth=None)
     unfinished = make_run(tmp_path, 6, [2.0, 2.0])
-    log.RunLog(unfinished, print).keep_until(1)
+    log.RunLog(unfinished, print).rewrite(log.read_log(unfinished)[:1])
     damaged = make_run(tmp_path, 7, [2.0, 2.0])
     (damaged / "log.jsonl").write_text("{}\n")
     foreign = make_run(tmp_path, 8, [2.0, 2.0])
-    log.write_config(foreign, {"recipe": {"epochs": 2}})
+    log.write_config(foreign, {"recipe": get_recipe("deep-fusion").to_json()})
     return tmp_path
 
 
 def test_runs_of_one_setting_and_only_those_are_one_line(snapshot):
     results, left_out = collect(snapshot)
     lines = {(r.dataset, r.recipe): r for r in results}
-    assert len(lines) == len(results) == 4
+    assert len(lines) == len(results) == 5
     papers = lines["cifar10", "deep-fusion"]
     assert (papers.runs, str(papers.test_error)) == (3, "6.00 (6.33 +/- 1.25, 5.00)")
     assert str(papers.train_error) == "3.00 (3.17 +/- 0.62, 2.50)"
@@ -76,11 +65,12 @@ def test_runs_of_one_setting_and_only_those_are_one_line(snapshot):
     held_out = lines["cifar10", "deep-fusion, on 1000 held out"]
     assert (held_out.runs, held_out.paper) == (1, None)
     assert lines["cifar10", "deep-fusion, lr 0.05"].runs == 1
+    assert lines["cifar10", "deep-fusion, 2 devices"].runs == 1
     assert lines["digits", "deep-fusion"].depth is None
     problems = {record.folder.name: record.problem for record in left_out}
     assert problems["run6"] == "unfinished: stopped after epoch 1 of 2"
     assert "line 1 is damaged" in problems["run7"]
-    assert "config.json lacks" in problems["run8"]
+    assert "a setting is missing" in problems["run8"]
     assert len(problems) == 3
 
 
@@ -91,18 +81,19 @@ def test_formats(snapshot):
     assert "6.00 (6.33 +/- 1.25, 5.00)" in text
     assert "run6: unfinished: stopped after epoch 1 of 2" in text
     markdown = FORMATS["markdown"](*found)
-    assert "| cross | 110 | 1 | 56 | 1,710,426 | 2 | deep-fusion | 3 |" in markdown
+    assert "| cross | 110 | 1 | 56 | 12,345 | 2 | deep-fusion | 3 |" in markdown
     rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](*found))))
-    assert len(rows) == 4 + 3
+    assert len(rows) == 5 + 3
     assert {float(row["test_error_median"]) for row in rows if not row["left_out"]} == {
         6.0,
         40.0,
         20.0,
+        25.0,
         70.0,
     }
     assert sum(bool(row["problem"]) for row in rows) == 3
     loaded = json.loads(FORMATS["json"](*found))
-    assert len(loaded["results"]) == 4
+    assert len(loaded["results"]) == 5
     assert len(loaded["left_out"]) == 3
 
 

@@ -149,6 +149,7 @@ def test_two_devices_train(data, tmp_path):
         (["--gpus", "7"], "there is no GPU 7"),
         (["--val-split", "130"], "130 of 130 examples"),
         (["--train-dataset", "no.rec"], "no.rec"),
+        (["--kv-store", "nccl", "--gpus", "cpu:0,cpu:1"], "--kv-store nccl cannot be used here"),
         (["--network", "gluoncv:alexnet", "--depth", "3"], "leave them out"),
         (["--resume", "nowhere"], "nowhere holds no run"),
     ],
@@ -192,6 +193,9 @@ def test_a_resumed_run_keeps_its_settings(data, tmp_path, capsys):
     status, err = refused(capsys, "--resume", folder, "--lr", "0.2", "--num-epochs", "9")
     assert status == 2
     assert "began with another recipe" in err
+    status, err = refused(capsys, "--resume", folder, "--runs", "2", "--exp-name", "other")
+    assert status == 2
+    assert "exp_name and runs" in err
     train_cifar.main(["--resume", str(folder), "--lr", "0.1"])
     assert "finished already" in capsys.readouterr().out
 
@@ -205,6 +209,34 @@ def test_other_images_than_it_began_with_do_not_resume(data, tmp_path, capsys):
     status, err = refused(capsys, "--resume", folder, "--data-dir", tmp_path)
     assert status == 2
     assert "are not those" in err
+
+
+def test_lost_checkpoints_do_not_start_a_run_over(data, tmp_path, capsys):
+    train(data, tmp_path, "--num-epochs", "2")
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    shutil.rmtree(folder / "checkpoints")
+    row = (folder / "log.jsonl").read_text().splitlines()[0]
+    (folder / "log.jsonl").write_text(row + "\n")
+    status, err = refused(capsys, "--resume", folder)
+    assert status == 2
+    assert "checkpoints of" in err
+    assert len(read_log(folder)) == 1
+
+
+def test_a_kill_between_checkpoint_and_log_loses_nothing(data, tmp_path):
+    train(data, tmp_path, "--num-epochs", "2")
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    rows = read_log(folder)
+    (folder / "log.jsonl").write_text("")
+    train_cifar.main(["--resume", str(folder)])
+    assert read_log(folder) == rows
+    assert read_config(folder)["resumed"][0]["epoch"] == 2
+
+
+def test_milestones_are_kept_and_the_rest_but_the_newest_removed(data, tmp_path):
+    train(data, tmp_path, "--num-epochs", "5", "--checkpoint-epochs", "2")
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    assert sorted(os.listdir(folder / "checkpoints")) == ["epoch0002", "epoch0004", "epoch0005"]
 
 
 def test_results_of_a_folder_that_is_not_there(tmp_path, capsys):

@@ -1,9 +1,9 @@
 """Checkpoints of a run: whole or absent.
 
 A checkpoint is a folder ``checkpoints/epoch0200`` of ``net.params`` and ``optimizer.params``
-(MXNet's format, {name: array}) and ``state.json`` (the epoch, and a SHA-256 of each file). It is
-written aside under a name that starts with a dot, then renamed, so what has its final name is
-complete.
+(MXNet's format, {name: array}) and ``state.json`` (the epoch, the log's rows up to it, and a
+SHA-256 of each). It is written aside under a name that starts with a dot, then renamed, so what has
+its final name is complete.
 """
 
 import hashlib
@@ -17,16 +17,22 @@ import mxnet as mx
 
 from command import InputError
 
+FOLDER = "checkpoints"  # in a run's
 FILES = ("net.params", "optimizer.params")
 
 
-def save(folder, epoch, values, momenta):
+def save(folder, epoch, values, momenta, rows):
     """Write the checkpoint of ``epoch`` into ``folder``; returns its path.
+
+    Args:
+        values: parameters and moving averages, {name: array}.
+        momenta: the optimizer's, {name: array}.
+        rows: the log's, one dict an epoch.
 
     Raises:
         OSError: it could not be written; the checkpoints there are untouched.
     """
-    final = _path(folder, epoch)
+    final = path_of(folder, epoch)
     aside = final.with_name(f".{final.name}-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -34,7 +40,9 @@ def save(folder, epoch, values, momenta):
         for name, arrays in zip(FILES, (values, momenta)):
             _write_arrays(aside / name, arrays)
         digests = {name: _digest(aside / name) for name in FILES}
-        write_whole(aside / "state.json", json.dumps({"epoch": epoch, "sha256": digests}, indent=1))
+        digests["rows"] = _digest_rows(rows)
+        state = {"epoch": epoch, "sha256": digests, "rows": rows}
+        write_whole(aside / "state.json", json.dumps(state, indent=1))
         shutil.rmtree(final, ignore_errors=True)  # a damaged one of the same epoch
         os.rename(aside, final)
         _flush(final.parent)
@@ -51,19 +59,22 @@ def latest(folder):
         InputError: there are checkpoints, and every one of them is damaged.
     """
     problems = []
-    for path in sorted(Path(folder).glob("epoch*"), key=epoch_of, reverse=True):
+    found = [path for path in Path(folder).glob("epoch*") if epoch_of(path)]
+    for path in sorted(found, key=epoch_of, reverse=True):
         try:
             check(path)
             return path
         except InputError as error:
             problems.append(str(error))
     if problems:
-        raise InputError(f"no checkpoint can be used: {'; '.join(problems)}")
+        raise InputError(
+            f"no checkpoint can be used ({'; '.join(problems)}): remove {folder} to start over"
+        )
     return None
 
 
 def check(path):
-    """Refuse the checkpoint at ``path`` unless it is as it was written.
+    """The rows of the checkpoint at ``path``, which is as it was written.
 
     Raises:
         InputError: a file is missing or damaged.
@@ -71,43 +82,48 @@ def check(path):
     path = Path(path)
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        digests = {name: state["sha256"][name] for name in FILES}
-        epoch = state["epoch"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path / 'state.json'} is missing or damaged") from None
+        epoch, rows, digests = state["epoch"], state["rows"], state["sha256"]
+        whole = set(digests) == {*FILES, "rows"} and digests["rows"] == _digest_rows(rows)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        whole = False
+    if not whole:
+        raise InputError(f"{path / 'state.json'} is missing or damaged")
     if epoch != epoch_of(path):
         raise InputError(f"{path / 'state.json'} is of epoch {epoch}")
-    for name, digest in digests.items():
+    for name in FILES:
         try:
-            whole = _digest(path / name) == digest
+            whole = _digest(path / name) == digests[name]
         except OSError:
             whole = False
         if not whole:
             raise InputError(f"{path / name} is missing or damaged")
+    return rows
 
 
 def load(path):
-    """(parameters and moving averages, momenta) of the checkpoint at ``path``, {name: array} each.
+    """What ``save`` got: (values, momenta, rows).
 
     Raises:
         InputError: the checkpoint is damaged; MXNet's reader never sees the file then.
     """
-    check(path)
-    return tuple(_read_arrays(Path(path) / name) for name in FILES)
+    rows = check(path)
+    return (*(_read_arrays(Path(path) / name) for name in FILES), rows)
 
 
-def keep_only(folder, epochs):
-    """Remove the checkpoints of other epochs than ``epochs``, and what a killed process left."""
-    for path in Path(folder).glob("epoch*"):
-        if epoch_of(path) not in epochs:
-            shutil.rmtree(path, ignore_errors=True)
+def remove(folder, epoch):
+    """Remove the checkpoint of ``epoch``, if there is one."""
+    shutil.rmtree(path_of(folder, epoch), ignore_errors=True)
+
+
+def sweep(folder):
+    """Remove what a process that was killed while it saved left in ``folder``."""
     for path in Path(folder).glob(".epoch*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def saved_epochs(folder):
-    """Epochs that have a checkpoint in ``folder``, ascending."""
-    return sorted(epoch_of(path) for path in Path(folder).glob("epoch*"))
+def path_of(folder, epoch):
+    """Where the checkpoint of ``epoch`` is."""
+    return Path(folder) / f"epoch{epoch:04d}"
 
 
 def epoch_of(path):
@@ -130,10 +146,6 @@ def write_whole(path, text):
         aside.unlink(missing_ok=True)
 
 
-def _path(folder, epoch):
-    return Path(folder) / f"epoch{epoch:04d}"
-
-
 def _write_arrays(path, arrays):
     try:
         mx.nd.save(str(path), {name: mx.nd.array(a, dtype=a.dtype) for name, a in arrays.items()})
@@ -146,6 +158,10 @@ def _write_arrays(path, arrays):
 def _read_arrays(path):
     arrays = mx.nd.load(str(path))  # an empty list where nothing was saved
     return {name: array.asnumpy() for name, array in dict(arrays).items()}
+
+
+def _digest_rows(rows):
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _digest(path):

@@ -22,6 +22,7 @@ def draw_curves(rows, path, title):
             values = [row[f"{part}_{kind}"] for row in rows]
             axes.plot(epochs, values, style, marker=marker, color="#0072b2", label=part)
         axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)

@@ -1,12 +1,14 @@
 """``--gpus`` -> MXNet contexts."""
 
 import ctypes
+import re
 
 import mxnet as mx
 
 from command import InputError
 
-NEWEST_CAPABILITY = (8, 9)  # mxnet-cu112 1.9.1 holds code for sm_50 to sm_86 and no PTX
+# mxnet-cu112 1.9.1 holds code for sm_50 to sm_86, and no PTX for later ones; 8.9 runs 8.6's
+OLDEST_CAPABILITY, NEWEST_CAPABILITY = (5, 0), (8, 9)
 
 
 def contexts(gpus=None):
@@ -34,9 +36,9 @@ def contexts(gpus=None):
 
 def _context(item, available):
     device, _, index = item.partition(":")
-    if device == "cpu" and (index.isdigit() or not index):
+    if device == "cpu" and (not index or re.fullmatch("[0-9]+", index)):
         return mx.cpu(int(index or 0))
-    if not item.isdigit():
+    if not re.fullmatch("[0-9]+", item):
         raise InputError(f"--gpus takes numbers such as 0,1, or cpu; not {item!r}")
     if int(item) >= available:
         seen = f"MXNet sees {available}" if available else "MXNet sees none here"
@@ -55,13 +57,14 @@ def _count_gpus():
 
 
 def _require_code_for(index, capability):
-    if capability is not None and capability > NEWEST_CAPABILITY:
-        raise InputError(
-            "GPU {} has compute capability {}.{}, and mxnet-cu112 1.9.1 holds code up to {}.{}: "
-            "choose an older GPU, or the CPU with --gpus cpu".format(
-                index, *capability, *NEWEST_CAPABILITY
-            )
+    if capability is None or OLDEST_CAPABILITY <= capability <= NEWEST_CAPABILITY:
+        return
+    raise InputError(
+        "GPU {} has compute capability {}.{}, and mxnet-cu112 1.9.1 holds code for {}.{} to {}.{}: "
+        "choose another GPU, or the CPU with --gpus cpu".format(
+            index, *capability, *OLDEST_CAPABILITY, *NEWEST_CAPABILITY
         )
+    )
 
 
 def _capability(index):

@@ -31,6 +31,9 @@ class MXNetEngine:
         contexts: list of mx.Context.
         momentum, weight_decay: of the Nesterov steps; see training.optimizer.
         kv_store: how gradients of several devices are summed: "device", "local" or "nccl".
+
+    Raises:
+        InputError: there is no such ``kv_store`` here.
     """
 
     def __init__(self, net, contexts, momentum, weight_decay, kv_store="device"):
@@ -39,14 +42,19 @@ class MXNetEngine:
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
         self.parameters = net.collect_params()
         self.trainer = nesterov(self.parameters, momentum, weight_decay, kv_store)
-        self.trainer.allreduce_grads()  # sets the KVStore up now: it writes to the moving averages
-        self._settled = True
+        try:
+            # sets the KVStore up now: it writes every parameter, moving averages too
+            self.trainer.allreduce_grads()
+        except mx.MXNetError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"--kv-store {kv_store} cannot be used here: {reason}") from None
+        self._synchronized = True
         self._under_way = deque()
 
     def train_step(self, images, labels, lr):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally."""
-        if self._settled:
-            self._straighten()
+        if self._synchronized:
+            self._restore_layout()
         shards = self._shards(images, labels)
         with autograd.record():
             logits = [self.net(x) for x, _ in shards]
@@ -55,20 +63,19 @@ class MXNetEngine:
         autograd.backward(losses + idle)
         self.trainer.set_learning_rate(lr)
         self.trainer.step(len(labels))
-        self._settled = False
+        self._synchronized = False
         sums = [_sums(*parts) for parts in zip(losses, logits, (y for _, y in shards))]
-        self._under_way.append(sums)
-        if len(self._under_way) > STEPS_AHEAD:
-            self.fetch([self._under_way.popleft()])
+        self._keep_pace(sums)
         return sums
 
     def test_step(self, images, labels):
         """The batch's sums in predict mode, for a Tally."""
-        self._settle()
+        self._synchronize()
         sums = []
         for x, y in self._shards(images, labels):
             logits = self.net(x)
             sums.append(_sums(self.loss(logits, y), logits, y))
+        self._keep_pace(sums)
         return sums
 
     def fetch(self, steps):
@@ -86,7 +93,7 @@ class MXNetEngine:
     def arrays(self):
         """(parameters and moving averages, momenta), each {name: array}; names without the net's
         prefix, so that ``net.load_parameters`` reads the first."""
-        self._settle()
+        self._synchronize()
         values = {self._short(p.name): p.list_data()[0].asnumpy() for p in self.parameters.values()}
         states = self.trainer._updaters[0].states  # Gluon shows them only as a pickle
         momenta = {
@@ -102,11 +109,12 @@ class MXNetEngine:
         Raises:
             InputError: the arrays are not this network's, by name or shape.
         """
-        self._settle()
+        self._synchronize()
         parameters = {self._short(p.name): p for p in self.parameters.values()}
         _require_same_shapes({name: p.shape for name, p in parameters.items()}, values)
-        trained = {name: values[name].shape for name in momenta if name in values}
-        _require_same_shapes(trained, momenta)
+        if momenta:  # before the first step, and without momentum, there are none
+            trained = (n for n, p in parameters.items() if p.grad_req != "null")
+            _require_same_shapes({name: parameters[name].shape for name in trained}, momenta)
         for name, parameter in parameters.items():
             parameter.set_data(mx.nd.array(values[name], dtype=parameter.dtype))
         for context, updater in zip(self.contexts, self.trainer._updaters):
@@ -117,22 +125,28 @@ class MXNetEngine:
                     updater.states[index] = state
                     updater.states_synced[index] = True
 
-    def _settle(self):
+    def _synchronize(self):
         """Let training come to rest, and give every device the mean of the moving averages.
 
         MXNet 1.9.1 does not order what reads moving averages after the backward pass that writes
         them (``static_shape``): read at once, they are those of the step before.
         """
-        if self._settled:
+        if self._synchronized:
             return
         mx.nd.waitall()
         for parameter in self.parameters.values():
             if parameter.grad_req == "null" and len(self.contexts) > 1:
                 copies = [array.asnumpy() for array in parameter.list_data()]
                 parameter.set_data(mx.nd.array(np.mean(copies, axis=0), dtype=parameter.dtype))
-        self._settled = True
+        self._synchronized = True
 
-    def _straighten(self):
+    def _keep_pace(self, sums):
+        """Wait for what was asked for ``STEPS_AHEAD`` calls ago."""
+        self._under_way.append(sums)
+        if len(self._under_way) > STEPS_AHEAD:
+            self.fetch([self._under_way.popleft()])
+
+    def _restore_layout(self):
         """Put every array back into its plain memory layout, which predicting changes.
 
         In predict mode oneDNN rearranges weights in place, some time later. MXNet 1.9.1's update

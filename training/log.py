@@ -9,14 +9,19 @@ import json
 import math
 import os
 import re
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from command import InputError
-from training.checkpoint import write_whole
+from training.checkpoint import FOLDER, write_whole
+from training.plain import from_plain
+from training.run import Facts, Run
 
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
+LOCK_ATTEMPTS = 3
 ROW_KEYS = (
     "epoch",
     "lr",
@@ -58,10 +63,14 @@ def locked(folder):
         InputError: another process holds it.
     """
     with open(Path(folder) / LOCK, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder} is in use by another process") from None
+        for attempt in range(LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == LOCK_ATTEMPTS - 1:
+                    raise InputError(f"{folder} is in use by another process") from None
+                time.sleep(0.1)  # ``is_locked`` holds it for a moment
         yield
 
 
@@ -89,11 +98,9 @@ class RunLog:
         self.folder = Path(folder)
         self._echo = echo
 
-    def keep_until(self, epoch):
-        """Drop the rows of later epochs, and a half-written one; returns the rows kept."""
-        rows = [row for row in _whole_rows(self.folder / ROWS) if row["epoch"] <= epoch]
+    def rewrite(self, rows):
+        """Make ``log.jsonl`` hold just ``rows``."""
         write_whole(self.folder / ROWS, "".join(json.dumps(row) + "\n" for row in rows))
-        return rows
 
     def write(self, **row):
         """Append a row to ``log.jsonl``, on the disk when this returns."""
@@ -133,7 +140,7 @@ def read_config(folder):
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder} holds no run: there is no {CONFIG} in it") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
     if not isinstance(config, dict):
         raise InputError(f"{path} is damaged: it holds no object")
@@ -171,7 +178,7 @@ def _row(path, number, line):
     try:
         row = json.loads(line)
         usable = all(math.isfinite(row[key]) for key in ROW_KEYS)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         usable = False
     if not usable:
         raise InputError(f"{path}: line {number} is damaged")
@@ -183,7 +190,8 @@ class RunRecord:
     """A run as its folder tells of it."""
 
     folder: Path
-    config: dict = field(default_factory=dict)
+    run: Optional[Run] = None
+    facts: Optional[Facts] = None
     rows: tuple = ()
     problem: str = ""  # why it cannot be used; empty for a finished run
 
@@ -193,16 +201,14 @@ def read_run(folder):
     folder = Path(folder)
     try:
         config, rows = read_config(folder), tuple(read_log(folder))
-        epochs = config["recipe"]["epochs"]
+        run, facts = Run.from_json(config), from_plain(Facts, config)
     except InputError as error:
         return RunRecord(folder, problem=f"damaged: {error}")
-    except (KeyError, TypeError):
-        return RunRecord(folder, problem=f"damaged: {folder / CONFIG} lacks the recipe's epochs")
     problem = ""
-    if len(rows) != epochs:
+    if len(rows) != run.recipe.epochs:
         state = "running" if is_locked(folder) else "stopped"
-        problem = f"unfinished: {state} after epoch {len(rows)} of {epochs}"
-    return RunRecord(folder, config, rows, problem)
+        problem = f"unfinished: {state} after epoch {len(rows)} of {run.recipe.epochs}"
+    return RunRecord(folder, run, facts, rows, problem)
 
 
 def find_runs(path):
@@ -214,7 +220,8 @@ def find_runs(path):
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"there is no folder {path}")
-    folders = {file.parent for name in (CONFIG, ROWS) for file in path.rglob(name)}
+    marks = (CONFIG, ROWS, LOCK, FOLDER)  # what is left of a damaged run is found too
+    folders = {mark.parent for name in marks for mark in path.rglob(name)}
     return sorted(folders, key=lambda p: [_natural(part) for part in p.parts])
 
 

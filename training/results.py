@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Optional
 
 from training.log import find_runs, read_run
@@ -74,14 +74,10 @@ def collect(path):
     """
     groups, left_out = defaultdict(list), []
     for record in map(read_run, find_runs(path)):
-        try:
-            key = _setting(record.config) if not record.problem else None
-        except (KeyError, TypeError, AttributeError) as error:
-            record = type(record)(record.folder, problem=f"damaged: config.json lacks {error}")
         if record.problem:
             left_out.append(record)
         else:
-            groups[key].append(record)
+            groups[_setting(record)].append(record)
     results = [_result(records) for records in groups.values()]
     results.sort(
         key=lambda r: (r.dataset, r.network, r.depth or r.layers, r.widen_factor, r.epochs)
@@ -89,32 +85,31 @@ def collect(path):
     return results, left_out
 
 
-def _setting(config):
+def _setting(record):
     """What runs have in common that may be averaged: all that decides a result but the seed."""
-    names = ("dataset", "network", "depth", "widen_factor", "layers", "parameters", "recipe_name")
-    return tuple(config[name] for name in names) + tuple(
-        json.dumps(config[name], sort_keys=True)
-        for name in ("recipe", "recipe_changes", "val_split", "data")
-    )
+    same = replace(record.run, seed=0, data_dir="", train_file="", test_file="")
+    return same, json.dumps([record.facts.data, record.facts.devices], sort_keys=True)
 
 
 def _result(records):
-    config = records[0].config
-    changes = [f"{k} {v}" for k, v in config["recipe_changes"].items() if k != "epochs"]
-    if config["val_split"]:
-        changes.append(f"on {config['val_split']} held out")
+    run, facts = records[0].run, records[0].facts
+    changes = [f"{k} {v}" for k, v in facts.recipe_changes.items() if k != "epochs"]
+    if run.val_split:
+        changes.append(f"on {run.val_split} held out")
+    if facts.devices > 1:
+        changes.append(f"{facts.devices} devices")
     last = [record.rows[-1] for record in records]
-    key = tuple(config[name] for name in ("dataset", "network", "depth", "widen_factor"))
+    key = (run.dataset, run.network, run.depth, run.widen_factor)
     return Result(
         *key,
-        layers=config["layers"],
-        parameters=config["parameters"],
-        epochs=config["recipe"]["epochs"],
-        recipe=", ".join([config["recipe_name"], *changes]),
+        layers=facts.layers,
+        parameters=facts.parameters,
+        epochs=run.recipe.epochs,
+        recipe=", ".join([run.recipe_name, *changes]),
         runs=len(records),
         test_error=statistics([row["test_error"] for row in last]),
         train_error=statistics([row["train_error"] for row in last]),
-        paper=None if config["val_split"] else PAPER_ERRORS.get(key),
+        paper=None if run.val_split else PAPER_ERRORS.get(key),
     )
 
 

@@ -1,0 +1,91 @@
+"""What a run is, and where it is carried out; both as they stand in ``config.json``."""
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Optional
+
+from command import InputError
+from training.plain import from_plain
+from training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """What decides a result."""
+
+    network: str
+    depth: Optional[int]  # None for a peer, which has it in its name
+    widen_factor: int
+    dataset: str
+    data_dir: str
+    train_file: str
+    test_file: str
+    val_split: int  # training examples held out and reported on in the test set's place; 0: none
+    recipe_name: str
+    recipe: Recipe
+    seed: int
+
+    def __post_init__(self):
+        for name in ("seed", "val_split"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must be 0 or more, not {getattr(self, name)}")
+
+    def to_json(self):
+        """Plain values for ``config.json``."""
+        return {**asdict(self), "recipe": self.recipe.to_json()}
+
+    @classmethod
+    def from_json(cls, config):
+        """The run that ``config.json`` tells of.
+
+        Raises:
+            InputError: it lacks a setting, or one is impossible.
+        """
+        return from_plain(cls, {**config, "recipe": Recipe.from_json(config.get("recipe"))})
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a run is carried out.
+
+    Of this, only the number of devices changes a result beyond the order of sums: batch statistics
+    are each device's own.
+    """
+
+    gpus: Optional[str] = None
+    kv_store: str = "device"
+    test_batch_size: int = 250
+    log_dir: str = "snapshot"
+    exp_name: str = "run"
+    log_iters: int = 100
+    checkpoint_epochs: Optional[int] = None  # None: an eighth of the epochs
+    quiet: bool = False
+
+    def __post_init__(self):
+        for name in ("test_batch_size", "log_iters", "checkpoint_epochs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+        if os.path.basename(self.exp_name) != self.exp_name:
+            raise InputError(f"exp_name must be a plain name, not {self.exp_name!r}")
+
+    @classmethod
+    def from_json(cls, config):
+        """The machine that ``config.json`` tells of.
+
+        Raises:
+            InputError: it lacks a setting, or one is impossible.
+        """
+        return from_plain(cls, config.get("machine"))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What became of a run's settings, as ``config.json`` has it."""
+
+    recipe_changes: dict  # values that differ from the named recipe's
+    parameters: int
+    multiply_adds: int
+    layers: int  # on the longest path
+    devices: int
+    data: dict  # number and checksum of the images
