@@ -45,8 +45,12 @@ def make_parser():
         metavar="NAME",
         help=f"{', '.join(list_models())}, or gluoncv:NAME for one of gluoncv's; default: cross",
     )
-    what.add_argument("--depth", type=int, help="weight layers of the corresponding plain network")
-    what.add_argument("--widen-factor", type=int, default=1, help="multiplies the widths 16-32-64")
+    what.add_argument(
+        "--depth", type=int, help="weight layers of the corresponding plain network; default: 56"
+    )
+    what.add_argument(
+        "--widen-factor", type=int, default=1, help="multiplies the widths 16-32-64; default: 1"
+    )
     what.add_argument(
         "--dataset", choices=list_datasets(), default="cifar10", help="default: cifar10"
     )
@@ -92,13 +96,23 @@ def make_parser():
         default=Machine.kv_store,
         help="how gradients of several devices are summed; default: device",
     )
-    where.add_argument("--test-batch-size", type=int, default=Machine.test_batch_size)
+    where.add_argument(
+        "--test-batch-size",
+        type=int,
+        default=Machine.test_batch_size,
+        help="images tested at once; default: 250",
+    )
     where.add_argument("--log-dir", default=Machine.log_dir, help="default: snapshot")
     where.add_argument(
-        "--exp-name", default=Machine.exp_name, help="the run's folder is <exp-name><k>"
+        "--exp-name",
+        default=Machine.exp_name,
+        help="the run's folder is <exp-name><k>; default: run",
     )
     where.add_argument(
-        "--log-iters", type=int, default=Machine.log_iters, help="steps between lines of the log"
+        "--log-iters",
+        type=int,
+        default=Machine.log_iters,
+        help="steps between lines of the log; default: 100",
     )
     where.add_argument(
         "--checkpoint-epochs",

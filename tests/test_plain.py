@@ -32,9 +32,9 @@ def test_values_of_the_right_types_make_the_dataclass():
         ({**GOOD, "share": None}, "share cannot be None"),
         ({**GOOD, "name": 3}, "name cannot be 3"),
         ({**GOOD, "steps": []}, r"steps cannot be \[\]"),
-        ({}, "a setting is missing"),
-        (None, "not a thing"),
-        ([], "not a thing"),
+        ({"count": 1, "share": 0.5}, "settings are missing: name, steps"),
+        (None, "settings of the thing are missing"),
+        ([], "settings of the thing are missing"),
     ],
 )
 def test_others_are_refused_by_name(values, message):

@@ -70,7 +70,7 @@ def test_runs_of_one_setting_and_only_those_are_one_line(snapshot):
     problems = {record.folder.name: record.problem for record in left_out}
     assert problems["run6"] == "unfinished: stopped after epoch 1 of 2"
     assert "line 1 is damaged" in problems["run7"]
-    assert "a setting is missing" in problems["run8"]
+    assert "settings are missing: network" in problems["run8"]
     assert len(problems) == 3
 
 

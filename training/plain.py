@@ -12,11 +12,14 @@ def from_plain(cls, values):
         InputError: a field is missing or of another type.
     """
     types = get_type_hints(cls)
-    if not isinstance(values, dict) or not types.keys() <= values.keys():
-        raise InputError(f"not a {cls.__name__.lower()}: a setting is missing")
+    if not isinstance(values, dict):
+        raise InputError(f"settings of the {cls.__name__.lower()} are missing")
+    missing = [name for name in types if name not in values]
+    if missing:
+        raise InputError(f"settings are missing: {', '.join(missing)}")
     for name, expected in types.items():
         origin = getattr(expected, "__origin__", expected)
         possible = expected.__args__ if origin is Union else (origin,)  # Optional is a Union
         if type(values[name]) not in possible:
-            raise InputError(f"not a {cls.__name__.lower()}: {name} cannot be {values[name]!r}")
+            raise InputError(f"{name} cannot be {values[name]!r}")
     return cls(**{name: values[name] for name in types})
