@@ -6,7 +6,7 @@ import warnings
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 try:
     import cv2
@@ -37,6 +37,7 @@ def open_image(data):
     problem = _png_problem(data) if data.startswith(_PNG_START) else None
     if problem:
         raise ValueError(problem)
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv lets the whole process take damaged images
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
