@@ -166,9 +166,8 @@ def machine_of(args):
     return Machine(**{field.name: getattr(args, field.name) for field in fields(Machine)})
 
 
-def flags_of(config):
-    """The flags, by their names in the parser, that describe the run and machine of a config."""
-    run, machine = Run.from_json(config), Machine.from_json(config)
+def flags_of(run, machine):
+    """The flags, by their names in the parser, that describe a run and its machine."""
     recipe = run.recipe
     if recipe.augmentation not in AUG_TYPES:
         raise InputError(f"config.json: there is no augmentation {recipe.augmentation!r}")
@@ -197,14 +196,14 @@ def flags_of(config):
 def resume(folder, argv):
     """Go on with the run in ``folder``, by its own settings; flags may change the machine's."""
     config = read_config(folder)
+    run, machine = Run.from_json(config), Machine.from_json(config)
+    began = {**flags_of(run, machine), "runs": 1}
     parser = make_parser()
-    parser.set_defaults(**flags_of(config))
+    parser.set_defaults(**began)
     args = parser.parse_args(argv)
-    run, asked = Run.from_json(config), run_of(args)
-    asked = replace(asked, data_dir=run.data_dir)  # may have moved: its content is compared
-    theirs, ours = asked.to_json(), run.to_json()
-    differ = [name for name in ours if ours[name] != theirs[name]]
-    began = {**config["machine"], "runs": 1}
+    asked = replace(run_of(args), data_dir=run.data_dir)  # may have moved: its content is compared
+    names = [field.name for field in fields(Run)]
+    differ = [name for name in names if getattr(asked, name) != getattr(run, name)]
     fixed = ("log_dir", "exp_name", "runs")
     differ += [name for name in fixed if getattr(args, name) != began[name]]
     if differ:

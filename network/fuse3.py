@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from mxnet.gluon import HybridBlock, contrib
+from mxnet.gluon import HybridBlock
 
 from command import InputError
 from network.base import FusionNet, split_depth
-from network.layers import conv_bn, conv_chain, relu
+from network.layers import conv_bn, conv_chain, relu, shortcut
 from network.registry import register_model
 
 
@@ -23,9 +23,7 @@ class FuseBlock(HybridBlock):
             self.deep = conv_chain(length, channels, in_channels, stride, "deep_")
 
     def make_line(self, channels, in_channels, stride):
-        if channels == in_channels:
-            return contrib.nn.Identity(prefix="line_")
-        return conv_bn(channels, in_channels, stride=stride, prefix="line_")
+        return shortcut(channels, in_channels, stride, "line_", kernel_size=3)
 
     def hybrid_forward(self, F, x):
         return relu(F, self.line(x) + self.deep(x))

@@ -52,11 +52,11 @@ def residual_branch(channels, in_channels, stride, prefix=None):
     return conv_chain(2, channels, in_channels, stride, prefix)
 
 
-def shortcut(channels, in_channels, stride, prefix=None):
-    """The input itself, or a 1x1 conv and BN where the width changes."""
+def shortcut(channels, in_channels, stride, prefix=None, kernel_size=1):
+    """The input itself, or a conv (1x1 unless told) and BN where the width changes."""
     if channels == in_channels:
         return contrib.nn.Identity(prefix=prefix)
-    return conv_bn(channels, in_channels, kernel_size=1, stride=stride, prefix=prefix)
+    return conv_bn(channels, in_channels, kernel_size, stride, prefix=prefix)
 
 
 def relu(F, x):
