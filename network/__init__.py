@@ -2,7 +2,18 @@
 
 import compat  # noqa: F401  (before anything imports mxnet)
 
-from network import cross, fuse3, fuse6, half, plain, resnet, side  # noqa: F401
+from network import (  # noqa: F401
+    cross,
+    fractal,
+    fractal_square,
+    fractal_tapered,
+    fuse3,
+    fuse6,
+    half,
+    plain,
+    resnet,
+    side,
+)
 from network.registry import default_depth, get_model, list_models
 
 __all__ = ["default_depth", "get_model", "list_models"]

@@ -1,6 +1,6 @@
 """Layers that the families share. The constants of batch normalisation have their home here."""
 
-from mxnet.gluon import contrib, nn
+from mxnet.gluon import HybridBlock, contrib, nn
 
 BN_MOMENTUM = 0.9
 BN_EPSILON = 2e-5
@@ -57,6 +57,27 @@ def shortcut(channels, in_channels, stride, prefix=None, kernel_size=1):
     if channels == in_channels:
         return contrib.nn.Identity(prefix=prefix)
     return conv_bn(channels, in_channels, kernel_size, stride, prefix=prefix)
+
+
+class OwnStatistics(HybridBlock):
+    """The batch normalisation ``norm`` with moving averages of its own; gamma and beta are norm's.
+
+    For networks that share weights and meet other activations: averages over both fit neither.
+    """
+
+    def __init__(self, norm, **kwargs):
+        super().__init__(**kwargs)
+        self.gamma, self.beta = norm.gamma, norm.beta
+        self.params.update({shared.name: shared for shared in (norm.gamma, norm.beta)})
+        for name, init in (("running_mean", "zeros"), ("running_var", "ones")):
+            options = {"shape": norm.gamma.shape, "init": init, "differentiable": False}
+            setattr(self, name, self.params.get(name, grad_req="null", **options))
+
+    def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
+        statistics = (running_mean, running_var)
+        return F.BatchNorm(
+            x, gamma, beta, *statistics, eps=BN_EPSILON, momentum=BN_MOMENTUM, fix_gamma=False
+        )
 
 
 def relu(F, x):

@@ -1,0 +1,257 @@
+"""FractalNet, its columns, and the plain network that a column is.
+
+Larsson et al., "FractalNet: Ultra-Deep Neural Networks without Residuals", ICLR 2017.
+"""
+
+import warnings
+
+from mxnet.gluon import HybridBlock, contrib, nn
+
+from command import InputError
+from network.drop_path import Join
+from network.layers import BN_EPSILON, BN_MOMENTUM, OwnStatistics, global_average
+from network.registry import register_model
+
+BLOCK_CHANNELS = (16, 32, 64, 128, 128)
+MOST_COLUMNS = 6
+DEPTHS = tuple(len(BLOCK_CHANNELS) * 2**column for column in range(MOST_COLUMNS))
+
+
+def count_columns(depth):
+    """C of a network of ``depth`` = 5 * 2^(C - 1) convolutions on its longest path.
+
+    Raises:
+        InputError: no number of columns from 1 to 6 gives that depth.
+    """
+    if depth not in DEPTHS:
+        *most, last = map(str, DEPTHS)
+        raise InputError(f"depth {depth} cannot be: it is {', '.join(most)} or {last}")
+    return DEPTHS.index(depth) + 1
+
+
+def conv_unit(channels, in_channels, dropout, kernel_size=3, prefix=None):
+    """Conv, dropout, BN, ReLU: the authors' order. Stride 1; height and width stay.
+
+    (batch, in_channels, height, width) -> (batch, channels, height, width).
+    """
+    unit = nn.HybridSequential(prefix=prefix)
+    with unit.name_scope():
+        unit.add(
+            nn.Conv2D(
+                channels,
+                kernel_size,
+                padding=kernel_size // 2,
+                in_channels=in_channels,
+                use_bias=False,  # BN's beta does the same
+                prefix="conv_",
+            ),
+            nn.Dropout(dropout) if dropout else contrib.nn.Identity(),
+            nn.BatchNorm(
+                momentum=BN_MOMENTUM, epsilon=BN_EPSILON, in_channels=channels, prefix="norm_"
+            ),
+            nn.Activation("relu"),
+        )
+    return unit
+
+
+def conv_units(length, channels, in_channels, dropout):
+    """``length`` units in a row."""
+    return [
+        conv_unit(
+            channels, channels if index else in_channels, dropout, prefix=f"unit{index + 1}_"
+        )
+        for index in range(length)
+    ]
+
+
+def columns_ending(step, columns):
+    """Those of ``columns`` columns with a convolution that ends at ``step``, from 1 to 2^(C-1)."""
+    steps = 2 ** (columns - 1)
+    return [c for c in range(columns) if step * 2**c % steps == 0]
+
+
+class FractalBlock(HybridBlock):
+    """f_1(z) = conv(z); f_{C+1}(z) = join((f_C o f_C)(z), conv(z)); then 2x2 max-pooling.
+
+    Written out, it is 2^(C-1) steps. Column c has 2^c convolutions, each of which spans
+    2^(C-1-c) steps. The columns with one that ends at a step join there, and all go on from the
+    join. Each column is pooled just before the block's last join, as the authors have it.
+
+    (batch, in_channels, height, width) -> (batch, channels, height / 2, width / 2).
+
+    Args:
+        columns: C.
+        dropout: rate after each convolution.
+        drop_path: see ``network.drop_path.Join``.
+    """
+
+    def __init__(self, columns, channels, in_channels, dropout, drop_path, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.columns = nn.HybridSequential(prefix="")
+            for index in range(columns):
+                column = nn.HybridSequential(prefix=f"column{index}_")
+                with column.name_scope():
+                    column.add(*self.make_units(index, channels, in_channels, dropout))
+                self.columns.add(column)
+            self.pool = nn.MaxPool2D(2)
+            self.join = Join(drop_path)
+
+    def make_units(self, column, channels, in_channels, dropout):
+        """The units of ``column``."""
+        return conv_units(2**column, channels, in_channels, dropout)
+
+    def column(self, index):
+        """The layers of one column on its own."""
+        return [*self.columns[index], self.pool]
+
+    def hybrid_forward(self, F, x):
+        columns = len(self.columns)
+        inputs = [x] * columns
+        units = [iter(column) for column in self.columns]
+        for step in range(1, 2 ** (columns - 1) + 1):
+            ending = columns_ending(step, columns)
+            outputs = [next(units[c])(inputs[c]) for c in ending]
+            if len(ending) == columns:
+                outputs = [self.pool(y) for y in outputs]
+            joined = self.join(*outputs)
+            for c in ending:
+                inputs[c] = joined
+        return joined
+
+
+class PlainNet(HybridBlock):
+    """logits = classifier(global average(blocks(x))), nothing but layers in a row.
+
+    Images (batch, 3, 32, 32) -> logits (batch, classes). It has the structure of a column, so that
+    ``net.column(c).save_parameters`` writes what the plain network of that depth loads.
+    """
+
+    def __init__(self, depth, classes, widen_factor, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        length, widths = 2 ** (count_columns(depth) - 1), block_widths(widen_factor)
+        with self.name_scope():
+            self.blocks = nn.HybridSequential(prefix="")
+            with self.blocks.name_scope():
+                for index, (in_channels, channels) in enumerate(zip((3, *widths), widths)):
+                    rate = block_dropout(dropout, index)
+                    block = nn.HybridSequential(prefix=f"block{index + 1}_")
+                    with block.name_scope():
+                        block.add(*conv_units(length, channels, in_channels, rate))
+                        block.add(nn.MaxPool2D(2))
+                    self.blocks.add(block)
+            self.classifier = nn.Dense(classes, in_units=widths[-1], prefix="classifier_")
+
+    def hybrid_forward(self, F, x):
+        return self.classifier(global_average(F, self.blocks(x)))
+
+
+class Column(HybridBlock):
+    """One column of ``net`` on its own, as a plain network; see ``FractalNet.column``."""
+
+    def __init__(self, net, index, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.blocks = nn.HybridSequential(prefix="")
+            with self.blocks.name_scope():
+                for number, block in enumerate(net.blocks, 1):
+                    self.blocks.add(own_statistics(block.column(index), f"block{number}_"))
+            self.classifier = net.classifier
+
+    def hybrid_forward(self, F, x):
+        return self.classifier(global_average(F, self.blocks(x)))
+
+
+class FractalNet(HybridBlock):
+    """logits = classifier(global average(blocks(x))), five blocks that halve height and width.
+
+    Images (batch, 3, 32, 32) -> logits (batch, classes).
+
+    Args:
+        block: constructor ``block(columns, channels, in_channels, dropout, drop_path, prefix)``.
+        depth: 5, 10, 20, 40, 80 or 160: convolutions on the longest path.
+        classes: number of logits.
+        widen_factor: multiplies the widths 16-32-64-128-128 of the blocks.
+        dropout: rates are 0, 1, 2, 3 and 4 times this in the five blocks; the paper's is 0.1.
+        drop_path: rate at which joins drop inputs in training (local drop-path); the paper's is
+            0.15.
+
+    Attributes:
+        parts: the columns as networks of their own, shallowest first; see ``column``.
+    """
+
+    def __init__(self, block, depth, classes, widen_factor, dropout=0.0, drop_path=0.0, **kwargs):
+        super().__init__(**kwargs)
+        columns = count_columns(depth)
+        widths = block_widths(widen_factor)
+        with self.name_scope():
+            self.blocks = nn.HybridSequential(prefix="")
+            with self.blocks.name_scope():
+                for index, (in_channels, channels) in enumerate(zip((3, *widths), widths)):
+                    rates = (block_dropout(dropout, index), drop_path)
+                    prefix = f"block{index + 1}_"
+                    self.blocks.add(block(columns, channels, in_channels, *rates, prefix=prefix))
+            self.classifier = nn.Dense(classes, in_units=widths[-1], prefix="classifier_")
+            self.parts = nn.HybridSequential(prefix="")
+            with self.parts.name_scope():
+                for index in range(columns):
+                    self.parts.add(Column(self, index, prefix=f"column{index}_"))
+
+    def column(self, index):
+        """Column ``index``, from 0, as a plain network of depth 5 * 2^index.
+
+        It shares weights, gamma and beta with this network, and runs nothing but the column. Its
+        moving averages are its own: where columns join, a convolution gets other inputs than here.
+
+        Raises:
+            InputError: there is no such column.
+        """
+        if index not in range(len(self.parts)):
+            raise InputError(f"there is no column {index}: they are 0 to {len(self.parts) - 1}")
+        return self.parts[index]
+
+    def hybrid_forward(self, F, x):
+        return self.classifier(global_average(F, self.blocks(x)))
+
+    def _build_cache(self, *args):
+        with warnings.catch_warnings():  # the columns' own averages are not in this graph
+            warnings.filterwarnings("ignore", "Parameter .* is not used by any computation")
+            return super()._build_cache(*args)
+
+
+def own_statistics(layers, prefix):
+    """The same layers in a row, but for moving averages of their own; units are taken apart."""
+    row = nn.HybridSequential(prefix=prefix)
+    with row.name_scope():
+        for number, layer in enumerate(layers, 1):
+            if isinstance(layer, nn.HybridSequential):
+                row.add(own_statistics(layer, f"unit{number}_"))
+            elif isinstance(layer, nn.BatchNorm):
+                row.add(OwnStatistics(layer, prefix="norm_"))
+            else:
+                row.add(layer)
+    return row
+
+
+def block_widths(widen_factor):
+    """Channels of each block."""
+    return tuple(channels * widen_factor for channels in BLOCK_CHANNELS)
+
+
+def block_dropout(dropout, index):
+    """Dropout rate of block ``index``, from 0."""
+    if not 0 <= index * dropout < 1:
+        raise InputError(f"dropout must be from 0 to less than 0.25, not {dropout}")
+    return index * dropout
+
+
+@register_model
+def fractal(depth=20, classes=10, widen_factor=1, **kwargs):
+    """FractalNet; widen_factor 4 is the paper's 64-128-256-512-512."""
+    return FractalNet(FractalBlock, depth, classes, widen_factor, **kwargs)
+
+
+@register_model
+def fractal_plain(depth=20, classes=10, widen_factor=1, **kwargs):
+    """The plain network at FractalNet's widths (table 4): its deepest column, trained alone."""
+    return PlainNet(depth, classes, widen_factor, **kwargs)
