@@ -10,6 +10,7 @@ from command import InputError, Interrupted, Parser, command
 from data.augment import AUG_TYPES
 from data.spec import list_datasets
 from network import default_depth, list_models
+from network.drop_path import MODES
 from training.checkpoint import FOLDER, path_of
 from training.experiment import ROOT, find, fit
 from training.log import read_config, read_run
@@ -20,10 +21,11 @@ EXAMPLES = """examples:
   python train_cifar.py --dataset digits --network cross --depth 26
   python train_cifar.py --dataset cifar10 --network cross --depth 110 --gpus 0,1
   python train_cifar.py --dataset cifar100 --network resnet --depth 110 --runs 5
+  python train_cifar.py --network fractal --depth 20 --widen-factor 4 --drop-path mixed
   python train_cifar.py --network gluoncv:cifar_resnet56_v1
   python train_cifar.py --resume snapshot/cifar10/cross_d110w1/run1
 
-A flag left out takes the value of the recipe, and the recipe follows from the data set.
+A flag left out takes the value of the recipe, which follows from the data set and the network.
 python -m data.prepare makes the data sets; python show_results.py shows the results."""
 
 
@@ -46,10 +48,16 @@ def make_parser():
         help=f"{', '.join(list_models())}, or gluoncv:NAME for one of gluoncv's; default: cross",
     )
     what.add_argument(
-        "--depth", type=int, help="weight layers of the corresponding plain network; default: 56"
+        "--depth",
+        type=int,
+        help="weight layers of the corresponding plain network; FractalNet's is 5, 10, 20, 40, 80 "
+        "or 160; default: 56 (FractalNet: 20)",
     )
     what.add_argument(
-        "--widen-factor", type=int, default=1, help="multiplies the widths 16-32-64; default: 1"
+        "--widen-factor",
+        type=int,
+        default=1,
+        help="multiplies the widths 16-32-64 (FractalNet: 16-32-64-128-128); default: 1",
     )
     what.add_argument(
         "--dataset", choices=list_datasets(), default="cifar10", help="default: cifar10"
@@ -65,7 +73,7 @@ def make_parser():
         help="hold N training images out and report on them, not on the test set",
     )
     how = parser.add_argument_group("recipe")
-    how.add_argument("--recipe", help=f"{', '.join(RECIPES)}; default: by the data set")
+    how.add_argument("--recipe", help=f"{', '.join(RECIPES)}; default: by data set and network")
     how.add_argument("--num-epochs", type=int, help="passes over the training set")
     how.add_argument("--batch-size", type=int, help="images a step, over all devices together")
     how.add_argument("--lr", type=float, help="learning rate at the start")
@@ -75,6 +83,21 @@ def make_parser():
         type=steps,
         metavar="STEPS",
         help="when: epochs done (200,300,350) or fractions of all (1/2,3/4,7/8)",
+    )
+    how.add_argument("--weight-decay", type=float, help="of the parameters the recipe decays")
+    how.add_argument(
+        "--drop-path",
+        choices=MODES,
+        help="FractalNet: what a mini-batch trains. local: the network but for paths dropped at "
+        "joins; global: one column; mixed: either; tied: the network and all columns",
+    )
+    how.add_argument(
+        "--drop-path-rate", type=float, help="at which joins drop inputs (local); paper: 0.15"
+    )
+    how.add_argument(
+        "--dropout",
+        type=float,
+        help="FractalNet: rates are 0, 1, 2, 3, 4 times this in its blocks; paper: 0.1",
     )
     how.add_argument(
         "--aug-type",
@@ -115,6 +138,11 @@ def make_parser():
         help="steps between lines of the log; default: 100",
     )
     where.add_argument(
+        "--log-columns",
+        action="store_true",
+        help="test every column of FractalNet each epoch, too: log.jsonl, columns.png",
+    )
+    where.add_argument(
         "--checkpoint-epochs",
         type=int,
         help="keep a checkpoint every so many epochs; default: an eighth of them. The newest is "
@@ -134,13 +162,17 @@ def make_parser():
 
 def run_of(args):
     """The run that the flags describe."""
-    name = args.recipe or default_recipe(args.dataset)
+    name = args.recipe or default_recipe(args.dataset, args.network)
     recipe = get_recipe(
         name,
         epochs=args.num_epochs,
         batch_size=args.batch_size,
         lr=args.lr,
         lr_factor=args.lr_factor,
+        weight_decay=args.weight_decay,
+        drop_path=args.drop_path,
+        drop_path_rate=args.drop_path_rate,
+        dropout=args.dropout,
         augmentation=None if args.aug_type is None else AUG_TYPES[args.aug_type],
     )
     if args.lr_steps is not None:
@@ -187,6 +219,10 @@ def flags_of(run, machine):
         "lr": recipe.lr,
         "lr_factor": recipe.lr_factor,
         "lr_steps": recipe.lr_steps,
+        "weight_decay": recipe.weight_decay,
+        "drop_path": recipe.drop_path,
+        "drop_path_rate": recipe.drop_path_rate,
+        "dropout": recipe.dropout,
         "aug_type": AUG_TYPES.index(recipe.augmentation),
         "rand_seed": run.seed,
         "quiet": False,

@@ -5,6 +5,7 @@ network, which is chosen outside it (``sample``) so that only that column is run
 Larsson et al., "FractalNet: Ultra-Deep Neural Networks without Residuals", section 3.1.
 """
 
+import numpy as np
 from mxnet.gluon import HybridBlock
 
 from command import InputError
@@ -17,9 +18,9 @@ WHOLE = None  # the part of a network that is all of it; the others are its colu
 class Join(HybridBlock):
     """y = mean of the inputs that are kept.
 
-    In training each input is dropped with probability ``drop_path``, anew each time; where all would
-    go, one of them stays, each as likely. The choice is the same for all images of a batch. In
-    prediction every input is kept.
+    In training each input is dropped with probability ``drop_path``, anew each time; where all
+    would go, one of them stays, each as likely. The choice is the same for all images of a batch,
+    or of a device's share of it. In prediction every input is kept.
 
     Inputs are of one shape (batch, channels, height, width), which is the output's.
 
@@ -39,24 +40,20 @@ class Join(HybridBlock):
             return inputs[0]
         if self._drop_path == 0:
             return F.add_n(*inputs) / count
-        weights = self._weights(F, inputs[0], count)
-        return F.add_n(
-            *[
-                F.broadcast_mul(x, F.slice_axis(weights, axis=0, begin=index, end=index + 1))
-                for index, x in enumerate(inputs)
-            ]
-        )
+        weights = F.split(self._weights(F, inputs[0], count), num_outputs=count, axis=0)
+        # not broadcast_mul: its backward pass sums over the tensor and takes seven times as long
+        return F.add_n(*[x * F.BlockGrad(F.broadcast_like(w, x)) for x, w in zip(inputs, weights)])
 
     def _weights(self, F, like, count):
         """(count, 1, 1, 1): 1 / (number of inputs kept) for each that is kept, 0 for the others."""
-        # one number off the batch's: ``F.slice`` of activations crashes oneDNN
+        # a single number off the batch's length: F.slice of activations crashes oneDNN
         one = F.ones_like(F.slice_axis(F.contrib.arange_like(like, axis=0), axis=0, begin=0, end=1))
         ones = F.tile(one, reps=count)
-        kept = F.sign(F.Dropout(ones, p=self._drop_path))  # Dropout: training differs from predicting
+        kept = F.sign(F.Dropout(ones, p=self._drop_path))  # Dropout knows training from prediction
         chance = F.random.uniform_like(ones)
         lone = F.broadcast_equal(chance, F.max(chance))
         kept = kept + F.broadcast_mul(lone, 1 - F.max(kept))
-        return F.BlockGrad(F.reshape(F.broadcast_div(kept, F.sum(kept)), shape=(-1, 1, 1, 1)))
+        return F.reshape(F.broadcast_div(kept, F.sum(kept)), shape=(-1, 1, 1, 1))
 
 
 def sample(mode, columns, rng):
@@ -76,5 +73,17 @@ def sample(mode, columns, rng):
     if mode == "global" or (mode == "mixed" and rng.random() < 0.5):
         return {int(rng.integers(columns)): 1.0}
     if mode == "tied":
-        return {WHOLE: 1.0, **{column: 1 / columns for column in range(columns)}}
+        return {WHOLE: 1.0, **dict.fromkeys(range(columns), 1 / columns)}
     return {WHOLE: 1.0}
+
+
+def samples(mode, columns, seed):
+    """A ``sample`` for each mini-batch, without end; ``seed`` is any that numpy takes."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield sample(mode, columns, rng)
+
+
+def trains(mode, part):
+    """Whether mini-batches train a part as it is used alone, so that its moving averages fit."""
+    return mode != "global" if part is WHOLE else mode in ("global", "mixed", "tied")

@@ -57,9 +57,7 @@ def conv_unit(channels, in_channels, dropout, kernel_size=3, prefix=None):
 def conv_units(length, channels, in_channels, dropout):
     """``length`` units in a row."""
     return [
-        conv_unit(
-            channels, channels if index else in_channels, dropout, prefix=f"unit{index + 1}_"
-        )
+        conv_unit(channels, channels if index else in_channels, dropout, prefix=f"unit{index + 1}_")
         for index in range(length)
     ]
 

@@ -7,7 +7,7 @@ from network.registry import register_model
 
 
 class SquareBlock(FractalBlock):
-    """A FractalBlock of the input widened by one linear 1x1 convolution, where the width changes."""
+    """A FractalBlock of the input widened by a linear 1x1 convolution where the width changes."""
 
     def __init__(self, columns, channels, in_channels, dropout, drop_path, **kwargs):
         super().__init__(columns, channels, channels, dropout, drop_path, **kwargs)

@@ -40,8 +40,8 @@ def fractal_tapered(depth=DEPTH, classes=10, widen_factor=1, **kwargs):
 
     Its columns are 32, 16, 8 and 4 times ``widen_factor`` channels wide in the first block, twice
     that in each block but the last. The paper has "a mix of 1x1 and 3x3 filters" and does not say
-    which: 3x3 in the widest column, 1x1 in the next two, 1x1 and 3x3 by turns in the deepest come to
-    its number of parameters, as no simpler pattern of those tried did.
+    which: 3x3 in the widest column, 1x1 in the next two, 1x1 and 3x3 by turns in the deepest come
+    to its number of parameters, as no simpler pattern of those tried did.
     """
     if depth != DEPTH:
         raise InputError(f"depth {depth} cannot be: the tapered FractalNet has depth {DEPTH}")

@@ -39,4 +39,13 @@ class DeepFusionInit(Initializer):
         return rng.uniform(-np.sqrt(1 / fan_in), np.sqrt(1 / fan_in), shape)
 
 
-INITIALIZERS = {"deep-fusion": DeepFusionInit}
+class XavierInit(Initializer):
+    """Uniform, +-sqrt(6 / (fan_in + fan_out)): FractalNet's (Glorot & Bengio, 2010)."""
+
+    def draw(self, rng, shape):
+        fan_in, fan_out = np.prod(shape[1:]), shape[0] * np.prod(shape[2:])
+        bound = np.sqrt(6 / (fan_in + fan_out))
+        return rng.uniform(-bound, bound, shape)
+
+
+INITIALIZERS = {"deep-fusion": DeepFusionInit, "xavier": XavierInit}

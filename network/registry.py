@@ -1,6 +1,7 @@
 """Names of networks -> their constructors: the one way in."""
 
 import inspect
+import re
 
 from command import InputError, nearest
 from network import peers
@@ -58,8 +59,8 @@ def get_model(name, depth=None, classes=10, widen_factor=1, **kwargs):
         classes).
 
     Raises:
-        InputError (a ValueError): an unknown name, or a depth, width or number of classes that
-            cannot be; the message lists what is possible.
+        InputError (a ValueError): an unknown name or option, or a depth, width or number of classes
+            that cannot be; the message lists what is possible.
     """
     require_positive(classes=classes, widen_factor=widen_factor)
     if peers.is_peer(name):
@@ -69,7 +70,13 @@ def get_model(name, depth=None, classes=10, widen_factor=1, **kwargs):
         depth = default_depth(name)
     require_positive(depth=depth)
     kwargs.setdefault("prefix", f"{name}_")  # parameters get the same names in every process
-    return constructor(depth, classes=classes, widen_factor=widen_factor, **kwargs)
+    try:
+        return constructor(depth, classes=classes, widen_factor=widen_factor, **kwargs)
+    except TypeError as error:
+        unknown = re.search("unexpected keyword argument '(.*?)'", str(error))
+        if unknown is None:
+            raise
+        raise InputError(f"{name} has no option {unknown.group(1)}") from None
 
 
 def require_positive(**values):

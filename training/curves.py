@@ -1,7 +1,10 @@
-"""A run's learning curves as a picture."""
+"""A run's learning curves as pictures."""
 
 import os
 from pathlib import Path
+
+KINDS = {"error": "error (%)", "loss": "loss"}
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # for all eyes
 
 
 def draw_curves(rows, path, title):
@@ -10,6 +13,36 @@ def draw_curves(rows, path, title):
     Args:
         rows: of a run's log, see training.log.
     """
+    styles = {"train": "--", "test": "-"}
+    lines = {
+        kind: [
+            ([row[f"{part}_{kind}"] for row in rows], style, COLOURS[0], part)
+            for part, style in styles.items()
+        ]
+        for kind in KINDS
+    }
+    _draw(rows, lines, path, title)
+
+
+def draw_columns(rows, path, title):
+    """Draw test error and loss of FractalNet's columns and of the whole (the paper's figure 3).
+
+    Args:
+        rows: of a run's log, with ``column_errors`` and ``column_losses``.
+    """
+    lines = {}
+    for kind, name in (("error", "column_errors"), ("loss", "column_losses")):
+        columns = zip(*(row[name] for row in rows))
+        lines[kind] = [
+            (values, "-", COLOURS[index % len(COLOURS)], f"column {index}")
+            for index, values in enumerate(columns)
+        ]
+        lines[kind].append(([row[f"test_{kind}"] for row in rows], "--", "black", "whole"))
+    _draw(rows, lines, path, f"{title}, test images")
+
+
+def _draw(rows, lines, path, title):
+    """A panel of each kind, with its lines (values, style, colour, label)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -17,10 +50,9 @@ def draw_curves(rows, path, title):
     FigureCanvasAgg(figure)
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 3 else ""  # a line of one point would not be seen
-    for axes, kind, label in zip(figure.subplots(1, 2), ("error", "loss"), ("error (%)", "loss")):
-        for part, style in (("train", "--"), ("test", "-")):
-            values = [row[f"{part}_{kind}"] for row in rows]
-            axes.plot(epochs, values, style, marker=marker, color="#0072b2", label=part)
+    for axes, (kind, label) in zip(figure.subplots(1, 2), KINDS.items()):
+        for values, style, colour, name in lines[kind]:
+            axes.plot(epochs, values, style, marker=marker, color=colour, label=name)
         axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

@@ -1,8 +1,8 @@
 """A network on its devices: steps, and its arrays in and out. This one is MXNet's.
 
 The training loop, the tally and the checkpoints speak to an engine through its methods
-(``train_step``, ``test_step``, ``fetch``, ``seed``, ``arrays``, ``load``) and numpy arrays by
-parameter name; nothing above this file knows what a device array is.
+(``train_step``, ``fetch``, ``predict``, ``gather``, ``observe``, ``seed``, ``arrays``, ``load``)
+and numpy arrays by parameter name; nothing above this file knows what a device array is.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from mxnet import autograd, gluon
 from mxnet.base import _LIB, check_call
 
 from command import InputError
-from training.optimizer import nesterov
+from training.optimizer import make_trainer
 
 STEPS_AHEAD = 8  # more would not be faster, and would hold memory and delay a stop
 
@@ -26,22 +26,36 @@ class MXNetEngine:
     whenever training is followed by something else, every device gets the mean of the devices'
     moving averages.
 
+    A network may have ``parts``: networks that share its parameters, such as FractalNet's columns.
+    A step trains the whole or parts, a prediction is of one; ``None`` stands for the whole.
+
     Args:
         net: a HybridBlock, initialized on ``contexts``, images -> logits (batch, classes).
         contexts: list of mx.Context.
-        momentum, weight_decay: of the Nesterov steps; see training.optimizer.
+        optimizer, momentum, weight_decay, decayed: see training.optimizer.
         kv_store: how gradients of several devices are summed: "device", "local" or "nccl".
 
     Raises:
         InputError: there is no such ``kv_store`` here.
     """
 
-    def __init__(self, net, contexts, momentum, weight_decay, kv_store="device"):
+    def __init__(
+        self,
+        net,
+        contexts,
+        momentum,
+        weight_decay,
+        optimizer="nesterov",
+        decayed="all",
+        kv_store="device",
+    ):
         self.net = net
         self.contexts = contexts
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
         self.parameters = net.collect_params()
-        self.trainer = nesterov(self.parameters, momentum, weight_decay, kv_store)
+        self.trainer = make_trainer(
+            self.parameters, optimizer, momentum, weight_decay, decayed, kv_store
+        )
         try:
             # sets the KVStore up now: it writes every parameter, moving averages too
             self.trainer.allreduce_grads()
@@ -51,32 +65,70 @@ class MXNetEngine:
         self._synchronized = True
         self._under_way = deque()
 
-    def train_step(self, images, labels, lr):
-        """One update with the mean gradient of the batch; the batch's sums, for a Tally."""
+    @property
+    def parts(self):
+        """Number of parts of the network."""
+        return len(getattr(self.net, "parts", ()))
+
+    def train_step(self, images, labels, lr, weights=None):
+        """One update with the mean gradient of the batch; the batch's sums, for a Tally.
+
+        Args:
+            weights: {part: weight of its loss}; without it, the whole network with weight 1. What
+                no part in it uses has a gradient of zero: momentum and decay go on there. The sums
+                are of the first part.
+        """
         if self._synchronized:
             self._restore_layout()
+        weights = weights or {None: 1.0}
         shards = self._shards(images, labels)
         with autograd.record():
-            logits = [self.net(x) for x, _ in shards]
-            losses = [self.loss(z, y) for z, (_, y) in zip(logits, shards)]
-            idle = [self._zero(context) for context in self.contexts[len(shards) :]]
-        autograd.backward(losses + idle)
+            logits = [[self._part(part)(x) for part in weights] for x, _ in shards]
+            losses = [[self.loss(z, y) for z in zs] for zs, (_, y) in zip(logits, shards)]
+            total = [weight * each for all in losses for weight, each in zip(weights.values(), all)]
+            idle = [self._zero(self._trained(), c) for c in self.contexts[len(shards) :]]
+            if None not in weights:
+                used = {p for part in weights for p in self._part(part).collect_params()}
+                unused = [p for p in self._trained() if p.name not in used]
+                idle += [self._zero(unused, c) for c in self.contexts[: len(shards)] if unused]
+        autograd.backward(total + idle)
         self.trainer.set_learning_rate(lr)
         self.trainer.step(len(labels))
         self._synchronized = False
-        sums = [_sums(*parts) for parts in zip(losses, logits, (y for _, y in shards))]
+        sums = [_sums(each[0], zs[0], y) for each, zs, (_, y) in zip(losses, logits, shards)]
         self._keep_pace(sums)
         return sums
 
-    def test_step(self, images, labels):
-        """The batch's sums in predict mode, for a Tally."""
+    def predict(self, images, part=None):
+        """Logits of a part in predict mode, still on the devices: a handle for ``gather``."""
         self._synchronize()
-        sums = []
-        for x, y in self._shards(images, labels):
-            logits = self.net(x)
-            sums.append(_sums(self.loss(logits, y), logits, y))
-        self._keep_pace(sums)
-        return sums
+        logits = [self._part(part)(x) for x in self._share(images)]
+        self._keep_pace(logits)
+        return logits
+
+    def gather(self, handle):
+        """Wait for a prediction: array (batch, classes)."""
+        return np.concatenate([logits.asnumpy() for logits in handle])
+
+    def observe(self, batches, part=None):
+        """Estimate the moving averages of a part anew, as training on ``batches`` would.
+
+        For a part that was not trained itself, or not last. They start from mean 0 and variance 1;
+        after 50 batches these count for 0.9^50 = 0.5%. Nothing else changes.
+        """
+        self._synchronize()
+        net = self._part(part)
+        for parameter in net.collect_params().values():
+            if parameter.grad_req == "null":
+                start = mx.nd.ones if parameter.name.endswith("var") else mx.nd.zeros
+                parameter.set_data(start(parameter.shape))
+        for batch in batches:
+            with autograd.record():
+                zeros = [0 * net(x) for x in self._share(batch.images)]
+            autograd.backward(zeros)  # the averages are written by the backward pass
+            self._synchronized = False
+            self._keep_pace(zeros)
+        self._synchronize()
 
     def fetch(self, steps):
         """Wait for the sums of several steps: array (steps, 2) of loss and wrong answers."""
@@ -113,8 +165,8 @@ class MXNetEngine:
         parameters = {self._short(p.name): p for p in self.parameters.values()}
         _require_same_shapes({name: p.shape for name, p in parameters.items()}, values)
         if momenta:  # before the first step, and without momentum, there are none
-            trained = (n for n, p in parameters.items() if p.grad_req != "null")
-            _require_same_shapes({name: parameters[name].shape for name in trained}, momenta)
+            shapes = {self._short(p.name): p.shape for p in self._trained()}
+            _require_same_shapes(shapes, momenta)
         for name, parameter in parameters.items():
             parameter.set_data(mx.nd.array(values[name], dtype=parameter.dtype))
         for context, updater in zip(self.contexts, self.trainer._updaters):
@@ -140,11 +192,18 @@ class MXNetEngine:
                 parameter.set_data(mx.nd.array(np.mean(copies, axis=0), dtype=parameter.dtype))
         self._synchronized = True
 
-    def _keep_pace(self, sums):
+    def _part(self, part):
+        return self.net if part is None else self.net.parts[part]
+
+    def _trained(self):
+        return [p for p in self.parameters.values() if p.grad_req != "null"]
+
+    def _keep_pace(self, arrays):
         """Wait for what was asked for ``STEPS_AHEAD`` calls ago."""
-        self._under_way.append(sums)
+        self._under_way.append(arrays)
         if len(self._under_way) > STEPS_AHEAD:
-            self.fetch([self._under_way.popleft()])
+            for array in self._under_way.popleft():
+                array.wait_to_read()
 
     def _restore_layout(self):
         """Put every array back into its plain memory layout, which predicting changes.
@@ -160,18 +219,16 @@ class MXNetEngine:
 
     def _shards(self, images, labels):
         """A part of the batch on each device; fewer parts where there are fewer examples."""
-        count = min(len(self.contexts), len(labels))
-        return [
-            (mx.nd.array(x, ctx=context), mx.nd.array(y, ctx=context, dtype=np.float32))
-            for context, x, y in zip(
-                self.contexts, np.array_split(images, count), np.array_split(labels, count)
-            )
-        ]
+        return list(zip(self._share(images), self._share(np.asarray(labels, np.float32))))
 
-    def _zero(self, context):
-        """A loss of zero that gives every parameter on an idle device a gradient of zero."""
-        trained = (p for p in self.parameters.values() if p.grad_req != "null")
-        return mx.nd.add_n(*[(0 * p.data(context)).sum() for p in trained])
+    def _share(self, array):
+        count = min(len(self.contexts), len(array))
+        parts = zip(self.contexts, np.array_split(array, count))
+        return [mx.nd.array(part, ctx=context, dtype=np.float32) for context, part in parts]
+
+    def _zero(self, parameters, context):
+        """A loss of zero that gives the parameters on a device a gradient of zero."""
+        return mx.nd.add_n(*[(0 * p.data(context)).sum() for p in parameters])
 
     def _short(self, name):
         return name[len(self.net.prefix) :] if name.startswith(self.net.prefix) else name

@@ -10,6 +10,7 @@ import time
 import zlib
 from dataclasses import asdict
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import mxnet as mx
@@ -20,11 +21,11 @@ from command import CommandError, InputError, Interrupted, nearest
 from data import records
 from data.augment import AUGMENTATIONS
 from data.spec import get_spec
-from network import get_model
+from network import drop_path, get_model
 from network.complexity import complexity
 from network.initializer import INITIALIZERS
 from training import checkpoint
-from training.curves import draw_curves
+from training.curves import draw_columns, draw_curves
 from training.devices import contexts
 from training.engine import MXNetEngine
 from training.log import RunLog, claim, find_runs, locked, read_config, read_log, write_config
@@ -36,6 +37,7 @@ from training.tally import NonFiniteLoss
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 32  # height and width of an image
+OBSERVED = 50  # batches that moving averages are estimated from: the rest of 0.9^50 is 0.5%
 
 
 def find(run, machine):
@@ -64,23 +66,20 @@ def fit(run, machine, folder=None):
         Interrupted: the process was told to stop; the message says how to go on.
         CommandError: the loss is not finite any more, or a device has too little memory.
     """
-    _require(run.recipe.augmentation, AUGMENTATIONS, "augmentation")
-    _require(run.recipe.initializer, INITIALIZERS, "initializer")
+    net, cost = _network(run)
+    columns = len(getattr(net, "parts", ()))
+    if machine.log_columns and not columns:
+        raise InputError(f"--log-columns: {run.network} has no columns")
     devices = contexts(machine.gpus)
-    classes = get_spec(run.dataset).classes
-    net = get_model(run.network, run.depth, classes, run.widen_factor)
-    cost = complexity(net, (3, SIZE, SIZE))
-    if cost.outputs != ((classes,),):
-        raise InputError(f"{run.network} gives outputs {cost.outputs}, not {classes} logits")
-    train, test, data = load_data(run)
-    engine = _engine(run, machine, net, devices)
+    train, test = load_images(run, "train"), load_images(run, "test")
+    engine = _engine(run, net, devices, machine.kv_store)
     facts = Facts(
         recipe_changes=differences(run.recipe, run.recipe_name),
         parameters=cost.parameters,
         multiply_adds=cost.multiply_adds,
         layers=cost.layers,
         devices=len(devices),
-        data=data,
+        data={"train": _facts(train), "test": _facts(test)},
     )
     if folder is None:
         folder = claim(parent_folder(run, machine, cost.layers), machine.exp_name)
@@ -110,24 +109,39 @@ def parent_folder(run, machine, layers):
     return Path(machine.log_dir) / run.dataset / setting
 
 
-def load_data(run):
-    """(training images, test images, facts of both for ``config.json``)."""
-    train = _load_images(run, run.train_file)
-    if run.val_split:
-        train, test = records.split(train, run.val_split)
-    else:
-        test = _load_images(run, run.test_file)
-    facts = {
-        part: {
-            "examples": len(images.labels),
-            "crc32": zlib.crc32(images.labels, zlib.crc32(images.pixels)),
-        }
-        for part, images in (("train", train), ("test", test))
-    }
-    return train, test, facts
+def restore(folder, gpus=None, epoch=None):
+    """The run in ``folder`` as it was after an epoch: (run, engine, epoch).
+
+    Args:
+        gpus: see training.devices.
+        epoch: one that has a checkpoint; None takes the newest.
+
+    Raises:
+        InputError: there is no such run or checkpoint, or it is damaged.
+    """
+    run = Run.from_json(read_config(folder))
+    checkpoints = Path(folder) / checkpoint.FOLDER
+    path = checkpoint.path_of(checkpoints, epoch) if epoch else checkpoint.latest(checkpoints)
+    if path is None or not path.is_dir():
+        there = sorted(filter(None, map(checkpoint.epoch_of, checkpoints.glob("epoch*"))))
+        raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
+    values, momenta, _ = checkpoint.load(path)
+    engine = _engine(run, _network(run)[0], contexts(gpus))
+    engine.load(values, momenta)
+    return run, engine, checkpoint.epoch_of(path)
 
 
-def _load_images(run, name):
+def load_images(run, which):
+    """The images a run trains on ("train"), or is tested on ("test")."""
+    if which == "test" and not run.val_split:
+        return _load_file(run, run.test_file)
+    train = _load_file(run, run.train_file)
+    if not run.val_split:
+        return train
+    return records.split(train, run.val_split)[which == "test"]
+
+
+def _load_file(run, name):
     path = Path(run.data_dir) / name
     if not path.exists():
         raise InputError(
@@ -137,13 +151,69 @@ def _load_images(run, name):
     return records.load(path, get_spec(run.dataset).classes, SIZE)
 
 
-def _engine(run, machine, net, devices):
+def _facts(images):
+    """Number and checksum of images, for ``config.json``."""
+    checksum = zlib.crc32(images.labels, zlib.crc32(images.pixels))
+    return {"examples": len(images), "crc32": checksum}
+
+
+def predictions(run, engine, train, images, part, batch_size):
+    """Predictions of the network (``part`` None), or of a part of it, for ``images``.
+
+    Moving averages that the run's drop-path never made are estimated first, each time from the same
+    of the images that the run trains on, ``train``.
+    """
+    spec = get_spec(run.dataset)
+    if not drop_path.trains(run.recipe.drop_path, part):
+        engine.seed(0)
+        batches = _train_batches(run, train, epoch=0)
+        engine.observe(islice(batches, OBSERVED), part)
+    batches = records.test_batches(images, batch_size, mean=spec.mean, std=spec.std)
+    return evaluate(engine, records.prefetch(batches), part)
+
+
+def _train_batches(run, images, epoch):
+    spec, recipe = get_spec(run.dataset), run.recipe
+    return records.train_batches(
+        images,
+        recipe.batch_size,
+        mean=spec.mean,
+        std=spec.std,
+        augmentation=recipe.augmentation,
+        seed=run.seed,
+        epoch=epoch,
+    )
+
+
+def _network(run):
+    """The run's network with the regularisation of its recipe, and its Complexity."""
+    recipe, classes = run.recipe, get_spec(run.dataset).classes
+    _require(recipe.augmentation, AUGMENTATIONS, "augmentation")
+    _require(recipe.initializer, INITIALIZERS, "initializer")
+    _require(recipe.drop_path, drop_path.MODES, "drop-path")
+    options = {}
+    if recipe.dropout:
+        options["dropout"] = recipe.dropout
+    if recipe.drop_path in drop_path.LOCAL_MODES:
+        options["drop_path"] = recipe.drop_path_rate
+    net = get_model(run.network, run.depth, classes, run.widen_factor, **options)
+    if recipe.drop_path != "none" and not hasattr(net, "parts"):
+        raise InputError(f"{run.network} has no columns: drop-path is for FractalNet")
+    cost = complexity(net, (3, SIZE, SIZE))
+    if cost.outputs != ((classes,),):
+        raise InputError(f"{run.network} gives outputs {cost.outputs}, not {classes} logits")
+    return net, cost
+
+
+def _engine(run, net, devices, kv_store="device"):
     recipe = run.recipe
     net.initialize(INITIALIZERS[recipe.initializer](run.seed), ctx=devices)
     for device in devices:  # a peer learns the shapes of its parameters from its first images
         net(mx.nd.zeros((1, 3, SIZE, SIZE), ctx=device))
     net.hybridize(static_alloc=True, static_shape=True)
-    return MXNetEngine(net, devices, recipe.momentum, recipe.weight_decay, machine.kv_store)
+    names = ("momentum", "weight_decay", "optimizer", "decayed")
+    settings = {name: getattr(recipe, name) for name in names}
+    return MXNetEngine(net, devices, kv_store=kv_store, **settings)
 
 
 def _train(run, machine, folder, facts, engine, train, test):
@@ -209,20 +279,11 @@ def _resume(folder, facts, engine):
 
 def _epoch(epoch, run, machine, engine, train, test, log, clock):
     """Train and test one epoch, counted from 1; its row of the log."""
-    recipe, spec = run.recipe, get_spec(run.dataset)
+    recipe = run.recipe
     lr = step_lr(epoch - 1, recipe.epochs, recipe.lr, recipe.lr_factor, recipe.lr_steps)
     engine.seed(zlib.crc32(f"{run.seed} {epoch}".encode()) % 2**31)
-    normalized = {"mean": spec.mean, "std": spec.std}
-    batches = records.prefetch(
-        records.train_batches(
-            train,
-            recipe.batch_size,
-            augmentation=recipe.augmentation,
-            seed=run.seed,
-            epoch=epoch,
-            **normalized,
-        )
-    )
+    batches = records.prefetch(_train_batches(run, train, epoch))
+    weights = drop_path.samples(recipe.drop_path, engine.parts, (run.seed, epoch, 2))
     name = f"epoch {epoch}/{recipe.epochs}"
     steps = records.number_of_batches(len(train), recipe.batch_size)
     hidden = machine.quiet or not sys.stderr.isatty()
@@ -237,17 +298,24 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
             (log.say if hidden else log.note)(line)
             bar.set_postfix_str(f"{error}, {speed}, {left}")
 
-        trained = train_epoch(engine, bar, lr, report, machine.log_iters)
+        trained = train_epoch(engine, bar, weights, lr, report, machine.log_iters)
     trained_at = time.perf_counter()
-    batches = records.test_batches(test, machine.test_batch_size, **normalized)
-    tested = evaluate(engine, records.prefetch(batches))
-    return {
+    tested = predictions(run, engine, train, test, None, machine.test_batch_size)
+    row = {
         "epoch": epoch,
         "lr": lr,
         "train_loss": trained.loss,
         "train_error": trained.error,
         "test_loss": tested.loss,
-        "test_error": tested.error,
+        "test_error": tested.error(),
+    }
+    if machine.log_columns:
+        parts = range(engine.parts)
+        tests = [predictions(run, engine, train, test, p, machine.test_batch_size) for p in parts]
+        row["column_losses"] = [tested.loss for tested in tests]
+        row["column_errors"] = [tested.error() for tested in tests]
+    return {
+        **row,
         "seconds": time.perf_counter() - started,  # training and test
         "images_per_second": trained.examples / (trained_at - started),  # training alone
     }
@@ -267,7 +335,10 @@ class _Clock:
 
 
 def _draw(run, folder, rows):
-    draw_curves(rows, folder / "curves.png", f"{folder.parent.name} on {run.dataset}")
+    title = f"{folder.parent.name} on {run.dataset}"
+    draw_curves(rows, folder / "curves.png", title)
+    if "column_losses" in rows[-1]:
+        draw_columns(rows, folder / "columns.png", title)
 
 
 def _echo(machine):

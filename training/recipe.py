@@ -17,16 +17,21 @@ class Recipe:
     lr: float = 0.1
     lr_factor: float = 0.1
     lr_steps: Tuple[Fraction, ...] = (Fraction(1, 2), Fraction(3, 4), Fraction(7, 8))  # of epochs
-    momentum: float = 0.9  # Nesterov's
-    weight_decay: float = 1e-4  # on every parameter: weights, biases, gamma, beta
+    optimizer: str = "nesterov"
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    decayed: str = "all"  # parameters that decay: all (gamma, beta, biases too) or weights
     augmentation: str = "+"
     initializer: str = "deep-fusion"
+    drop_path: str = "none"  # FractalNet's; see network/drop_path.py
+    drop_path_rate: float = 0.15  # of local drop-path
+    dropout: float = 0.0  # FractalNet's: 0, 1, 2, 3, 4 times this in its five blocks
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("lr", "lr_factor", "momentum", "weight_decay"):
+        for name in ("lr", "lr_factor", "momentum", "weight_decay", "dropout", "drop_path_rate"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be a number from 0 on, not {getattr(self, name)}")
         for step in self.lr_steps:
@@ -58,13 +63,41 @@ DEEP_FUSION_SVHN = replace(DEEP_FUSION, epochs=40, augmentation="none")
 # Small enough for a first try: minutes on two cores. A mirrored digit is no digit, so no mirror.
 QUICK = replace(DEEP_FUSION, epochs=12, augmentation="none")
 
-RECIPES = {"deep-fusion": DEEP_FUSION, "deep-fusion-svhn": DEEP_FUSION_SVHN, "quick": QUICK}
-_BY_DATASET = {"svhn": "deep-fusion-svhn", "digits": "quick"}
+# Larsson et al., "FractalNet: Ultra-Deep Neural Networks without Residuals", section 4.1. The paper
+# does not print its weight decay; its authors' generator decays weights and nothing else.
+FRACTAL = Recipe(
+    epochs=400,
+    batch_size=100,
+    lr=0.02,
+    lr_steps=(Fraction(1, 2), Fraction(3, 4), Fraction(7, 8), Fraction(15, 16)),
+    optimizer="sgd",
+    decayed="weights",
+    initializer="xavier",
+    drop_path="mixed",
+    dropout=0.1,
+)
+FRACTAL_SVHN = replace(FRACTAL, epochs=20, augmentation="none")
+FRACTAL_QUICK = replace(FRACTAL, epochs=12, augmentation="none")
+FRACTAL_PLAIN = replace(FRACTAL, drop_path="none", dropout=0.0)  # table 4's plain networks
+
+RECIPES = {
+    "deep-fusion": DEEP_FUSION,
+    "deep-fusion-svhn": DEEP_FUSION_SVHN,
+    "quick": QUICK,
+    "fractal": FRACTAL,
+    "fractal-svhn": FRACTAL_SVHN,
+    "fractal-quick": FRACTAL_QUICK,
+    "fractal-plain": FRACTAL_PLAIN,
+}
 
 
-def default_recipe(dataset):
-    """Name of the recipe that a data set is trained with when none is named."""
-    return _BY_DATASET.get(dataset, "deep-fusion")
+def default_recipe(dataset, network):
+    """Name of the recipe that a network is trained with on a data set when none is named."""
+    if network == "fractal_plain":
+        return "fractal-plain"
+    if network.startswith("fractal"):
+        return {"svhn": "fractal-svhn", "digits": "fractal-quick"}.get(dataset, "fractal")
+    return {"svhn": "deep-fusion-svhn", "digits": "quick"}.get(dataset, "deep-fusion")
 
 
 def get_recipe(name, **changes):

@@ -59,6 +59,7 @@ class Machine:
     exp_name: str = "run"
     log_iters: int = 100
     checkpoint_epochs: Optional[int] = None  # None: an eighth of the epochs
+    log_columns: bool = False
     quiet: bool = False
 
     def __post_init__(self):

@@ -27,14 +27,12 @@ class NonFiniteLoss(CommandError):
 class Tally:
     """Loss and wrong answers, summed over steps.
 
-    ``add`` takes what ``Engine.train_step`` and ``Engine.test_step`` return and waits for nothing;
-    ``read`` waits for all that was added and sums in double precision, in the order of the steps.
-    ``unit`` is what messages call a step.
+    ``add`` takes what ``Engine.train_step`` returns and waits for nothing; ``read`` waits for all
+    that was added and sums in double precision, in the order of the steps.
     """
 
-    def __init__(self, engine, unit="step"):
+    def __init__(self, engine):
         self._engine = engine
-        self._unit = unit
         self._waiting = []  # one entry a step: sums still on the devices
         self._sums = np.zeros(2)
         self._steps = 0
@@ -55,7 +53,7 @@ class Tally:
             self._steps += 1
             self._sums += sums
             if not np.isfinite(self._sums[0]):
-                raise NonFiniteLoss(self._unit, self._steps)
+                raise NonFiniteLoss("step", self._steps)
         self._waiting = []
         loss, wrong = self._sums / max(self._examples, 1)
         return Figures(float(loss), 100 * float(wrong), self._examples)
