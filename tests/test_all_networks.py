@@ -8,7 +8,8 @@ from mxnet import autograd, gluon
 from network import default_depth, get_model, list_models
 from network.initializer import DeepFusionInit
 
-DEPTH = 14  # the smallest that every network takes
+DEPTH = 14  # the smallest that every network takes but FractalNet
+DEPTHS = {"fractal": 20, "fractal_plain": 10, "fractal_square": 10, "fractal_tapered": 40}
 STATIC = {"static_alloc": True, "static_shape": True}
 pytestmark = pytest.mark.parametrize("name", list_models())
 
@@ -17,8 +18,12 @@ def images(count, seed=0):
     return mx.nd.array(np.random.default_rng(seed).normal(size=(count, 3, 32, 32)))
 
 
+def depth_of(name):
+    return DEPTHS.get(name, DEPTH)
+
+
 def make(name, seed=0, **hybridize):
-    net = get_model(name, DEPTH, classes=7)
+    net = get_model(name, depth_of(name), classes=7)
     net.initialize(DeepFusionInit(seed))
     if hybridize:
         net.hybridize(**hybridize)
@@ -96,8 +101,9 @@ def test_parameters_survive_a_file(name, tmp_path):
 
 
 def test_widths_and_default_depth(name):
-    wide = get_model(name, DEPTH, widen_factor=2)
-    assert wide.classifier.weight.shape == (10, 128)
+    nets = [get_model(name, depth_of(name), widen_factor=widen) for widen in (1, 2)]
+    narrow, wide = (net.classifier.weight.shape for net in nets)
+    assert narrow == (10, wide[1] // 2)
     assert get_model(name).collect_params().keys() == (
         get_model(name, default_depth(name)).collect_params().keys()
     )

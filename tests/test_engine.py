@@ -7,6 +7,7 @@ from mxnet import autograd
 from mxnet.gluon import nn
 
 from command import InputError
+from data.records import Batch
 from network import get_model
 from network.initializer import DeepFusionInit
 from training.engine import MXNetEngine
@@ -15,11 +16,11 @@ DECAY, MOMENTUM, LR = 1e-2, 0.9, 0.1
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
 
 
-def make(contexts=ONE, net=None):
+def make(contexts=ONE, net=None, **settings):
     net = net or get_model("cross", 14)
     net.initialize(DeepFusionInit(0), ctx=contexts)
     net.hybridize(static_alloc=True, static_shape=True)
-    return MXNetEngine(net, contexts, MOMENTUM, DECAY)
+    return MXNetEngine(net, contexts, MOMENTUM, DECAY, **settings)
 
 
 def batch(count, seed=0):
@@ -28,13 +29,18 @@ def batch(count, seed=0):
     return images, rng.integers(0, 10, count)
 
 
-def gradients(engine, images, labels):
+def gradients(engine, images, labels, weights=None):
     """Gradient of the summed loss in training mode, by name, without an update."""
+    used = {}
     with autograd.record():
-        loss = engine.loss(engine.net(mx.nd.array(images)), mx.nd.array(labels))
-    loss.backward()
+        losses = []
+        for part, weight in (weights or {None: 1}).items():
+            net = engine.net if part is None else engine.net.parts[part]
+            losses.append(weight * engine.loss(net(mx.nd.array(images)), mx.nd.array(labels)))
+            used.update(net.collect_params())
+    autograd.backward(losses)
     return {
-        engine._short(p.name): p.grad().asnumpy()
+        engine._short(p.name): p.grad().asnumpy() if p.name in used else np.zeros(p.shape)
         for p in engine.parameters.values()
         if p.grad_req != "null"
     }
@@ -47,13 +53,25 @@ def assert_close(ours, theirs, tolerance=1e-5):
         assert np.abs(ours[name] - theirs[name]).max() < tolerance * scale, name
 
 
-def nesterov(values, momenta, gradient, count):
-    """One step by the formula in training.optimizer; decay acts on every parameter."""
+def nesterov(w, v, g, decay):
+    """A step by the formula in training.optimizer."""
+    new = w + MOMENTUM**2 * v - (1 + MOMENTUM) * LR * (g + decay * w)
+    return new, MOMENTUM * v - LR * (g + decay * new)
+
+
+def sgd(w, v, g, decay):
+    """A step by the formula in training.optimizer."""
+    new = MOMENTUM * v - LR * (g + decay * w)
+    return w + new, new
+
+
+def stepped(values, momenta, gradient, count, rule=nesterov, decayed=""):
+    """One step of every parameter; those decay whose name ends with ``decayed``."""
     new_values, new_momenta = {}, {}
     for name, total in gradient.items():
-        g, w, v = total / count, values[name], momenta.get(name, 0)
-        new_values[name] = w + MOMENTUM**2 * v - (1 + MOMENTUM) * LR * (g + DECAY * w)
-        new_momenta[name] = MOMENTUM * v - LR * (g + DECAY * new_values[name])
+        decay = DECAY if name.endswith(decayed) else 0
+        w, v = values[name], momenta.get(name, 0)
+        new_values[name], new_momenta[name] = rule(w, v, total / count, decay)
     return new_values, new_momenta
 
 
@@ -61,14 +79,20 @@ def trained(values, like):
     return {name: values[name] for name in like}
 
 
-def test_steps_are_nesterov_steps_with_decay_on_every_parameter():
-    engine, twin = make(), make()
+@pytest.mark.parametrize(
+    "settings,rule,decayed",
+    [({}, nesterov, ""), ({"optimizer": "sgd", "decayed": "weights"}, sgd, "weight")],
+)
+def test_steps_are_the_optimizers(settings, rule, decayed):
+    engine, twin = make(**settings), make()
     momenta = {}
     for seed in range(3):
         images, labels = batch(6, seed)
         twin.load(*engine.arrays())
         gradient = gradients(twin, images, labels)
-        expected, expected_momenta = nesterov(engine.arrays()[0], momenta, gradient, len(labels))
+        expected, expected_momenta = stepped(
+            engine.arrays()[0], momenta, gradient, len(labels), rule, decayed
+        )
         engine.train_step(images, labels, LR)
         values, momenta = engine.arrays()
         assert_close(trained(values, expected), expected)
@@ -83,7 +107,7 @@ def test_two_devices_equal_two_half_batches_averaged():
     before = engine.arrays()[0]
     sums = [gradients(half, images[part], labels[part]) for half, part in zip(halves, parts)]
     total = {name: sums[0][name] + sums[1][name] for name in sums[0]}
-    expected, momenta = nesterov(before, {}, total, len(labels))
+    expected, momenta = stepped(before, {}, total, len(labels))
     engine.train_step(images, labels, LR)
     values, states = engine.arrays()
     assert_close(trained(values, expected), expected)
@@ -110,11 +134,12 @@ def test_a_batch_smaller_than_the_devices_counts_its_examples_once():
 def test_sums_are_of_losses_and_wrong_answers():
     engine = make()
     images, labels = batch(7)
-    logits = engine.net(mx.nd.array(images)).asnumpy()
+    with autograd.train_mode():
+        logits = engine.net(mx.nd.array(images)).asnumpy()
     shifted = logits - logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(7), labels]
     wrong = (logits.argmax(axis=1) != labels).sum()
-    sums = engine.fetch([engine.test_step(images, labels)] * 2)
+    sums = engine.fetch([engine.train_step(images, labels, 0.0)] * 2)
     assert sums.shape == (2, 2)
     assert np.allclose(sums, [[losses.sum(), wrong]] * 2, rtol=1e-5)
 
@@ -134,7 +159,7 @@ def test_moving_averages_are_those_of_the_last_step():
 def test_predicting_changes_nothing():
     engine = make()
     before = engine.arrays()[0]
-    engine.fetch([engine.test_step(*batch(4))])
+    engine.gather(engine.predict(batch(4)[0]))
     after = engine.arrays()[0]
     assert all((before[name] == after[name]).all() for name in before)
 
@@ -145,7 +170,7 @@ def test_predicting_between_steps_changes_no_bit_of_training():
     for seed in range(8):
         for each in (engine, other):
             each.train_step(*batch(20, seed), LR)
-        other.fetch([other.test_step(*batch(50))])
+        other.gather(other.predict(batch(50)[0]))
     for ours, theirs in zip(other.arrays(), engine.arrays()):
         assert [name for name in theirs if (ours[name] != theirs[name]).any()] == []
 
@@ -205,3 +230,94 @@ def test_seed_decides_what_is_random_inside_the_network():
 
     assert (draw(1) == draw(1)).all()
     assert (draw(1) != draw(2)).any()
+
+
+def fractal():
+    """An engine of a FractalNet of two columns."""
+    return make(net=get_model("fractal", 10), optimizer="sgd")
+
+
+@pytest.mark.parametrize(
+    "weights", [{0: 1.0}, {1: 1.0}, {None: 1.0, 0: 0.5, 1: 0.5}], ids=["column0", "column1", "tied"]
+)
+@pytest.mark.parametrize("contexts", [ONE, TWO], ids=["one", "two"])
+def test_a_step_of_parts_moves_all_that_is_trained(weights, contexts):
+    """What no part uses has a gradient of zero, whatever was there from the step before."""
+    engine = make(contexts, get_model("fractal", 10), optimizer="sgd")
+    twin = fractal()
+    images, labels = (np.concatenate([half, half]) for half in batch(6))  # same in each device
+    engine.train_step(images, labels, LR)
+    values, momenta = engine.arrays()
+    twin.load(values, momenta)
+    half = slice(0, 6)
+    gradient = gradients(twin, images[half], labels[half], weights)
+    if None not in weights:
+        unused = [name for name in gradient if not np.abs(gradient[name]).max() > 0]
+        assert any(f"column{1 - next(iter(weights))}" in name for name in unused)
+    engine.train_step(images, labels, LR, weights)
+    expected, expected_momenta = stepped(values, momenta, gradient, 6, sgd)
+    ours, our_momenta = engine.arrays()
+    assert_close(trained(ours, expected), expected, 1e-4)
+    assert_close(our_momenta, expected_momenta, 1e-4)
+
+
+def test_a_column_step_touches_the_averages_of_that_column_alone():
+    engine = fractal()
+    before = engine.arrays()[0]
+    engine.train_step(*batch(6), LR, {1: 1.0})
+    after = engine.arrays()[0]
+    moved = {n for n in before if "running" in n and (before[n] != after[n]).any()}
+    assert moved == {n for n in before if n.startswith("column1_") and "running" in n}
+
+
+def test_sums_of_a_step_are_of_its_first_part():
+    engine, other = fractal(), fractal()
+    both = engine.fetch([engine.train_step(*batch(6), LR, {None: 1.0, 0: 0.5})])
+    assert (both == other.fetch([other.train_step(*batch(6), LR)])).all()
+
+
+def test_predictions_are_of_the_part_on_any_number_of_devices():
+    engine, two = fractal(), make(TWO, get_model("fractal", 10))
+    images = batch(5)[0]
+    for part in (None, 0, 1):
+        net = engine.net if part is None else engine.net.column(part)
+        expected = net(mx.nd.array(images)).asnumpy()
+        assert np.allclose(engine.gather(engine.predict(images, part)), expected, atol=1e-5)
+        assert np.allclose(two.gather(two.predict(images, part)), expected, atol=1e-5)
+    assert engine.parts == 2
+    assert make().parts == 0
+
+
+def test_observing_estimates_averages_and_changes_nothing_else():
+    engine, other = fractal(), fractal()
+    batches = [Batch(*batch(20, seed)) for seed in range(3)]
+    engine.train_step(*batch(6), LR)
+    before, momenta = engine.arrays()
+    engine.observe(batches, 1)
+    after, same = engine.arrays()
+    changed = {name for name in before if (before[name] != after[name]).any()}
+    assert changed == {n for n in before if n.startswith("column1_") and "running" in n}
+    assert all((momenta[name] == same[name]).all() for name in momenta)
+    other.load(before, {})
+    for each in batches:  # with a rate of 0 steps move the averages alone
+        other.train_step(each.images, each.labels, 0.0, {1: 1.0})
+    assert_close({n: other.arrays()[0][n] for n in changed}, {n: after[n] for n in changed})
+    engine.observe(batches, 1)  # again from the start
+    assert all((engine.arrays()[0][name] == after[name]).all() for name in changed)
+
+
+def test_steps_after_observing_are_those_without():
+    engine, other = fractal(), fractal()
+    for seed in range(2):
+        for each in (engine, other):
+            each.train_step(*batch(6, seed), LR)
+        other.observe([Batch(*batch(6, 9))], 0)
+    names = engine.arrays()[1]
+    ours, theirs = other.arrays()[0], engine.arrays()[0]
+    assert [name for name in names if (ours[name] != theirs[name]).any()] == []
+
+
+@pytest.mark.parametrize("settings", [{"optimizer": "adam"}, {"decayed": "bias"}])
+def test_unknown_optimizers_are_refused(settings):
+    with pytest.raises(InputError, match="is none of"):
+        make(**settings)

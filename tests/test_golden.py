@@ -33,7 +33,8 @@ def fill(net):
 
 
 def test_golden_figures_cover_every_deeply_fused_network():
-    assert set(list_models()) <= set(PARAMETERS)
+    deeply_fused = {name for name in list_models() if not name.startswith("fractal")}
+    assert deeply_fused <= set(PARAMETERS)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,12 @@ LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
 # Inside network: these import none but each other; base imports them; a family imports both.
 FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer", "complexity"}
-IS_ALSO = {("fuse6", "fuse3"), ("ensemble", "fuse3")}  # a family that is that other
+IS_ALSO = {  # a family that is that other
+    ("fuse6", "fuse3"),
+    ("ensemble", "fuse3"),
+    ("fractal_square", "fractal"),
+    ("fractal_tapered", "fractal"),
+}
 
 
 def sources():

@@ -1,6 +1,7 @@
 """The loop, the tally and evaluation, on an engine that only counts."""
 
 from collections import namedtuple
+from itertools import count, repeat
 
 import numpy as np
 import pytest
@@ -16,14 +17,19 @@ class CountingEngine:
     """Its loss of an example is the image itself, and odd labels are answered wrongly."""
 
     def __init__(self):
-        self.rates, self.fetched = [], []
+        self.rates, self.weights, self.fetched = [], [], []
 
-    def train_step(self, images, labels, lr):
+    def train_step(self, images, labels, lr, weights):
         self.rates.append(lr)
-        return self.test_step(images, labels)
-
-    def test_step(self, images, labels):
+        self.weights.append(weights)
         return [images.sum(), (labels % 2).sum()]
+
+    def predict(self, images, part):
+        return [images, part]
+
+    def gather(self, handle):
+        images, part = handle
+        return np.stack([images, np.full(len(images), part or 0)], axis=1)
 
     def fetch(self, steps):
         self.fetched.append(len(steps))
@@ -37,19 +43,25 @@ def batches(losses, size):
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1003, 2000])
-def test_every_example_counts_once_whatever_the_batch_size(size):
-    losses = np.random.default_rng(0).normal(size=1003)
-    figures = evaluate(CountingEngine(), batches(losses, size))
-    assert figures.examples == 1003
-    assert figures.loss == pytest.approx(losses.mean())
-    assert figures.error == pytest.approx(100 * 501 / 1003)
+def test_every_example_is_predicted_once_whatever_the_batch_size(size):
+    values = np.random.default_rng(0).normal(size=1003)
+    found = evaluate(CountingEngine(), parity(values, size), 3)
+    assert (found.logits == np.stack([values, np.full(1003, 3)], axis=1)).all()
+    assert (found.labels == np.arange(1003) % 2).all()
+
+
+def parity(values, size):
+    """Batches whose labels are 0 and 1 by turns."""
+    for batch in batches(values, size):
+        yield Batch(batch.images, batch.labels % 2)
 
 
 def test_training_reports_running_figures_and_waits_only_then():
     engine, reports = CountingEngine(), []
     figures = train_epoch(
-        engine, batches([1.0] * 9, 2), 0.3, lambda *report: reports.append(report), 2
+        engine, batches([1.0] * 9, 2), count(), 0.3, lambda *report: reports.append(report), 2
     )
+    assert engine.weights == [0, 1, 2, 3, 4]
     assert engine.rates == [0.3] * 5
     assert engine.fetched == [2, 2, 1]
     assert [(step, f.examples) for step, f in reports] == [(2, 4), (4, 8)]
@@ -61,11 +73,11 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(bad):
     losses = [1.0] * 20
     losses[13] = bad
     with pytest.raises(NonFiniteLoss, match="at step 7") as caught:
-        train_epoch(CountingEngine(), batches(losses, 2), 0.1, report_every=5)
+        train_epoch(CountingEngine(), batches(losses, 2), repeat({}), 0.1, report_every=5)
     assert caught.value.step == 7
     assert isinstance(caught.value, CommandError)
     with pytest.raises(NonFiniteLoss, match="at test batch 7"):
-        evaluate(CountingEngine(), batches(losses, 2))
+        evaluate(CountingEngine(), parity(losses, 2))
 
 
 def test_an_empty_tally_reads_as_nothing():

@@ -5,6 +5,7 @@ import pytest
 
 from command import InputError
 from training.recipe import RECIPES, Recipe, default_recipe, differences, get_recipe
+from training.schedule import step_lr
 
 
 def test_the_papers_values():
@@ -16,9 +17,35 @@ def test_the_papers_values():
     assert (svhn.epochs, svhn.augmentation) == (40, "none")
 
 
-def test_the_recipe_follows_from_the_data_set():
-    names = [default_recipe(name) for name in ("cifar10", "cifar100", "svhn", "digits")]
-    assert names == ["deep-fusion", "deep-fusion", "deep-fusion-svhn", "quick"]
+def test_fractalnets_values():
+    recipe = get_recipe("fractal")
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.lr_factor) == (400, 100, 0.02, 0.1)
+    drops = [
+        e
+        for e in range(1, 400)
+        if step_lr(e, 400, 1, 0.1, recipe.lr_steps)
+        < 0.5 * step_lr(e - 1, 400, 1, 0.1, recipe.lr_steps)
+    ]
+    assert drops == [200, 300, 350, 375]
+    assert (recipe.optimizer, recipe.momentum, recipe.decayed) == ("sgd", 0.9, "weights")
+    assert (recipe.drop_path, recipe.drop_path_rate, recipe.dropout) == ("mixed", 0.15, 0.1)
+    svhn = get_recipe("fractal-svhn")
+    assert (svhn.epochs, svhn.augmentation) == (20, "none")
+    assert get_recipe("fractal-plain").drop_path == "none"
+
+
+@pytest.mark.parametrize(
+    "network,names",
+    [
+        ("cross", ["deep-fusion", "deep-fusion", "deep-fusion-svhn", "quick"]),
+        ("fractal", ["fractal", "fractal", "fractal-svhn", "fractal-quick"]),
+        ("fractal_square", ["fractal", "fractal", "fractal-svhn", "fractal-quick"]),
+        ("fractal_plain", ["fractal-plain"] * 4),
+    ],
+)
+def test_the_recipe_follows_from_data_set_and_network(network, names):
+    datasets = ("cifar10", "cifar100", "svhn", "digits")
+    assert [default_recipe(dataset, network) for dataset in datasets] == names
 
 
 def test_changes_are_known_by_name():

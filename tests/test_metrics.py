@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from training.metrics import Predictions
+
+
+def some(count=57, classes=6, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(count, classes)).astype(np.float32)
+    return Predictions(logits, rng.integers(0, classes, count))
+
+
+def test_loss_is_the_mean_cross_entropy_in_double_precision():
+    found = some()
+    shares = np.exp(found.logits.astype(np.float64))
+    shares /= shares.sum(axis=1, keepdims=True)
+    expected = -np.log(shares[np.arange(57), found.labels])
+    assert np.allclose(found.losses, expected, rtol=1e-12)
+    assert found.loss == pytest.approx(expected.mean(), rel=1e-12)
+    assert Predictions(np.array([[1e4, 0.0]], np.float32), np.array([1])).loss == 1e4
+
+
+@pytest.mark.parametrize("top", [1, 2, 5, 6])
+def test_error_counts_labels_outside_the_largest_logits(top):
+    found = some()
+    order = np.argsort(-found.logits, axis=1)[:, :top]
+    expected = 100 * np.mean([label not in row for label, row in zip(found.labels, order)])
+    assert found.error(top) == pytest.approx(expected)
+
+
+def test_of_equal_logits_the_first_counts():
+    found = Predictions(np.zeros((3, 3), np.float32), np.array([0, 1, 2]))
+    assert (found.classes == 0).all()
+    assert [found.error(top) for top in (1, 2, 3)] == pytest.approx([200 / 3, 100 / 3, 0])
+
+
+def test_confusion_has_a_row_a_label_and_class_errors_follow():
+    logits = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 0]]
+    found = Predictions(logits, np.array([0, 1, 1, 1, 0]))
+    assert found.confusion().tolist() == [[2, 0, 0], [1, 2, 0], [0, 0, 0]]
+    errors = found.class_errors()
+    assert errors[:2] == pytest.approx([0, 100 / 3])
+    assert np.isnan(errors[2])
