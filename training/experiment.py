@@ -66,13 +66,12 @@ def fit(run, machine, folder=None):
         Interrupted: the process was told to stop; the message says how to go on.
         CommandError: the loss is not finite any more, or a device has too little memory.
     """
-    net, cost = _network(run)
-    columns = len(getattr(net, "parts", ()))
-    if machine.log_columns and not columns:
+    net, predictor, cost = _networks(run)
+    if machine.log_columns and not hasattr(net, "parts"):
         raise InputError(f"--log-columns: {run.network} has no columns")
     devices = contexts(machine.gpus)
     train, test = load_images(run, "train"), load_images(run, "test")
-    engine = _engine(run, net, devices, machine.kv_store)
+    engine = _engine(run, net, predictor, devices, machine.kv_store)
     facts = Facts(
         recipe_changes=differences(run.recipe, run.recipe_name),
         parameters=cost.parameters,
@@ -126,7 +125,8 @@ def restore(folder, gpus=None, epoch=None):
         there = sorted(filter(None, map(checkpoint.epoch_of, checkpoints.glob("epoch*"))))
         raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
     values, momenta, _ = checkpoint.load(path)
-    engine = _engine(run, _network(run)[0], contexts(gpus))
+    net, predictor, _ = _networks(run)
+    engine = _engine(run, net, predictor, contexts(gpus))
     engine.load(values, momenta)
     return run, engine, checkpoint.epoch_of(path)
 
@@ -157,17 +157,16 @@ def _facts(images):
     return {"examples": len(images), "crc32": checksum}
 
 
-def predictions(run, engine, train, images, part, batch_size):
-    """Predictions of the network (``part`` None), or of a part of it, for ``images``.
+def predictions(run, engine, train, images, part=None, batch_size=250):
+    """Predictions of the network, or of a part of it, for ``images``.
 
-    Moving averages that the run's drop-path never made are estimated first, each time from the same
-    of the images that the run trains on, ``train``.
+    Where the network is trained with dropout or drop-path, and for parts, the moving averages are
+    estimated first, without both and each time from the same of the images that the run trains
+    on, ``train``. Those of training would fit badly, above all where dropout comes before BN.
     """
-    spec = get_spec(run.dataset)
-    if not drop_path.trains(run.recipe.drop_path, part):
-        engine.seed(0)
-        batches = _train_batches(run, train, epoch=0)
-        engine.observe(islice(batches, OBSERVED), part)
+    recipe, spec = run.recipe, get_spec(run.dataset)
+    if recipe.dropout or recipe.drop_path != "none" or part is not None:
+        engine.observe(islice(_train_batches(run, train, epoch=0), OBSERVED), part)
     batches = records.test_batches(images, batch_size, mean=spec.mean, std=spec.std)
     return evaluate(engine, records.prefetch(batches), part)
 
@@ -185,8 +184,8 @@ def _train_batches(run, images, epoch):
     )
 
 
-def _network(run):
-    """The run's network with the regularisation of its recipe, and its Complexity."""
+def _networks(run):
+    """The run's network, the same without dropout and drop-path, and its Complexity."""
     recipe, classes = run.recipe, get_spec(run.dataset).classes
     _require(recipe.augmentation, AUGMENTATIONS, "augmentation")
     _require(recipe.initializer, INITIALIZERS, "initializer")
@@ -196,24 +195,27 @@ def _network(run):
         options["dropout"] = recipe.dropout
     if recipe.drop_path in drop_path.LOCAL_MODES:
         options["drop_path"] = recipe.drop_path_rate
-    net = get_model(run.network, run.depth, classes, run.widen_factor, **options)
+    size = (run.network, run.depth, classes, run.widen_factor)
+    net = get_model(*size, **options)
+    predictor = get_model(*size, params=net.collect_params()) if options else net
     if recipe.drop_path != "none" and not hasattr(net, "parts"):
         raise InputError(f"{run.network} has no columns: drop-path is for FractalNet")
     cost = complexity(net, (3, SIZE, SIZE))
     if cost.outputs != ((classes,),):
         raise InputError(f"{run.network} gives outputs {cost.outputs}, not {classes} logits")
-    return net, cost
+    return net, predictor, cost
 
 
-def _engine(run, net, devices, kv_store="device"):
+def _engine(run, net, predictor, devices, kv_store="device"):
     recipe = run.recipe
     net.initialize(INITIALIZERS[recipe.initializer](run.seed), ctx=devices)
     for device in devices:  # a peer learns the shapes of its parameters from its first images
         net(mx.nd.zeros((1, 3, SIZE, SIZE), ctx=device))
-    net.hybridize(static_alloc=True, static_shape=True)
+    for each in (net, predictor):
+        each.hybridize(static_alloc=True, static_shape=True)
     names = ("momentum", "weight_decay", "optimizer", "decayed")
     settings = {name: getattr(recipe, name) for name in names}
-    return MXNetEngine(net, devices, kv_store=kv_store, **settings)
+    return MXNetEngine(net, devices, kv_store=kv_store, predictor=predictor, **settings)
 
 
 def _train(run, machine, folder, facts, engine, train, test):
@@ -300,7 +302,7 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
 
         trained = train_epoch(engine, bar, weights, lr, report, machine.log_iters)
     trained_at = time.perf_counter()
-    tested = predictions(run, engine, train, test, None, machine.test_batch_size)
+    tested = predictions(run, engine, train, test, batch_size=machine.test_batch_size)
     row = {
         "epoch": epoch,
         "lr": lr,
@@ -309,9 +311,9 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
         "test_loss": tested.loss,
         "test_error": tested.error(),
     }
-    if machine.log_columns:
-        parts = range(engine.parts)
-        tests = [predictions(run, engine, train, test, p, machine.test_batch_size) for p in parts]
+    if engine.parts and (machine.log_columns or epoch == recipe.epochs):
+        size = machine.test_batch_size
+        tests = [predictions(run, engine, train, test, p, size) for p in range(engine.parts)]
         row["column_losses"] = [tested.loss for tested in tests]
         row["column_errors"] = [tested.error() for tested in tests]
     return {
@@ -337,7 +339,7 @@ class _Clock:
 def _draw(run, folder, rows):
     title = f"{folder.parent.name} on {run.dataset}"
     draw_curves(rows, folder / "curves.png", title)
-    if "column_losses" in rows[-1]:
+    if "column_losses" in rows[0]:
         draw_columns(rows, folder / "columns.png", title)
 
 
