@@ -5,6 +5,7 @@ from pathlib import Path
 
 KINDS = {"error": "error (%)", "loss": "loss"}
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # for all eyes
+BLACK = "#000000"
 
 
 def draw_curves(rows, path, title):
@@ -37,17 +38,13 @@ def draw_columns(rows, path, title):
             (values, "-", COLOURS[index % len(COLOURS)], f"column {index}")
             for index, values in enumerate(columns)
         ]
-        lines[kind].append(([row[f"test_{kind}"] for row in rows], "--", "black", "whole"))
+        lines[kind].append(([row[f"test_{kind}"] for row in rows], "--", BLACK, "whole"))
     _draw(rows, lines, path, f"{title}, test images")
 
 
 def _draw(rows, lines, path, title):
     """A panel of each kind, with its lines (values, style, colour, label)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure()
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 3 else ""  # a line of one point would not be seen
     for axes, (kind, label) in zip(figure.subplots(1, 2), KINDS.items()):
@@ -58,6 +55,21 @@ def _draw(rows, lines, path, title):
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def new_figure(size=(9, 3.6)):
+    """A matplotlib Figure of ``size`` inches that needs no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure, path):
+    """Write the PNG at ``path``, whole or not at all."""
     path = Path(path)
     aside = path.with_name(f".{path.name}")
     figure.savefig(aside, format="png", dpi=120)

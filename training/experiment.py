@@ -157,16 +157,24 @@ def _facts(images):
     return {"examples": len(images), "crc32": checksum}
 
 
-def predictions(run, engine, train, images, part=None, batch_size=250):
-    """Predictions of the network, or of a part of it, for ``images``.
+def estimate(run, engine, part=None, train=None):
+    """Estimate moving averages where those of training would fit badly.
 
-    Where the network is trained with dropout or drop-path, and for parts, the moving averages are
-    estimated first, without both and each time from the same of the images that the run trains
-    on, ``train``. Those of training would fit badly, above all where dropout comes before BN.
+    That is where the network is trained with dropout or drop-path, above all with dropout before
+    BN, and for parts. Estimates are without both, each time from the same images.
+
+    Args:
+        train: the images that the run trains on, if they are at hand.
     """
-    recipe, spec = run.recipe, get_spec(run.dataset)
-    if recipe.dropout or recipe.drop_path != "none" or part is not None:
+    if run.recipe.dropout or run.recipe.drop_path != "none" or part is not None:
+        if train is None:
+            train = load_images(run, "train")
         engine.observe(islice(_train_batches(run, train, epoch=0), OBSERVED), part)
+
+
+def predictions(run, engine, images, part=None, batch_size=250):
+    """Predictions of the network, or of a part of it, for ``images``."""
+    spec = get_spec(run.dataset)
     batches = records.test_batches(images, batch_size, mean=spec.mean, std=spec.std)
     return evaluate(engine, records.prefetch(batches), part)
 
@@ -302,7 +310,14 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
 
         trained = train_epoch(engine, bar, weights, lr, report, machine.log_iters)
     trained_at = time.perf_counter()
-    tested = predictions(run, engine, train, test, batch_size=machine.test_batch_size)
+    parts = [None]
+    if machine.log_columns or epoch == recipe.epochs:
+        parts += range(engine.parts)
+    tests = []
+    for part in parts:
+        estimate(run, engine, part, train)
+        tests.append(predictions(run, engine, test, part, machine.test_batch_size))
+    tested, *columns = tests
     row = {
         "epoch": epoch,
         "lr": lr,
@@ -311,11 +326,9 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
         "test_loss": tested.loss,
         "test_error": tested.error(),
     }
-    if engine.parts and (machine.log_columns or epoch == recipe.epochs):
-        size = machine.test_batch_size
-        tests = [predictions(run, engine, train, test, p, size) for p in range(engine.parts)]
-        row["column_losses"] = [tested.loss for tested in tests]
-        row["column_errors"] = [tested.error() for tested in tests]
+    if columns:
+        row["column_losses"] = [column.loss for column in columns]
+        row["column_errors"] = [column.error() for column in columns]
     return {
         **row,
         "seconds": time.perf_counter() - started,  # training and test
