@@ -74,13 +74,18 @@ class MXNetEngine:
         """Number of parts of the network."""
         return len(getattr(self.net, "parts", ()))
 
+    @property
+    def losses(self):
+        """{part: weight of its loss} that every step is to go by; empty if the caller decides."""
+        return getattr(self.net, "losses", {})
+
     def train_step(self, images, labels, lr, weights=None):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally.
 
         Args:
             weights: {part: weight of its loss}; without it, the whole network with weight 1. What
                 no part in it uses has a gradient of zero: momentum and decay go on there. The sums
-                are of the first part.
+                are of the whole where it is trained, else means over the parts by weight.
         """
         if self._synchronized:
             self._restore_layout()
@@ -99,7 +104,12 @@ class MXNetEngine:
         self.trainer.set_learning_rate(lr)
         self.trainer.step(len(labels))
         self._synchronized = False
-        sums = [_sums(each[0], zs[0], y) for each, zs, (_, y) in zip(losses, logits, shards)]
+        told = {None: 1.0} if None in weights else weights
+        sums = []
+        for each, zs, (_, y) in zip(losses, logits, shards):
+            by_part = {part: _sums(loss, z, y) for part, loss, z in zip(weights, each, zs)}
+            weighted = [weight * by_part[part] for part, weight in told.items()]
+            sums.append(sum(weighted) / sum(told.values()))
         self._keep_pace(sums)
         return sums
 

@@ -10,7 +10,7 @@ import time
 import zlib
 from dataclasses import asdict
 from datetime import timedelta
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import mxnet as mx
@@ -25,7 +25,7 @@ from network import drop_path, get_model
 from network.complexity import complexity
 from network.initializer import INITIALIZERS
 from training import checkpoint
-from training.curves import draw_columns, draw_curves
+from training.curves import PARTS, draw_curves, draw_parts
 from training.devices import contexts
 from training.engine import MXNetEngine
 from training.log import RunLog, claim, find_runs, locked, read_config, read_log, write_config
@@ -67,7 +67,7 @@ def fit(run, machine, folder=None):
         CommandError: the loss is not finite any more, or a device has too little memory.
     """
     net, predictor, cost = _networks(run)
-    if machine.log_columns and not hasattr(net, "parts"):
+    if machine.log_columns and not hasattr(net, "column"):
         raise InputError(f"--log-columns: {run.network} has no columns")
     devices = contexts(machine.gpus)
     train, test = load_images(run, "train"), load_images(run, "test")
@@ -160,12 +160,13 @@ def _facts(images):
 def predictions(run, engine, train, images, part=None, batch_size=250):
     """Predictions of the network, or of a part of it, for ``images``.
 
-    Where the network is trained with dropout or drop-path, and for parts, the moving averages are
-    estimated first, without both and each time from the same of the images that the run trains
-    on, ``train``. Those of training would fit badly, above all where dropout comes before BN.
+    Where the network is trained with dropout or drop-path, and for parts that are not trained as
+    they are, the moving averages are estimated first, without both and each time from the same of
+    the images that the run trains on, ``train``. Those of training would fit badly, above all where
+    dropout comes before BN.
     """
     recipe, spec = run.recipe, get_spec(run.dataset)
-    if recipe.dropout or recipe.drop_path != "none" or part is not None:
+    if not engine.losses and (recipe.dropout or recipe.drop_path != "none" or part is not None):
         engine.observe(islice(_train_batches(run, train, epoch=0), OBSERVED), part)
     batches = records.test_batches(images, batch_size, mean=spec.mean, std=spec.std)
     return evaluate(engine, records.prefetch(batches), part)
@@ -198,7 +199,7 @@ def _networks(run):
     size = (run.network, run.depth, classes, run.widen_factor)
     net = get_model(*size, **options)
     predictor = get_model(*size, params=net.collect_params()) if options else net
-    if recipe.drop_path != "none" and not hasattr(net, "parts"):
+    if recipe.drop_path != "none" and not hasattr(net, "column"):
         raise InputError(f"{run.network} has no columns: drop-path is for FractalNet")
     cost = complexity(net, (3, SIZE, SIZE))
     if cost.outputs != ((classes,),):
@@ -285,7 +286,10 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
     lr = step_lr(epoch - 1, recipe.epochs, recipe.lr, recipe.lr_factor, recipe.lr_steps)
     engine.seed(zlib.crc32(f"{run.seed} {epoch}".encode()) % 2**31)
     batches = records.prefetch(_train_batches(run, train, epoch))
-    weights = drop_path.samples(recipe.drop_path, engine.parts, (run.seed, epoch, 2))
+    if engine.losses:
+        weights = repeat(engine.losses)
+    else:
+        weights = drop_path.samples(recipe.drop_path, engine.parts, (run.seed, epoch, 2))
     name = f"epoch {epoch}/{recipe.epochs}"
     steps = records.number_of_batches(len(train), recipe.batch_size)
     hidden = machine.quiet or not sys.stderr.isatty()
@@ -311,11 +315,11 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
         "test_loss": tested.loss,
         "test_error": tested.error(),
     }
-    if engine.parts and (machine.log_columns or epoch == recipe.epochs):
-        size = machine.test_batch_size
+    if engine.losses or (engine.parts and (machine.log_columns or epoch == recipe.epochs)):
+        size, kind = machine.test_batch_size, "member" if engine.losses else "column"
         tests = [predictions(run, engine, train, test, p, size) for p in range(engine.parts)]
-        row["column_losses"] = [tested.loss for tested in tests]
-        row["column_errors"] = [tested.error() for tested in tests]
+        row[f"{kind}_losses"] = [tested.loss for tested in tests]
+        row[f"{kind}_errors"] = [tested.error() for tested in tests]
     return {
         **row,
         "seconds": time.perf_counter() - started,  # training and test
@@ -339,8 +343,9 @@ class _Clock:
 def _draw(run, folder, rows):
     title = f"{folder.parent.name} on {run.dataset}"
     draw_curves(rows, folder / "curves.png", title)
-    if "column_losses" in rows[0]:
-        draw_columns(rows, folder / "columns.png", title)
+    for kind in PARTS:
+        if f"{kind}_losses" in rows[0]:
+            draw_parts(rows, kind, folder / f"{kind}s.png", title)
 
 
 def _echo(machine):
