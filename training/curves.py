@@ -1,6 +1,7 @@
 """A run's learning curves as pictures."""
 
 import os
+from itertools import cycle
 from pathlib import Path
 
 KINDS = {"error": "error (%)", "loss": "loss"}
@@ -37,9 +38,10 @@ def draw_parts(rows, part, path, title):
     """
     lines = {}
     for kind, name in (("error", f"{part}_errors"), ("loss", f"{part}_losses")):
+        looks = cycle((style, colour) for style in STYLES for colour in COLOURS)
         lines[kind] = [
-            (values, STYLES[index // len(COLOURS)], COLOURS[index % len(COLOURS)], f"{part} {index}")
-            for index, values in enumerate(zip(*(row[name] for row in rows)))
+            (values, *look, f"{part} {index}")
+            for index, (values, look) in enumerate(zip(zip(*(row[name] for row in rows)), looks))
         ]
         lines[kind].append(([row[f"test_{kind}"] for row in rows], "--", "black", "whole"))
     _draw(rows, lines, path, f"{title}, test images")
