@@ -49,11 +49,7 @@ def draw_parts(rows, part, path, title):
 
 def _draw(rows, lines, path, title):
     """A panel of each kind, with its lines (values, style, colour, label)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(9, 3.6)
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 3 else ""  # a line of one point would not be seen
     for axes, (kind, label) in zip(figure.subplots(1, 2), KINDS.items()):
@@ -64,6 +60,21 @@ def _draw(rows, lines, path, title):
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
+    save(figure, path)
+
+
+def make_figure(width, height):
+    """A figure of so many inches, to draw on."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure, path):
+    """Write a figure as the PNG at ``path``: whole, or not at all."""
     path = Path(path)
     aside = path.with_name(f".{path.name}")
     figure.savefig(aside, format="png", dpi=120)

@@ -10,7 +10,7 @@ import time
 import zlib
 from dataclasses import asdict
 from datetime import timedelta
-from itertools import islice, repeat
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 
 import mxnet as mx
@@ -21,15 +21,17 @@ from command import CommandError, InputError, Interrupted, nearest
 from data import records
 from data.augment import AUGMENTATIONS
 from data.spec import get_spec
-from network import drop_path, get_model
+from network import drop_path, get_model, members
 from network.complexity import complexity
 from network.initializer import INITIALIZERS
+from network.paths import count_lengths
 from training import checkpoint
 from training.curves import PARTS, draw_curves, draw_parts
 from training.devices import contexts
 from training.engine import MXNetEngine
 from training.log import RunLog, claim, find_runs, locked, read_config, read_log, write_config
 from training.loop import evaluate, train_epoch
+from training.members import MemberPredictions
 from training.recipe import differences
 from training.run import Facts, Run
 from training.schedule import step_lr
@@ -131,6 +133,44 @@ def restore(folder, gpus=None, epoch=None):
     return run, engine, checkpoint.epoch_of(path)
 
 
+def ensemble_of(folder, size, seed, gpus=None):
+    """The network that a run trained, and its members, on the images that the run is tested on.
+
+    A member of an ``ensemble`` was trained as it is. One of another network never was alone: its
+    moving averages are estimated anew from training images, all else it has from the whole.
+
+    Args:
+        size, seed: the most members, and what decides which where there are more of them.
+
+    Returns:
+        (Predictions of the whole; MemberPredictions; number of members that the network has).
+
+    Raises:
+        InputError: there is no such run, it has no checkpoint, or its network has no members.
+    """
+    run, engine, _ = restore(folder, gpus)
+    train, test = load_images(run, "train"), load_images(run, "test")
+    net, found = engine.net, []
+    there = len(net.parts) if engine.losses else members.count(net)
+    paths = net.paths if engine.losses else members.sample(net, size, seed)
+    whole = predictions(run, engine, train, test)
+    for part, path in enumerate(tqdm(paths, "members", leave=False, disable=None)):
+        if engine.losses:
+            member = net.parts[part]
+            predicted = predictions(run, engine, train, test, part)
+        else:
+            member = members.Member(net, path, prefix=f"{net.prefix}member_")
+            for parameter in member.collect_params().values():
+                if parameter.grad_req == "null":  # the others are the whole network's
+                    parameter.initialize(ctx=engine.contexts)
+            alone = _wrapped(run, member, member, engine.contexts)
+            _observe(run, alone, train)
+            predicted = _predict(run, alone, test)
+        (length,) = count_lengths(member)
+        found.append(MemberPredictions(path, length, predicted))
+    return whole, found, there
+
+
 def load_images(run, which):
     """The images a run trains on ("train"), or is tested on ("test")."""
     if which == "test" and not run.val_split:
@@ -165,9 +205,19 @@ def predictions(run, engine, train, images, part=None, batch_size=250):
     the images that the run trains on, ``train``. Those of training would fit badly, above all where
     dropout comes before BN.
     """
-    recipe, spec = run.recipe, get_spec(run.dataset)
+    recipe = run.recipe
     if not engine.losses and (recipe.dropout or recipe.drop_path != "none" or part is not None):
-        engine.observe(islice(_train_batches(run, train, epoch=0), OBSERVED), part)
+        _observe(run, engine, train, part)
+    return _predict(run, engine, images, part, batch_size)
+
+
+def _observe(run, engine, train, part=None):
+    epochs = (_train_batches(run, train, epoch) for epoch in count())  # a small set has few batches
+    engine.observe(islice(chain.from_iterable(epochs), OBSERVED), part)
+
+
+def _predict(run, engine, images, part=None, batch_size=250):
+    spec = get_spec(run.dataset)
     batches = records.test_batches(images, batch_size, mean=spec.mean, std=spec.std)
     return evaluate(engine, records.prefetch(batches), part)
 
@@ -212,10 +262,15 @@ def _engine(run, net, predictor, devices, kv_store="device"):
     net.initialize(INITIALIZERS[recipe.initializer](run.seed), ctx=devices)
     for device in devices:  # a peer learns the shapes of its parameters from its first images
         net(mx.nd.zeros((1, 3, SIZE, SIZE), ctx=device))
+    return _wrapped(run, net, predictor, devices, kv_store)
+
+
+def _wrapped(run, net, predictor, devices, kv_store="device"):
+    """An engine of ``net``, whose parameters have values."""
     for each in (net, predictor):
         each.hybridize(static_alloc=True, static_shape=True)
     names = ("momentum", "weight_decay", "optimizer", "decayed")
-    settings = {name: getattr(recipe, name) for name in names}
+    settings = {name: getattr(run.recipe, name) for name in names}
     return MXNetEngine(net, devices, kv_store=kv_store, predictor=predictor, **settings)
 
 

@@ -131,7 +131,7 @@ CAPTION = "errors of the last epoch: median (mean +/- std, best)"
 
 def as_text(results, left_out):
     """A table a data set, aligned; then the runs left out."""
-    return _tables(results, left_out, _aligned, heading="{}: " + CAPTION)
+    return _tables(results, left_out, aligned, heading="{}: " + CAPTION)
 
 
 def as_markdown(results, left_out):
@@ -154,7 +154,8 @@ def _tables(results, left_out, table, heading):
     return "\n\n".join(parts) or "no runs yet"
 
 
-def _aligned(rows):
+def aligned(rows):
+    """Rows of cells, the head first, as text in columns."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)

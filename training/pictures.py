@@ -1,0 +1,67 @@
+"""Pictures of the study of paths and members."""
+
+from training.curves import COLOURS, make_figure, save
+
+MARKERS = "osD^vP"
+
+
+def draw_lengths(panels, path):
+    """Draw how likely a path is to have each length, into the PNG at ``path``.
+
+    Args:
+        panels: {title: {label: ({length: share}, {length: share} or None)}}, a panel each; of each
+            label the shares found, as a line, and those of a formula, as rings.
+    """
+    figure = make_figure(5 * len(panels), 3.6)
+    for axes, (title, lines) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
+    ):
+        for index, (label, (found, formula)) in enumerate(lines.items()):
+            colour = COLOURS[index % len(COLOURS)]
+            marker = MARKERS[index // len(COLOURS) % len(MARKERS)]
+            axes.plot(*_points(found), color=colour, marker=marker, markersize=3, label=label)
+            if formula:
+                rings = {"marker": "o", "markersize": 7, "markerfacecolor": "none"}
+                axes.plot(*_points(formula), linestyle="", color=colour, **rings)
+        axes.set(title=title, xlabel="weight layers", ylabel="share of paths (%)", ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    save(figure, path)
+
+
+def _points(shares):
+    return list(shares), [100 * float(share) for share in shares.values()]
+
+
+def draw_members(study, path, title):
+    """Draw a Study: members alone, ensembles without one, ensembles that grow.
+
+    Into the PNG at ``path``.
+    """
+    figure = make_figure(13, 3.8)
+    alone, without, growing = figure.subplots(1, 3)
+    found = study.contributions
+    lengths = [contribution.length for contribution in found]
+    blue, orange, green, *_ = COLOURS
+    alone.plot(lengths, [c.alone for c in found], "o", color=blue, label="a member on its own")
+    alone.axhline(study.ensemble, color=orange, linestyle="--", label="ensemble of the members")
+    alone.axhline(study.whole, color="black", label="the whole network")
+    alone.set(xlabel="weight layers of the member", ylim=(0, None))
+    if len(found) > 1:
+        losses = [c.without - study.ensemble for c in found]
+        without.plot(lengths, losses, "o", color=blue)
+    without.axhline(0, color=orange, linestyle="--")
+    without.set(xlabel="weight layers of the member left out", title="ensemble without a member")
+    sizes = range(1, len(found) + 1)
+    growing.plot(sizes, [c.up_to for c in found], "o-", color=blue, label="shallowest first")
+    deep_first = [c.from_on for c in reversed(found)]
+    growing.plot(sizes, deep_first, "s-", color=green, label="deepest first")
+    growing.axhline(study.whole, color="black", label="the whole network")
+    growing.set(xlabel="members in the ensemble", ylim=(0, None))
+    for axes in (alone, without, growing):
+        axes.set_ylabel("change of error (points)" if axes is without else "error (%)")
+        axes.grid(alpha=0.3)
+    for axes in (alone, growing):
+        axes.legend()
+    figure.suptitle(title)
+    save(figure, path)
