@@ -1,4 +1,4 @@
-"""Study what deeply-fused networks are made of: their paths, and their member networks."""
+"""Study what networks are made of: their paths, their member networks, what they can do without."""
 
 import sys
 from pathlib import Path
@@ -12,9 +12,9 @@ from network.paths import (
     mean_and_deviation,
     walk_lengths,
 )
-from training.experiment import ensemble_of
+from training.experiment import ensemble_of, lesions_of
 from training.members import study
-from training.pictures import draw_lengths, draw_members
+from training.pictures import draw_lengths, draw_lesions, draw_members
 from training.results import aligned
 
 EXAMPLES = """examples:
@@ -22,6 +22,8 @@ EXAMPLES = """examples:
   python analyze.py paths --network resnet half cross --depth 38 98   (the paper's figure)
   python analyze.py members snapshot/cifar10/fuse3_d26w1/run1
   python analyze.py members snapshot/cifar10/resnet_d56w1/run1 --members 50 --seed 1
+  python analyze.py lesion snapshot/cifar10/resnet_d56w1/run1
+  python analyze.py lesion snapshot/cifar10/fractal_d20w1/run1 --draws 10
 
 python analyze.py COMMAND --help tells what each does."""
 
@@ -42,6 +44,15 @@ moving averages are estimated anew, from mean 0 and variance 1, over 50 batches 
 training images; those of the ensemble network were trained. An ensemble's prediction is the mean of
 its members' probabilities. Networks with more members than --members have that many drawn, each as
 likely; the mean error of all of them lies, with 95% confidence, within the interval given.
+"""
+
+LESION = """Errors of a trained network without some of what its blocks sum or its joins average, on the
+images that the run was tested on.
+
+Each summand with weights is taken out in turn, and a block's branches together where an identity is
+left, which then is the block; then 1, 2, 4, ... at random, in several draws, of each sum at least
+one stays. A join (FractalNet) becomes the mean of the inputs that stay. Moving averages are those
+of the whole network.
 """
 
 
@@ -70,6 +81,13 @@ def make_parser():
     members.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
     members.add_argument("--output", help="the picture; default: members.png in the run's folder")
     members.set_defaults(call=show_members)
+    lesion = commands.add_parser("lesion", help="errors without parts", description=LESION)
+    lesion.add_argument("run", metavar="RUN", help="a run's folder")
+    lesion.add_argument("--draws", type=int, default=5, help="random orders; default: 5")
+    lesion.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    lesion.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
+    lesion.add_argument("--output", help="the picture; default: lesions.png in the run's folder")
+    lesion.set_defaults(call=show_lesions)
     return parser
 
 
@@ -138,6 +156,23 @@ def _drawn(result):
     if drawn == result.members:
         return f", all {drawn:,}"
     return f" +- {result.margin:.2f}, {drawn} drawn of {result.members:,}"
+
+
+def show_lesions(args):
+    """Print and draw the errors of a run's network with parts taken out."""
+    if args.draws < 1:
+        raise InputError(f"--draws must be at least 1, not {args.draws}")
+    folder = Path(args.run)
+    result = lesions_of(folder, args.draws, args.seed, args.gpus)
+    output = Path(args.output or folder / "lesions.png")
+    draw_lesions(result, output, f"{folder.parent.name} {folder.name}")
+    single = [["taken out", "error %"], ["nothing", f"{result.whole:.2f}"]]
+    single += [[label, f"{error:.2f}"] for label, error in result.single.items()]
+    drawn = [["at random", "mean error %", "lowest %", "highest %"]]
+    for size, errors in result.random.items():
+        figures = (sum(errors) / len(errors), min(errors), max(errors))
+        drawn.append([str(size), *(f"{figure:.2f}" for figure in figures)])
+    print("\n".join([aligned(single), "", aligned(drawn), "", f"picture  {output}"]))
 
 
 @command

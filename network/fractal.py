@@ -103,6 +103,14 @@ class FractalBlock(HybridBlock):
         """The layers of one column on its own."""
         return [*self.columns[index], self.pool]
 
+    def joins(self):
+        """Of each join of several columns, in order, the units that end there: {column: unit}."""
+        columns = len(self.columns)
+        steps = range(1, 2 ** (columns - 1) + 1)
+        units = [iter(column) for column in self.columns]
+        ending = [{c: next(units[c]) for c in columns_ending(step, columns)} for step in steps]
+        return [units for units in ending if len(units) > 1]
+
     def hybrid_forward(self, F, x):
         columns = len(self.columns)
         inputs = [x] * columns

@@ -21,7 +21,7 @@ from command import CommandError, InputError, Interrupted, nearest
 from data import records
 from data.augment import AUGMENTATIONS
 from data.spec import get_spec
-from network import drop_path, get_model, members
+from network import drop_path, get_model, lesions, members
 from network.complexity import complexity
 from network.initializer import INITIALIZERS
 from network.paths import count_lengths
@@ -29,6 +29,7 @@ from training import checkpoint
 from training.curves import PARTS, draw_curves, draw_parts
 from training.devices import contexts
 from training.engine import MXNetEngine
+from training.lesions import doubling, lesion_study
 from training.log import RunLog, claim, find_runs, locked, read_config, read_log, write_config
 from training.loop import evaluate, train_epoch
 from training.members import MemberPredictions
@@ -169,6 +170,41 @@ def ensemble_of(folder, size, seed, gpus=None):
         (length,) = count_lengths(member)
         found.append(MemberPredictions(path, length, predicted))
     return whole, found, there
+
+
+def lesions_of(folder, draws, seed, gpus=None, batch_size=Machine.test_batch_size):
+    """The LesionStudy of the network that a run trained, on the images that the run is tested on.
+
+    Args:
+        draws, seed: how many random orders to take parts out in, and what decides them.
+
+    Raises:
+        InputError: there is no such run, it has no checkpoint, or its network fuses nothing.
+    """
+    run, engine, _ = restore(folder, gpus)
+    fusions = lesions.fusions(engine.net)
+    train, test = load_images(run, "train"), load_images(run, "test")
+    predictions(
+        run, engine, train, test, None, batch_size
+    )  # makes moving averages there are none of
+    values, momenta = engine.arrays()
+
+    def error(removed):
+        factors = lesions.factors(engine.net, fusions, removed)
+        changed = {name: values[name] * np.float32(factor) for name, factor in factors.items()}
+        engine.load({**values, **changed}, momenta)
+        return _predict(run, engine, test, None, batch_size).error()
+
+    single = lesions.single(fusions)
+    orders = [lesions.draw(fusions, f"{seed} {number}") for number in range(draws)]
+    total = 1 + len(single) + draws * len(doubling(len(orders[0])))
+    with tqdm(desc="lesions", total=total, leave=False, disable=None) as bar:
+
+        def counted(removed):
+            bar.update()
+            return error(removed)
+
+        return lesion_study(counted, single, orders)
 
 
 def load_images(run, which):

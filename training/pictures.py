@@ -1,4 +1,4 @@
-"""Pictures of the study of paths and members."""
+"""Pictures of the studies of paths, members and lesions."""
 
 from training.curves import COLOURS, make_figure, save
 
@@ -13,6 +13,7 @@ def draw_lengths(panels, path):
             label the shares found, as a line, and those of a formula, as rings.
     """
     figure = make_figure(5 * len(panels), 3.6)
+    rings = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "linestyle": ""}
     for axes, (title, lines) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
     ):
@@ -21,8 +22,9 @@ def draw_lengths(panels, path):
             marker = MARKERS[index // len(COLOURS) % len(MARKERS)]
             axes.plot(*_points(found), color=colour, marker=marker, markersize=3, label=label)
             if formula:
-                rings = {"marker": "o", "markersize": 7, "markerfacecolor": "none"}
-                axes.plot(*_points(formula), linestyle="", color=colour, **rings)
+                axes.plot(*_points(formula), color=colour, **rings)
+        if any(formula for _, formula in lines.values()):
+            axes.plot([], color="black", label="the paper's formula", **rings)
         axes.set(title=title, xlabel="weight layers", ylabel="share of paths (%)", ylim=(0, None))
         axes.grid(alpha=0.3)
         axes.legend()
@@ -63,5 +65,32 @@ def draw_members(study, path, title):
         axes.grid(alpha=0.3)
     for axes in (alone, growing):
         axes.legend()
+    figure.suptitle(title)
+    save(figure, path)
+
+
+def draw_lesions(study, path, title):
+    """Draw a LesionStudy: the error without each part, and without several drawn at random.
+
+    Of these the mean, and from the lowest to the highest. Into the PNG at ``path``.
+    """
+    labels, places = list(study.single), range(len(study.single))
+    figure = make_figure(max(9, 4 + 0.16 * len(labels)), 4.5)
+    alone, several = figure.subplots(1, 2, width_ratios=(max(1, len(labels) / 25), 1))
+    alone.bar(places, list(study.single.values()), color=COLOURS[0])
+    alone.set_xticks(places, labels, rotation=90, fontsize=6)
+    alone.set_xlabel("taken out")
+    sizes = list(study.random)
+    means = [sum(errors) / len(errors) for errors in study.random.values()]
+    several.plot(sizes, means, "o-", color=COLOURS[0], label="mean of the draws")
+    lowest, highest = zip(*[(min(errors), max(errors)) for errors in study.random.values()])
+    several.fill_between(sizes, lowest, highest, color=COLOURS[0], alpha=0.2, label="all draws")
+    several.set_xscale("log", base=2)
+    several.set_xlabel("how many are taken out at random")
+    for axes in (alone, several):
+        axes.axhline(study.whole, color="black", label="the whole network")
+        axes.set(ylabel="error (%)", ylim=(0, None))
+        axes.grid(alpha=0.3)
+    several.legend()
     figure.suptitle(title)
     save(figure, path)
