@@ -46,8 +46,8 @@ its members' probabilities. Networks with more members than --members have that 
 likely; the mean error of all of them lies, with 95% confidence, within the interval given.
 """
 
-LESION = """Errors of a trained network without some of what its blocks sum or its joins average, on the
-images that the run was tested on.
+LESION = """Errors of a trained network without some of what its blocks sum or its joins average,
+on the images that the run was tested on.
 
 Each summand with weights is taken out in turn, and a block's branches together where an identity is
 left, which then is the block; then 1, 2, 4, ... at random, in several draws, of each sum at least

@@ -184,9 +184,7 @@ def lesions_of(folder, draws, seed, gpus=None, batch_size=Machine.test_batch_siz
     run, engine, _ = restore(folder, gpus)
     fusions = lesions.fusions(engine.net)
     train, test = load_images(run, "train"), load_images(run, "test")
-    predictions(
-        run, engine, train, test, None, batch_size
-    )  # makes moving averages there are none of
+    predictions(run, engine, train, test, None, batch_size)  # sees to the moving averages
     values, momenta = engine.arrays()
 
     def error(removed):
