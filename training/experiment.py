@@ -150,15 +150,13 @@ def ensemble_of(folder, size, seed, gpus=None):
         InputError: there is no such run, it has no checkpoint, or its network has no members.
     """
     run, engine, _ = restore(folder, gpus)
-    train, test = load_images(run, "train"), load_images(run, "test")
     net, found = engine.net, []
     there = len(net.parts) if engine.losses else members.count(net)
     paths = net.paths if engine.losses else members.sample(net, size, seed)
-    whole = predictions(run, engine, train, test)
+    train, test = load_images(run, "train"), load_images(run, "test")
     for part, path in enumerate(tqdm(paths, "members", leave=False, disable=None)):
         if engine.losses:
-            member = net.parts[part]
-            predicted = predictions(run, engine, train, test, part)
+            member, predicted = net.parts[part], predictions(run, engine, train, test, part)
         else:
             member = members.Member(net, path, prefix=f"{net.prefix}member_")
             for parameter in member.collect_params().values():
@@ -169,10 +167,10 @@ def ensemble_of(folder, size, seed, gpus=None):
             predicted = _predict(run, alone, test)
         (length,) = count_lengths(member)
         found.append(MemberPredictions(path, length, predicted))
-    return whole, found, there
+    return predictions(run, engine, train, test), found, there
 
 
-def lesions_of(folder, draws, seed, gpus=None, batch_size=Machine.test_batch_size):
+def lesions_of(folder, draws, seed, gpus=None):
     """The LesionStudy of the network that a run trained, on the images that the run is tested on.
 
     Args:
@@ -184,14 +182,14 @@ def lesions_of(folder, draws, seed, gpus=None, batch_size=Machine.test_batch_siz
     run, engine, _ = restore(folder, gpus)
     fusions = lesions.fusions(engine.net)
     train, test = load_images(run, "train"), load_images(run, "test")
-    predictions(run, engine, train, test, None, batch_size)  # sees to the moving averages
+    predictions(run, engine, train, test)  # sees to the moving averages
     values, momenta = engine.arrays()
 
     def error(removed):
         factors = lesions.factors(engine.net, fusions, removed)
         changed = {name: values[name] * np.float32(factor) for name, factor in factors.items()}
         engine.load({**values, **changed}, momenta)
-        return _predict(run, engine, test, None, batch_size).error()
+        return _predict(run, engine, test).error()
 
     single = lesions.single(fusions)
     orders = [lesions.draw(fusions, f"{seed} {number}") for number in range(draws)]
