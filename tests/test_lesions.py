@@ -14,10 +14,7 @@ def make(name, depth):
     net = get_model(name, depth)
     net.initialize(DeepFusionInit(0))
     rng = np.random.default_rng(1)
-    for (
-        key,
-        parameter,
-    ) in net.collect_params().items():  # none is 0 or 1, and variances are positive
+    for key, parameter in net.collect_params().items():  # no 0 nor 1; variances are positive
         if not key.endswith("weight"):
             parameter.set_data(mx.nd.array(rng.uniform(0.5, 1.5, parameter.shape)))
     return net
