@@ -76,7 +76,9 @@ def draw_lesions(study, path, title):
     """
     labels, places = list(study.single), range(len(study.single))
     figure = make_figure(max(9, 4 + 0.16 * len(labels)), 4.5)
-    alone, several = figure.subplots(1, 2, width_ratios=(max(1, len(labels) / 25), 1))
+    alone, several = figure.subplots(
+        1, 2, gridspec_kw={"width_ratios": (max(1, len(labels) / 25), 1)}
+    )
     alone.bar(places, list(study.single.values()), color=COLOURS[0])
     alone.set_xticks(places, labels, rotation=90, fontsize=6)
     alone.set_xlabel("taken out")
