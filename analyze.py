@@ -15,7 +15,7 @@ from network.paths import (
 from training.experiment import ensemble_of, lesions_of
 from training.members import study
 from training.pictures import draw_lengths, draw_lesions, draw_members
-from training.results import aligned
+from training.tables import aligned
 
 EXAMPLES = """examples:
   python analyze.py paths --network cross --depth 38

@@ -6,6 +6,7 @@ from pathlib import Path
 
 KINDS = {"error": "error (%)", "loss": "loss"}
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # for all eyes
+BLACK = "#000000"
 PARTS = ("column", "member")
 STYLES = ("-", ":")
 
@@ -43,13 +44,13 @@ def draw_parts(rows, part, path, title):
             (values, *look, f"{part} {index}")
             for index, (values, look) in enumerate(zip(zip(*(row[name] for row in rows)), looks))
         ]
-        lines[kind].append(([row[f"test_{kind}"] for row in rows], "--", "black", "whole"))
+        lines[kind].append(([row[f"test_{kind}"] for row in rows], "--", BLACK, "whole"))
     _draw(rows, lines, path, f"{title}, test images")
 
 
 def _draw(rows, lines, path, title):
     """A panel of each kind, with its lines (values, style, colour, label)."""
-    figure = make_figure(9, 3.6)
+    figure = new_figure()
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 3 else ""  # a line of one point would not be seen
     for axes, (kind, label) in zip(figure.subplots(1, 2), KINDS.items()):
@@ -60,21 +61,21 @@ def _draw(rows, lines, path, title):
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
-    save(figure, path)
+    save_figure(figure, path)
 
 
-def make_figure(width, height):
-    """A figure of so many inches, to draw on."""
+def new_figure(size=(9, 3.6)):
+    """A matplotlib Figure of ``size`` inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def save(figure, path):
-    """Write a figure as the PNG at ``path``: whole, or not at all."""
+def save_figure(figure, path):
+    """Write the PNG at ``path``, whole or not at all."""
     path = Path(path)
     aside = path.with_name(f".{path.name}")
     figure.savefig(aside, format="png", dpi=120)

@@ -79,6 +79,10 @@ class MXNetEngine:
         """{part: weight of its loss} that every step is to go by; empty if the caller decides."""
         return getattr(self.net, "losses", {})
 
+    def network(self, part=None):
+        """What predicts: the network, or a part of it, without dropout and drop-path."""
+        return self.predictor if part is None else self.predictor.parts[part]
+
     def train_step(self, images, labels, lr, weights=None):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally.
 
@@ -116,7 +120,7 @@ class MXNetEngine:
     def predict(self, images, part=None):
         """Logits of a part in predict mode, still on the devices: a handle for ``gather``."""
         self._synchronize()
-        net = _part(self.predictor, part)
+        net = self.network(part)
         logits = [net(x) for x in self._share(images)]
         self._keep_pace(logits)
         return logits
@@ -133,7 +137,7 @@ class MXNetEngine:
         and variance 1, which count for 0.9^50 = 0.5% after 50 batches.
         """
         self._synchronize()
-        net = _part(self.predictor, part)
+        net = self.network(part)
         for parameter in net.collect_params().values():
             if parameter.grad_req == "null":
                 start = mx.nd.ones if parameter.name.endswith("var") else mx.nd.zeros

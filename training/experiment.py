@@ -156,18 +156,18 @@ def ensemble_of(folder, size, seed, gpus=None):
     train, test = load_images(run, "train"), load_images(run, "test")
     for part, path in enumerate(tqdm(paths, "members", leave=False, disable=None)):
         if engine.losses:
-            member, predicted = net.parts[part], predictions(run, engine, train, test, part)
+            member, predicted = net.parts[part], predictions(run, engine, test, part)
         else:
             member = members.Member(net, path, prefix=f"{net.prefix}member_")
             for parameter in member.collect_params().values():
                 if parameter.grad_req == "null":  # the others are the whole network's
                     parameter.initialize(ctx=engine.contexts)
             alone = _wrapped(run, member, member, engine.contexts)
-            _observe(run, alone, train)
-            predicted = _predict(run, alone, test)
+            observe(run, alone, train=train)
+            predicted = predictions(run, alone, test)
         (length,) = count_lengths(member)
         found.append(MemberPredictions(path, length, predicted))
-    return predictions(run, engine, train, test), found, there
+    return predictions(run, engine, test), found, there
 
 
 def lesions_of(folder, draws, seed, gpus=None):
@@ -181,15 +181,15 @@ def lesions_of(folder, draws, seed, gpus=None):
     """
     run, engine, _ = restore(folder, gpus)
     fusions = lesions.fusions(engine.net)
-    train, test = load_images(run, "train"), load_images(run, "test")
-    predictions(run, engine, train, test)  # sees to the moving averages
+    test = load_images(run, "test")
+    estimate(run, engine)
     values, momenta = engine.arrays()
 
     def error(removed):
         factors = lesions.factors(engine.net, fusions, removed)
         changed = {name: values[name] * np.float32(factor) for name, factor in factors.items()}
         engine.load({**values, **changed}, momenta)
-        return _predict(run, engine, test).error()
+        return predictions(run, engine, test).error()
 
     single = lesions.single(fusions)
     orders = [lesions.draw(fusions, f"{seed} {number}") for number in range(draws)]
@@ -229,26 +229,31 @@ def _facts(images):
     return {"examples": len(images), "crc32": checksum}
 
 
-def predictions(run, engine, train, images, part=None, batch_size=250):
-    """Predictions of the network, or of a part of it, for ``images``.
+def estimate(run, engine, part=None, train=None):
+    """Estimate moving averages where those of training would fit badly.
 
-    Where the network is trained with dropout or drop-path, and for parts that are not trained as
-    they are, the moving averages are estimated first, without both and each time from the same of
-    the images that the run trains on, ``train``. Those of training would fit badly, above all where
-    dropout comes before BN.
+    That is where the network is trained with dropout or drop-path, above all with dropout before
+    BN, and for parts that are not trained as they are. Estimates are without both, each time from
+    the same images.
+
+    Args:
+        train: the images that the run trains on, if they are at hand.
     """
-    recipe = run.recipe
-    if not engine.losses and (recipe.dropout or recipe.drop_path != "none" or part is not None):
-        _observe(run, engine, train, part)
-    return _predict(run, engine, images, part, batch_size)
+    trained = part is None and not run.recipe.dropout and run.recipe.drop_path == "none"
+    if not (trained or engine.losses):
+        observe(run, engine, part, train)
 
 
-def _observe(run, engine, train, part=None):
+def observe(run, engine, part=None, train=None):
+    """Estimate moving averages anew; see ``estimate``."""
+    if train is None:
+        train = load_images(run, "train")
     epochs = (_train_batches(run, train, epoch) for epoch in count())  # a small set has few batches
     engine.observe(islice(chain.from_iterable(epochs), OBSERVED), part)
 
 
-def _predict(run, engine, images, part=None, batch_size=250):
+def predictions(run, engine, images, part=None, batch_size=250):
+    """Predictions of the network, or of a part of it, for ``images``."""
     spec = get_spec(run.dataset)
     batches = records.test_batches(images, batch_size, mean=spec.mean, std=spec.std)
     return evaluate(engine, records.prefetch(batches), part)
@@ -393,7 +398,12 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
 
         trained = train_epoch(engine, bar, weights, lr, report, machine.log_iters)
     trained_at = time.perf_counter()
-    tested = predictions(run, engine, train, test, batch_size=machine.test_batch_size)
+    tests = []
+    every = engine.losses or machine.log_columns or epoch == recipe.epochs
+    for part in (None, *range(engine.parts if every else 0)):
+        estimate(run, engine, part, train)
+        tests.append(predictions(run, engine, test, part, machine.test_batch_size))
+    tested, *parts = tests
     row = {
         "epoch": epoch,
         "lr": lr,
@@ -402,11 +412,10 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
         "test_loss": tested.loss,
         "test_error": tested.error(),
     }
-    if engine.losses or (engine.parts and (machine.log_columns or epoch == recipe.epochs)):
-        size, kind = machine.test_batch_size, "member" if engine.losses else "column"
-        tests = [predictions(run, engine, train, test, p, size) for p in range(engine.parts)]
-        row[f"{kind}_losses"] = [tested.loss for tested in tests]
-        row[f"{kind}_errors"] = [tested.error() for tested in tests]
+    if parts:
+        kind = "member" if engine.losses else "column"
+        row[f"{kind}_losses"] = [tested.loss for tested in parts]
+        row[f"{kind}_errors"] = [tested.error() for tested in parts]
     return {
         **row,
         "seconds": time.perf_counter() - started,  # training and test

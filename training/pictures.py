@@ -1,6 +1,6 @@
 """Pictures of the studies of paths, members and lesions."""
 
-from training.curves import COLOURS, make_figure, save
+from training.curves import BLACK, COLOURS, new_figure, save_figure
 
 MARKERS = "osD^vP"
 
@@ -12,7 +12,7 @@ def draw_lengths(panels, path):
         panels: {title: {label: ({length: share}, {length: share} or None)}}, a panel each; of each
             label the shares found, as a line, and those of a formula, as rings.
     """
-    figure = make_figure(5 * len(panels), 3.6)
+    figure = new_figure((5 * len(panels), 3.6))
     rings = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "linestyle": ""}
     for axes, (title, lines) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
@@ -24,11 +24,11 @@ def draw_lengths(panels, path):
             if formula:
                 axes.plot(*_points(formula), color=colour, **rings)
         if any(formula for _, formula in lines.values()):
-            axes.plot([], color="black", label="the paper's formula", **rings)
+            axes.plot([], color=BLACK, label="the paper's formula", **rings)
         axes.set(title=title, xlabel="weight layers", ylabel="share of paths (%)", ylim=(0, None))
         axes.grid(alpha=0.3)
         axes.legend()
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _points(shares):
@@ -40,14 +40,14 @@ def draw_members(study, path, title):
 
     Into the PNG at ``path``.
     """
-    figure = make_figure(13, 3.8)
+    figure = new_figure((13, 3.8))
     alone, without, growing = figure.subplots(1, 3)
     found = study.contributions
     lengths = [contribution.length for contribution in found]
     blue, orange, green, *_ = COLOURS
     alone.plot(lengths, [c.alone for c in found], "o", color=blue, label="a member on its own")
     alone.axhline(study.ensemble, color=orange, linestyle="--", label="ensemble of the members")
-    alone.axhline(study.whole, color="black", label="the whole network")
+    alone.axhline(study.whole, color=BLACK, label="the whole network")
     alone.set(xlabel="weight layers of the member", ylim=(0, None))
     if len(found) > 1:
         losses = [c.without - study.ensemble for c in found]
@@ -58,7 +58,7 @@ def draw_members(study, path, title):
     growing.plot(sizes, [c.up_to for c in found], "o-", color=blue, label="shallowest first")
     deep_first = [c.from_on for c in reversed(found)]
     growing.plot(sizes, deep_first, "s-", color=green, label="deepest first")
-    growing.axhline(study.whole, color="black", label="the whole network")
+    growing.axhline(study.whole, color=BLACK, label="the whole network")
     growing.set(xlabel="members in the ensemble", ylim=(0, None))
     for axes in (alone, without, growing):
         axes.set_ylabel("change of error (points)" if axes is without else "error (%)")
@@ -66,7 +66,7 @@ def draw_members(study, path, title):
     for axes in (alone, growing):
         axes.legend()
     figure.suptitle(title)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_lesions(study, path, title):
@@ -75,10 +75,9 @@ def draw_lesions(study, path, title):
     Of these the mean, and from the lowest to the highest. Into the PNG at ``path``.
     """
     labels, places = list(study.single), range(len(study.single))
-    figure = make_figure(max(9, 4 + 0.16 * len(labels)), 4.5)
-    alone, several = figure.subplots(
-        1, 2, gridspec_kw={"width_ratios": (max(1, len(labels) / 25), 1)}
-    )
+    figure = new_figure((max(9, 4 + 0.16 * len(labels)), 4.5))
+    ratios = {"width_ratios": (max(1, len(labels) / 25), 1)}
+    alone, several = figure.subplots(1, 2, gridspec_kw=ratios)
     alone.bar(places, list(study.single.values()), color=COLOURS[0])
     alone.set_xticks(places, labels, rotation=90, fontsize=6)
     alone.set_xlabel("taken out")
@@ -88,11 +87,12 @@ def draw_lesions(study, path, title):
     lowest, highest = zip(*[(min(errors), max(errors)) for errors in study.random.values()])
     several.fill_between(sizes, lowest, highest, color=COLOURS[0], alpha=0.2, label="all draws")
     several.set_xscale("log", base=2)
+    several.set_xticks(sizes, [str(size) for size in sizes])
     several.set_xlabel("how many are taken out at random")
     for axes in (alone, several):
-        axes.axhline(study.whole, color="black", label="the whole network")
+        axes.axhline(study.whole, color=BLACK, label="the whole network")
         axes.set(ylabel="error (%)", ylim=(0, None))
         axes.grid(alpha=0.3)
     several.legend()
     figure.suptitle(title)
-    save(figure, path)
+    save_figure(figure, path)
