@@ -93,6 +93,7 @@ def _ways(net):
 
 def _routes(net):
     """Names of the routes of each block."""
-    if not hasattr(net, "may_follow"):
-        raise InputError(f"{net.name} has no members: its blocks do not sum routes")
-    return [tuple(block.routes()) for block in net.blocks]
+    blocks = net.blocks if hasattr(net, "may_follow") else ()
+    if not all(hasattr(block, "routes") for block in blocks or (None,)):
+        raise InputError(f"{net.name} has no members: its blocks name no routes that they sum")
+    return [tuple(block.routes()) for block in blocks]

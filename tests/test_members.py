@@ -104,9 +104,12 @@ def test_each_member_is_as_likely(name):
     assert all(abs(seen[path] - draws * share) < bound for path in members.every(net))
 
 
-def test_a_network_of_other_blocks_has_no_members():
+def test_a_network_of_other_blocks_has_no_members(monkeypatch):
     with pytest.raises(InputError, match="fractal has no members"):
         members.count(get_model("fractal", 5))
+    monkeypatch.delattr("network.half.InceptionLikeBlock.routes")
+    with pytest.raises(InputError, match="half has no members"):
+        members.every(get_model("half", 14))
 
 
 LABELS = np.array([0, 0, 1, 1])
