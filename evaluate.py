@@ -94,7 +94,7 @@ def main(argv=None):
     table = FORMATS[args.format]
     run, engine, epoch = restore(args.run, args.gpus, args.epoch)
     column = args.extract_column
-    if (args.columns or column is not None) and not engine.parts:
+    if (args.columns or column is not None) and not hasattr(engine.net, "column"):
         raise InputError(f"{run.network} has no columns")
     if column is not None and (column not in range(engine.parts) or not args.out):
         raise InputError(f"--extract-column takes 0 to {engine.parts - 1}, and a folder by --out")

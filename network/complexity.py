@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import mxnet as mx
 
 from command import InputError
+from network.graph import compiled
 
 WEIGHT_LAYERS = ("Convolution", "FullyConnected")
 
@@ -31,8 +32,7 @@ def complexity(net, input_shape=(3, 32, 32)):
     Raises:
         InputError: the network cannot take such an image.
     """
-    outputs = net(mx.sym.var("data"))
-    graph = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
+    graph = compiled(net)
     shapes = _shapes(net, graph, input_shape)
     nodes = json.loads(graph.tojson())["nodes"]
     multiply_adds, depths = 0, []

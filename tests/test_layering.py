@@ -12,7 +12,8 @@ SHARED = ("compat.py", "command.py")  # importable by all
 LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
 # Inside network: these import none but each other; base imports them; a family imports both.
-FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer", "complexity"}
+FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer"}
+FOUNDATION |= {"graph", "complexity", "paths", "members", "lesions"}  # of any network
 IS_ALSO = {  # a family that is that other
     ("fuse6", "fuse3"),
     ("ensemble", "fuse3"),

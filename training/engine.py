@@ -74,6 +74,11 @@ class MXNetEngine:
         """Number of parts of the network."""
         return len(getattr(self.net, "parts", ()))
 
+    @property
+    def losses(self):
+        """{part: weight of its loss} that every step is to go by; empty if the caller decides."""
+        return getattr(self.net, "losses", {})
+
     def network(self, part=None):
         """What predicts: the network, or a part of it, without dropout and drop-path."""
         return self.predictor if part is None else self.predictor.parts[part]
@@ -84,7 +89,7 @@ class MXNetEngine:
         Args:
             weights: {part: weight of its loss}; without it, the whole network with weight 1. What
                 no part in it uses has a gradient of zero: momentum and decay go on there. The sums
-                are of the first part.
+                are of the whole where it is trained, else means over the parts by weight.
         """
         if self._synchronized:
             self._restore_layout()
@@ -103,7 +108,12 @@ class MXNetEngine:
         self.trainer.set_learning_rate(lr)
         self.trainer.step(len(labels))
         self._synchronized = False
-        sums = [_sums(each[0], zs[0], y) for each, zs, (_, y) in zip(losses, logits, shards)]
+        told = {None: 1.0} if None in weights else weights
+        sums = []
+        for each, zs, (_, y) in zip(losses, logits, shards):
+            by_part = {part: _sums(loss, z, y) for part, loss, z in zip(weights, each, zs)}
+            weighted = [weight * by_part[part] for part, weight in told.items()]
+            sums.append(sum(weighted) / sum(told.values()))
         self._keep_pace(sums)
         return sums
 
