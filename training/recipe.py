@@ -77,7 +77,7 @@ FRACTAL = Recipe(
     dropout=0.1,
 )
 FRACTAL_SVHN = replace(FRACTAL, epochs=20, augmentation="none")
-FRACTAL_QUICK = replace(FRACTAL, epochs=12, augmentation="none")
+FRACTAL_QUICK = replace(FRACTAL, epochs=12, batch_size=20, augmentation="none", dropout=0.0)
 FRACTAL_PLAIN = replace(FRACTAL, drop_path="none", dropout=0.0)  # table 4's plain networks
 
 RECIPES = {
