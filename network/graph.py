@@ -145,13 +145,12 @@ def read_graph(net, input_shape=(3, 32, 32)):
         for source in op.inputs:
             users[source].append(position)
     uses = Counter(heads) + Counter({source: len(taken) for source, taken in enumerate(users)})
-    nodes, place, numbers, before = [], {}, {}, {}
+    nodes, place, before = [], {}, {}
 
     def leads_to_dense(position):
         (user,) = users[position] if len(users[position]) == 1 else (None,)
         return user is not None and (
-            ops[user].op == "FullyConnected"
-            or (ops[user].op == "Flatten" and leads_to_dense(user))
+            ops[user].op == "FullyConnected" or (ops[user].op == "Flatten" and leads_to_dense(user))
         )
 
     for position, op in enumerate(ops):
@@ -166,17 +165,12 @@ def read_graph(net, input_shape=(3, 32, 32)):
         if op.op == "null":
             node = Node("input", (), shape)
         elif op.op in WEIGHT_LAYERS:
-            weight = ops[op.inputs[1]]
-            kind = WEIGHT_LAYERS[op.op]
-            if kind == "conv":
-                numbers.setdefault(weight.name, len(numbers) + 1)
             node = Node(
-                kind,
+                WEIGHT_LAYERS[op.op],
                 inputs,
                 shape,
                 before=before.pop(sources[0], ()),
-                weight=weight.name,
-                number=numbers.get(weight.name, 0),
+                weight=ops[op.inputs[1]].name,
                 in_channels=ops[sources[0]].shape[1],
                 kernel=numbers_of(op, "kernel"),
                 stride=numbers_of(op, "stride"),
@@ -200,9 +194,7 @@ def read_graph(net, input_shape=(3, 32, 32)):
                 stride=numbers_of(op, "stride"),
             )
         elif alone:
-            nodes[inputs[0]] = replace(
-                previous, layers=(*previous.layers, spoken(op)), shape=shape
-            )
+            nodes[inputs[0]] = replace(previous, layers=(*previous.layers, spoken(op)), shape=shape)
         else:
             node = Node("layer", inputs, shape, layers=(spoken(op),))
         if node is None:
@@ -210,7 +202,7 @@ def read_graph(net, input_shape=(3, 32, 32)):
         else:
             place[position] = len(nodes)
             nodes.append(node)
-    return with_roles(with_stages(without_gaps(nodes)))
+    return with_roles(numbered(in_rows(nodes)))
 
 
 def numbers_of(op, name):
@@ -252,24 +244,32 @@ def spliced(nodes, sources, inputs, uses):
             yield place
 
 
-def without_gaps(nodes):
-    """The Graph of those ``nodes`` that are not None."""
-    kept = [position for position, node in enumerate(nodes) if node]
-    now = {position: index for index, position in enumerate(kept)}
-    return Graph(
-        [replace(nodes[p], inputs=tuple(now[i] for i in nodes[p].inputs)) for p in kept]
-    )
+def in_rows(nodes):
+    """The Graph of those ``nodes`` that are not None, by how many weight layers lead to them.
+
+    So blocks come one after the other, whatever the order in which branches were compiled.
+    """
+    levels = {}
+    for position, node in enumerate(nodes):
+        if node:
+            level = max((levels[source] for source in node.inputs), default=0)
+            levels[position] = level + node.weighs
+    order = sorted(levels, key=levels.__getitem__)
+    now = {position: index for index, position in enumerate(order)}
+    return Graph([replace(nodes[p], inputs=tuple(now[i] for i in nodes[p].inputs)) for p in order])
 
 
-def with_stages(graph):
-    """The graph with the stage of each node: a new one where a convolution has a new height."""
-    heights, nodes = {}, []
+def numbered(graph):
+    """The graph with the number of each convolution's weight, and the stage of each node."""
+    numbers, heights, nodes = {}, {}, []
     for node in graph.nodes:
         if node.kind == "conv":
             stage = heights.setdefault(node.shape[1], len(heights))
+            number = numbers.setdefault(node.weight, len(numbers) + 1)
+            nodes.append(replace(node, stage=stage, number=number))
         else:
             stage = max((nodes[source].stage for source in node.inputs), default=0)
-        nodes.append(replace(node, stage=stage))
+            nodes.append(replace(node, stage=stage))
     return replace(graph, nodes=nodes)
 
 
@@ -355,7 +355,7 @@ def fold(graph):
     """
     for exact in (True, False):
         signs = [sign(graph.nodes, position, exact) for position in range(len(graph.nodes))]
-        runs = sorted(repetitions(signs, 1, len(signs)))
+        runs = sorted(repetitions(graph, graph.consumers(), signs, 1, len(signs)))
         if runs:
             break
     source, folds, kept = list(range(len(graph.nodes))), [], []
@@ -392,19 +392,49 @@ def sign(nodes, position, exact):
     return (node.kind, node.role, node.kernel, node.layers, inputs, shapes)
 
 
-def repetitions(signs, begin, end):
-    """Runs (start, period, count) of equal stretches in ``signs[begin:end]``: the ones that save
-    most, and of those the shortest period."""
-    saved, best = 0, None
+def repetitions(graph, taken, signs, begin, end):
+    """Runs (start, period, count) of equal blocks in ``graph.nodes[begin:end]``.
+
+    A run of one period is the one whose blocks fewest lines enter and leave: these are whole. First
+    come the runs of the period that saves most nodes, then what is left before and behind them.
+    """
+    best, saved = None, 0
     for period in range(1, (end - begin) // 2 + 1):
-        length = 0
-        for position in range(end - period - 1, begin - 1, -1):
-            length = length + 1 if signs[position] == signs[position + period] else 0
-            repeated = length // period
-            if repeated * period > saved:
-                saved, best = repeated * period, (position, period, repeated + 1)
+        length, runs = 0, []
+        for start in range(end - period - 1, begin - 1, -1):
+            length = length + 1 if signs[start] == signs[start + period] else 0
+            count = 1 + length // period
+            if count > 1 and follows(graph, taken, start, period, count):
+                runs.append((openness(graph, taken, start, period), -count, start))
+        if runs:
+            _, negative, start = min(runs)
+            saves = (-negative - 1) * period
+            if saves > saved:
+                best, saved = (start, period, -negative), saves
     if best is None:
         return []
     start, period, count = best
-    stop = start + period * count
-    return [best, *repetitions(signs, begin, start), *repetitions(signs, stop, end)]
+    return [
+        best,
+        *repetitions(graph, taken, signs, begin, start),
+        *repetitions(graph, taken, signs, start + period * count, end),
+    ]
+
+
+def follows(graph, taken, start, period, count):
+    """Whether each block takes from the one before it alone, and gives to the next alone."""
+    first, last = range(start, start + period), start + period * (count - 1)
+    return all(
+        source >= start - period for position in first for source in graph.nodes[position].inputs
+    ) and all(
+        user < position - (position - start) % period + 2 * period
+        for position in range(start, last)
+        for user in taken[position]
+    )
+
+
+def openness(graph, taken, start, period):
+    """How many nodes a block takes from, and how many it gives to the next."""
+    inside = range(start, start + period)
+    outer = {source for p in inside for source in graph.nodes[p].inputs if source not in inside}
+    return len(outer) + sum(any(user not in inside for user in taken[p]) for p in inside)

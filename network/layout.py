@@ -67,7 +67,9 @@ def columns(graph, taken, sizes):
     circle = max((w for node, (w, _) in zip(nodes, sizes) if node.merges), default=0)
     shortcut = max((w for node, (w, _) in zip(nodes, sizes) if node.role == "shortcut"), default=0)
     narrow = widest + LANE
-    wide = widest + circle + 2 * (shortcut + LANE)  # a merge between, a shortcut on both sides of it
+    wide = (
+        widest + circle + 2 * (shortcut + LANE)
+    )  # a merge between, a shortcut on both sides of it
     xs = [0.0] * len(nodes)
     for position, node in enumerate(nodes):
         arriving = [xs[position]]
@@ -171,7 +173,8 @@ def line(graph, at, sizes, source, position):
         return [(x, top), (x, end), (side, end)]
     if x != to and free(to, part, bottom):
         return [(x, top), (x, part), (to, part), (to, bottom)]
-    aside = max(x, to) + max(width, to_width, 2 * SIDE) / 2 + SIDE
+    widest = max((w for other, (w, _) in zip(graph.nodes, sizes) if goes_on(other)), default=0)
+    aside = max(x, to) + widest / 2 + SIDE
     while not free(aside, part, end):
         aside += SIDE
     if circle:

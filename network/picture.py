@@ -192,6 +192,10 @@ def dot_text(graph, layout, title, facts, detail=False, marked=(), meaning=None)
         text = "\\n".join(label(node, detail))
         place = placed(*layout.at[position], *layout.sizes[position])
         lines.append(statement(f"n{position}", label=text, **place, **{**look(node), **mark}))
+        if detail and node.merges and node.layers:
+            (x, y), (w, h) = layout.at[position], layout.sizes[position]
+            text = ", ".join(node.layers)
+            lines.append(writing(f"after{position}", text, x + w / 2 + 2, y + h / 2 + 1))
     identities = False
     for (source, position), corners in layout.lines.items():
         style = {}
@@ -219,9 +223,8 @@ def dot_text(graph, layout, title, facts, detail=False, marked=(), meaning=None)
 
 
 def quoted(value):
-    """A DOT string; what stands in <> is HTML-like and stays so."""
-    value = str(value)
-    return value if value.startswith("<") else '"' + value.replace('"', '\\"') + '"'
+    """A DOT string."""
+    return '"' + str(value).replace('"', '\\"') + '"'
 
 
 def statement(what, **attributes):
@@ -241,13 +244,14 @@ def text_width(text, points=TEXT):
     return 0.62 * points * len(text)
 
 
-def writing(name, text, x, y, points=TEXT, **attributes):
-    """Statement of a line of text whose left end is at x."""
+def writing(name, text, x, y, points=TEXT, side="l", **attributes):
+    """Statement of a line of text whose left end is at x; ``side`` r: right, n: middle."""
     width = text_width(text, points)
-    place = placed(x + width / 2, y, width, points + 3)
-    if attributes.pop("bold", False):
-        text = f"<<B>{text}</B>>"
-    return statement(name, label=text, shape="plaintext", fontsize=points, **place, **attributes)
+    x += {"l": width / 2, "r": -width / 2, "n": 0}[side]
+    place = placed(x, y, width, points + 3)
+    return statement(
+        name, label=text + "\\" + side, shape="plaintext", fontsize=points, **place, **attributes
+    )
 
 
 def spline(corners):
@@ -287,7 +291,7 @@ def frames(graph, layout):
         style = {"shape": "box", "style": "rounded,dashed", "color": PALE}
         yield statement(f"fold{index}", label="", **place, **style)
         y = (top + bottom) / 2
-        yield writing(f"times{index}", f"\u00d7 {fold.count}", right + 14, y, 12, bold=True)
+        yield writing(f"times{index}", f"\u00d7 {fold.count}", right + 14, y, 13)
         if len(set(fold.channels)) > 1:
             text = ", ".join(map(str, fold.channels))
             yield writing(f"widths{index}", text, right + 14, y + 14)
@@ -315,10 +319,8 @@ def stage_names(graph, layout):
         y = max(min(layout.at[position][1] for position in positions), lowest + 28)
         lowest = y
         for line, text in enumerate((times(nodes[0].shape[1:]), f"{channels} channels")):
-            x = left - 12 - text_width(text)
-            name = f"stage{stage}_{line}"
-            color = LINES[stage % len(LINES)]
-            yield writing(name, text, x, y + 11 * line - 5, fontcolor=color)
+            style = {"side": "r", "fontcolor": LINES[stage % len(LINES)]}
+            yield writing(f"stage{stage}_{line}", text, left - 12, y + 11 * line - 5, **style)
 
 
 def caption(layout, title, facts):
@@ -328,15 +330,17 @@ def caption(layout, title, facts):
     row = " \u00b7 ".join(facts)
     lines = [row] if text_width(row) < right - left + 160 else facts
     y = top - 16 - 12 * len(lines)
-    yield writing("title", title, x - text_width(title, 12) / 2, y, 12, bold=True)
+    yield writing("title", title, x, y, 13, "n")
     for index, text in enumerate(lines):
-        yield writing(f"fact{index}", text, x - text_width(text) / 2, y + 15 + 12 * index)
+        yield writing(f"fact{index}", text, x, y + 16 + 12 * index, side="n")
 
 
 def legend(graph, layout, identities, meaning):
     """Statements of what is not said in the picture itself, below it."""
     convolutions = [node for node in graph.nodes if node.kind == "conv"]
-    dashed = [role for role in ("shortcut", "projection") if any(n.role == role for n in convolutions)]
+    dashed = [
+        role for role in ("shortcut", "projection") if any(n.role == role for n in convolutions)
+    ]
     rows = [(f"{role} convolution", {"style": "rounded,dashed"}) for role in dashed[:1]]
     if len({node.number for node in convolutions}) < len(convolutions):
         rows.append(("same number: same weights", None))
