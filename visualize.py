@@ -8,13 +8,13 @@ from network.picture import visualize
 
 EXAMPLES = """examples:
   python visualize.py --network=half --depth=26 --widen-factor=1   visualize/half_d26.png
-  python visualize.py --network cross --depth 110 --fold           equal blocks once, and their number
+  python visualize.py --network cross --depth 110 --fold           equal blocks once, and how many
   python visualize.py --network cross --depth 26 --detail          shapes, kernels, widths, layers
   python visualize.py --network fractal --depth 40 --column 2      FractalNet, one column marked
   python visualize.py --network half --depth 26 --path shortest    a path marked
   python visualize.py --network half --depth 26 --path 1,2,3       the same, way by way
 
-Each picture is three files: .png, .svg, and .gv, the source of both for graphviz (dot -Tpdf FILE.gv).
+Each picture is three files: .png, .svg, and .gv, for graphviz to make others (dot -Tpdf FILE.gv).
 
 Boxes are convolutions, numbered in order and coloured by stage, with batch normalisation, ReLU and
 dropout in them; equal numbers share weights. Dashed ones are shortcuts and projections, coloured

@@ -192,6 +192,7 @@ def read_graph(net, input_shape=(3, 32, 32)):
                 shape,
                 kernel=numbers_of(op, "kernel"),
                 stride=numbers_of(op, "stride"),
+                layers=(op.attrs["pool_type"] + "-pool",),
             )
         elif alone:
             nodes[inputs[0]] = replace(previous, layers=(*previous.layers, spoken(op)), shape=shape)
@@ -202,7 +203,7 @@ def read_graph(net, input_shape=(3, 32, 32)):
         else:
             place[position] = len(nodes)
             nodes.append(node)
-    return with_roles(numbered(in_rows(nodes)))
+    return with_roles(numbered(in_rows(with_one_head(nodes))))
 
 
 def numbers_of(op, name):
@@ -244,19 +245,72 @@ def spliced(nodes, sources, inputs, uses):
             yield place
 
 
+def with_one_head(nodes):
+    """``nodes`` with all that several classifiers' outputs go through as one merge.
+
+    It is a mean if any average is in it, else an output.
+    """
+    above, below = set(), set()  # classifiers, units
+    for position, node in enumerate(nodes):
+        if node and (node.kind == "dense" or above & set(node.inputs)):
+            above.add(position)
+    for position in reversed(range(len(nodes))):
+        node = nodes[position]
+        if node and (position in below or not (node.merges or node.kind == "layer")):
+            below.update(node.inputs)
+    head = [p for p in sorted(above - below) if nodes[p].merges or nodes[p].kind == "layer"]
+    if len(head) < 2:
+        return nodes
+    inputs = dict.fromkeys(i for p in head for i in nodes[p].inputs if i not in head)
+    names = [name for p in head for name in (nodes[p].kind, *nodes[p].layers)]
+    kind = "mean" if {"mean", "join", "average"} & set(names) else "output"
+    merge = replace(nodes[head[-1]], kind=kind, inputs=tuple(inputs), layers=())
+    return [
+        None if p in head[:-1] else merge if p == head[-1] else nodes[p] for p in range(len(nodes))
+    ]
+
+
 def in_rows(nodes):
     """The Graph of those ``nodes`` that are not None, by how many weight layers lead to them.
 
     So blocks come one after the other, whatever the order in which branches were compiled.
     """
-    levels = {}
-    for position, node in enumerate(nodes):
-        if node:
-            level = max((levels[source] for source in node.inputs), default=0)
-            levels[position] = level + node.weighs
-    order = sorted(levels, key=levels.__getitem__)
+    kept = [position for position, node in enumerate(nodes) if node]
+    graph = rearranged(nodes, kept)
+    levels = [0] * len(kept)
+    for alike in groups(graph):
+        sources = {source for position in alike for source in graph.nodes[position].inputs}
+        level = max((levels[source] for source in sources), default=0)
+        for position in alike:
+            levels[position] = level + graph.nodes[position].weighs
+    return rearranged(graph.nodes, sorted(range(len(kept)), key=levels.__getitem__))
+
+
+def rearranged(nodes, order):
+    """The Graph of ``nodes[order[0]]``, ``nodes[order[1]]``, ..."""
     now = {position: index for index, position in enumerate(order)}
     return Graph([replace(nodes[p], inputs=tuple(now[i] for i in nodes[p].inputs)) for p in order])
+
+
+def groups(graph):
+    """The nodes' positions in topological order, those that share a weight together.
+
+    Where no order has all that share a weight together, each position is alone.
+    """
+    first, alike, sources = {}, {}, {}
+    for position, node in enumerate(graph.nodes):
+        key = first.setdefault(node.weight, position) if node.weight else position
+        first[position] = key
+        alike.setdefault(key, []).append(position)
+        sources.setdefault(key, set()).update(first[source] for source in node.inputs)
+    order, placed = [], set()
+    while len(order) < len(alike):
+        ready = [key for key in alike if key not in placed and sources[key] <= placed]
+        if not ready:
+            return [[position] for position in range(len(graph.nodes))]
+        order += [alike[key] for key in ready]
+        placed.update(ready)
+    return order
 
 
 def numbered(graph):
@@ -434,7 +488,20 @@ def follows(graph, taken, start, period, count):
 
 
 def openness(graph, taken, start, period):
-    """How many nodes a block takes from, and how many it gives to the next."""
+    """How many nodes a block takes from, how many it gives to the next, how many weights it has."""
     inside = range(start, start + period)
     outer = {source for p in inside for source in graph.nodes[p].inputs if source not in inside}
-    return len(outer) + sum(any(user not in inside for user in taken[p]) for p in inside)
+    giving = sum(any(user not in inside for user in taken[p]) for p in inside)
+    return len(outer) + giving + len({graph.nodes[p].weight for p in inside})
+
+
+def connected(graph, positions):
+    """``positions`` in sets that no line connects with one another."""
+    parts = []
+    for position in positions:
+        part = {position}.union(graph.nodes[position].inputs).intersection(positions)
+        for other in [other for other in parts if other & part]:
+            part |= other
+            parts.remove(other)
+        parts.append(part)
+    return parts

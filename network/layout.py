@@ -8,6 +8,8 @@ stands in the middle of it.
 from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
+from network.graph import groups
+
 GAP = 14  # between what follows one another
 FORK = 8  # more of it below what several take, for lines to part
 LANE = 24  # between neighbouring columns
@@ -105,27 +107,32 @@ def columns(graph, taken, sizes):
 
 
 def rows(graph, taken, sizes):
-    """y of each node: halfway between as early and as late as can be.
+    """y of each node: halfway between as early and as late as can be, one for a shared weight.
 
     Pooling stands right above what takes it, classifiers last.
     """
-    nodes = graph.nodes
-    early, late = [0.0] * len(nodes), [0.0] * len(nodes)
+    nodes, order = graph.nodes, groups(graph)
+    early, late, ys = ([0.0] * len(nodes) for _ in range(3))
 
     def apart(source, position):
         parts = len(taken[source]) > 1 and nodes[source].kind != "join"
         return (sizes[source][1] + sizes[position][1]) / 2 + GAP + FORK * parts
 
-    for position, node in enumerate(nodes):
-        early[position] = max((early[s] + apart(s, position) for s in node.inputs), default=0.0)
+    for alike in order:
+        y = max((early[s] + apart(s, p) for p in alike for s in nodes[p].inputs), default=0.0)
+        for position in alike:
+            early[position] = y
     bottom = max(early)
-    ys = [0.0] * len(nodes)
-    for position in reversed(range(len(nodes))):
-        users = taken[position]
-        late[position] = min((late[u] - apart(position, u) for u in users), default=bottom)
-        ys[position] = (early[position] + late[position]) / 2
-        if nodes[position].kind in ("pool", "dense"):
-            ys[position] = min((ys[u] - apart(position, u) for u in users), default=bottom)
+    for alike in reversed(order):
+        ends = [(position, user) for position in alike for user in taken[position]]
+        latest = min(
+            (late[user] - apart(position, user) for position, user in ends), default=bottom
+        )
+        above = min((ys[user] - apart(position, user) for position, user in ends), default=bottom)
+        for position in alike:
+            late[position] = latest
+            last = nodes[position].kind in ("pool", "dense")
+            ys[position] = above if last else (early[position] + latest) / 2
     return ys
 
 

@@ -79,8 +79,8 @@ def visualize(
 def find_path(graph, layout, wanted):
     """Positions of the nodes on a path from the input to an output.
 
-    ``wanted`` is "longest" or "shortest", or which way to take at each fork met, "2,1,1": ways count
-    from 1 on the left. A list that is shorter than the forks is gone through again and again.
+    ``wanted`` is "longest" or "shortest", or which way to take at each fork met, "2,1,1": ways
+    count from 1 on the left. A list shorter than the forks is gone through again and again.
 
     Raises:
         InputError: ``wanted`` is none of this, or there is no such way.
@@ -132,7 +132,7 @@ def label(node, detail):
     lines = {
         "conv": [f"conv {node.number}", f"{times(node.kernel)}{step}, {widths}"],
         "dense": [", ".join(node.before), f"classifier {widths}"],
-        "pool": [f"max-pool {times(node.kernel)}{step}"],
+        "pool": [f"{node.layers[0]} {times(node.kernel)}{step}"],
         "input": [f"image {times(node.shape)}"],
     }[node.kind]
     if node.kind in ("conv", "dense"):
@@ -197,11 +197,13 @@ def dot_text(graph, layout, title, facts, detail=False, marked=(), meaning=None)
             text = ", ".join(node.layers)
             lines.append(writing(f"after{position}", text, x + w / 2 + 2, y + h / 2 + 1))
     identities = False
-    for (source, position), corners in layout.lines.items():
-        style = {}
-        if graph.nodes[position].merges and graph.nodes[position].kind != "join":
-            if len(taken[source]) > 1 or graph.nodes[source].merges:
-                identities, style = True, {"color": IDENTITY}
+    for (source, position), corners in sorted(
+        layout.lines.items(), key=lambda item: item[0] in steps
+    ):
+        merge, before = graph.nodes[position], graph.nodes[source]
+        identity = merge.merges and (before.merges or len(taken[source]) > 1)
+        style = {"color": IDENTITY} if identity and merge.kind != "join" else {}
+        identities = identities or bool(style)
         if (source, position) in steps:
             style = {"color": MARK, "penwidth": 2.2}
         lines.append(statement(f"n{source} -> n{position}", pos=spline(corners), **style))
@@ -282,14 +284,15 @@ def frames(graph, layout):
     """Statements of frames around what stands for several blocks, with their number."""
     _, right = extent(graph, layout)
     for index, fold in enumerate(graph.folds):
-        inside = range(fold.first, fold.last + 1)
-        left, top, side, bottom = layout.box(inside)
-        lines = [corners for (_, to), corners in layout.lines.items() if to in inside]
-        xs = [x for corners in lines for x, _ in corners]
-        left, side = min(left, *xs) - 6, max(side, *xs) + 6
-        place = placed((left + side) / 2, (top + bottom) / 2, side - left, bottom - top + 12)
-        style = {"shape": "box", "style": "rounded,dashed", "color": PALE}
-        yield statement(f"fold{index}", label="", **place, **style)
+        parts = graphs.connected(graph, range(fold.first, fold.last + 1))
+        for number, part in enumerate(parts):
+            left, top, side, bottom = layout.box(part)
+            lines = [corners for (_, to), corners in layout.lines.items() if to in part]
+            xs = [x for corners in lines for x, _ in corners]
+            left, side = min(left, *xs) - 6, max(side, *xs) + 6
+            place = placed((left + side) / 2, (top + bottom) / 2, side - left, bottom - top + 12)
+            style = {"shape": "box", "style": "rounded,dashed", "color": PALE}
+            yield statement(f"fold{index}_{number}", label="", **place, **style)
         y = (top + bottom) / 2
         yield writing(f"times{index}", f"\u00d7 {fold.count}", right + 14, y, 13)
         if len(set(fold.channels)) > 1:
