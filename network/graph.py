@@ -259,7 +259,7 @@ def with_one_head(nodes):
         if node and (position in below or not (node.merges or node.kind == "layer")):
             below.update(node.inputs)
     head = [p for p in sorted(above - below) if nodes[p].merges or nodes[p].kind == "layer"]
-    if len(head) < 2:
+    if len(head) == 0 or (len(head) == 1 and nodes[head[0]].kind in (*MERGES, "layer")):
         return nodes
     inputs = dict.fromkeys(i for p in head for i in nodes[p].inputs if i not in head)
     names = [name for p in head for name in (nodes[p].kind, *nodes[p].layers)]

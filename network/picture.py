@@ -135,7 +135,7 @@ def label(node, detail):
     lines = {
         "conv": [f"conv {node.number}", f"{times(node.kernel)}{step}, {widths}"],
         "dense": [", ".join(node.before), f"classifier {widths}"],
-        "pool": [f"{node.layers[0]} {times(node.kernel)}{step}"],
+        "pool": [" ".join([*node.layers, times(node.kernel) + step])],
         "input": [f"image {times(node.shape)}"],
     }[node.kind]
     if node.kind in ("conv", "dense"):
