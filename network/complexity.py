@@ -1,9 +1,16 @@
 """Parameters, multiply-adds and depth of any network, read off its compiled graph."""
 
+import contextlib
+import io
+import json
 import math
 from dataclasses import dataclass
 
-from network.graph import WEIGHT_LAYERS, trace
+import mxnet as mx
+
+from command import InputError
+
+WEIGHT_LAYERS = ("Convolution", "FullyConnected")
 
 
 @dataclass(frozen=True)
@@ -24,15 +31,18 @@ def complexity(net, input_shape=(3, 32, 32)):
     Raises:
         InputError: the network cannot take such an image.
     """
-    ops, outputs = trace(net, input_shape)
-    shapes = {op.name: op.shape for op in ops if op.op == "null"}
+    outputs = net(mx.sym.var("data"))
+    graph = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
+    shapes = _shapes(net, graph, input_shape)
+    nodes = json.loads(graph.tojson())["nodes"]
     multiply_adds, depths = 0, []
-    for op in ops:
-        depth = max((depths[source] for source in op.inputs), default=0)
-        if op.op in WEIGHT_LAYERS:
+    for node in nodes:
+        depth = max((depths[source] for source, *_ in node["inputs"]), default=0)
+        if node["op"] in WEIGHT_LAYERS:
             depth += 1
-            weight = ops[op.inputs[1]].shape
-            multiply_adds += math.prod(op.shape) * math.prod(weight[1:])
+            weight = shapes[nodes[node["inputs"][1][0]]["name"]]
+            output = shapes[node["name"] + "_output"]
+            multiply_adds += math.prod(output) * math.prod(weight[1:])
         depths.append(depth)
     return Complexity(
         parameters=sum(
@@ -42,5 +52,21 @@ def complexity(net, input_shape=(3, 32, 32)):
         ),
         multiply_adds=multiply_adds,
         layers=max(depths),
-        outputs=tuple(ops[position].shape[1:] for position in outputs),
+        outputs=tuple(shapes[name][1:] for name in graph.list_outputs()),
     )
+
+
+def _shapes(net, graph, input_shape):
+    """Name of each parameter and each operator's output -> its shape, for one image."""
+    internals = graph.get_internals()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints the arguments it failed on
+            arguments, outputs, states = internals.infer_shape(data=(1, *input_shape))
+    except mx.MXNetError:
+        size = " x ".join(str(length) for length in input_shape)
+        raise InputError(f"{net.name} cannot take images of {size}") from None
+    return {
+        **dict(zip(internals.list_outputs(), outputs)),
+        **dict(zip(internals.list_arguments(), arguments)),
+        **dict(zip(internals.list_auxiliary_states(), states)),
+    }

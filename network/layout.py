@@ -8,7 +8,7 @@ stands in the middle of it.
 from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
-from network.graph import groups
+from network.architecture import groups
 
 GAP = 14  # between what follows one another
 FORK = 8  # more of it below what several take, for lines to part

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from command import CommandError, InputError
-from network import graph as graphs
+from network import architecture
 from network.complexity import complexity
 from network.layout import lay_out
 from network.registry import default_depth, get_model
@@ -50,8 +50,8 @@ def visualize(
     """
     net = get_model(network, depth, widen_factor=widen_factor)
     cost = complexity(net)
-    graph = graphs.read_graph(net)
-    graph = graphs.fold(graph) if fold else graph
+    graph = architecture.read_graph(net)
+    graph = architecture.fold(graph) if fold else graph
     layout = lay_out(graph, [size(node, detail) for node in graph.nodes])
     depth = depth or default_depth(network)  # None for a network with its depth in its name
     title = network + f", depth {depth}" * bool(depth)
@@ -62,12 +62,12 @@ def visualize(
     if column is not None:
         if not hasattr(net, "column"):
             raise InputError(f"{network} has no columns: --column is for FractalNet")
-        marked = graphs.path_through(graph, set(net.column(column).collect_params()))
-        meaning = f"column {column}: {graphs.layers_on(graph, marked)} layers"
+        marked = architecture.path_through(graph, set(net.column(column).collect_params()))
+        meaning = f"column {column}: {architecture.layers_on(graph, marked)} layers"
         stem += f"_column{column}"
     if path is not None:
         marked = find_path(graph, layout, path)
-        meaning = f"path {path}: {graphs.layers_on(graph, marked)} layers"
+        meaning = f"path {path}: {architecture.layers_on(graph, marked)} layers"
         stem += "_path" + path.replace(",", "-")
     stem += "_fold" * fold + "_detail" * detail
     facts = [
@@ -90,7 +90,7 @@ def find_path(graph, layout, wanted):
         InputError: ``wanted`` is none of this, or there is no such way.
     """
     if wanted in ("longest", "shortest"):
-        return graphs.extreme_path(graph, {"longest": max, "shortest": min}[wanted])
+        return architecture.extreme_path(graph, {"longest": max, "shortest": min}[wanted])
     try:
         choices = [int(word) for word in wanted.split(",")]
     except ValueError:
@@ -286,7 +286,7 @@ def frames(graph, layout):
     """Statements of frames around what stands for several blocks, with their number."""
     _, right = extent(graph, layout)
     for index, fold in enumerate(graph.folds):
-        parts = graphs.connected(graph, range(fold.first, fold.last + 1))
+        parts = architecture.connected(graph, range(fold.first, fold.last + 1))
         for number, part in enumerate(parts):
             left, top, side, bottom = layout.box(part)
             lines = [corners for (_, to), corners in layout.lines.items() if to in part]

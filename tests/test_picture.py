@@ -8,7 +8,7 @@ import pytest
 
 from command import CommandError, InputError
 from network import get_model, list_models, picture
-from network.graph import fold, path_through, read_graph
+from network.architecture import fold, path_through, read_graph
 from network.layout import lay_out
 from network.picture import dot_text, find_path, size, visualize
 

@@ -9,7 +9,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from network import get_model, list_models
 from network.complexity import complexity
-from network.graph import (
+from network.architecture import (
     extreme_path,
     fold,
     groups,
