@@ -140,7 +140,7 @@ def make_parser():
     where.add_argument(
         "--log-columns",
         action="store_true",
-        help="test every column of FractalNet each epoch, too: log.jsonl, columns.png",
+        help="test every column of FractalNet each epoch, not the last alone, and draw columns.png",
     )
     where.add_argument(
         "--checkpoint-epochs",

@@ -4,6 +4,7 @@ import compat  # noqa: F401  (before anything imports mxnet)
 
 from network import (  # noqa: F401
     cross,
+    ensemble,
     fractal,
     fractal_square,
     fractal_tapered,

@@ -1,22 +1,18 @@
 """The architecture of a network, read off its compiled graph: convolutions, merges, paths.
 
-``trace`` gives the compiled graph as MXNet has it, with shapes. ``read_graph`` reduces it to what
-one draws and reasons about: units (convolutions, pooling, classifiers) with the layers that belong
-to them, merges, and who takes whose output.
+``read_graph`` reduces the graph to what one draws and reasons about: units (convolutions, pooling,
+classifiers) with the layers that belong to them, merges, and who takes whose output.
 """
 
-import contextlib
-import io
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Tuple
 
-import mxnet as mx
+from network.complexity import infer_shapes
+from network.graph import compiled
 
-from command import InputError
-
-WEIGHT_LAYERS = {"Convolution": "conv", "FullyConnected": "dense"}
+UNITS = {"Convolution": "conv", "FullyConnected": "dense"}  # those with a weight
 MERGES = ("sum", "mean", "join", "concat")
 SUMS = {"elemwise_add": "sum", "broadcast_add": "sum", "add_n": "sum"}
 SPOKEN = {"BatchNorm": "BN", "Flatten": "flatten", "Dropout": "dropout", "mean": "average"}
@@ -36,38 +32,22 @@ class Op:
 def trace(net, input_shape=(3, 32, 32)):
     """The compiled graph of ``net``: its ops in topological order, and the outputs' positions.
 
-    Needs no parameter values. Shapes go by position, as names need not be unique: a parameter that
-    is used twice is one op with two users, and a layer that is called twice gives two of one name.
-
-    Args:
-        input_shape: (channels, height, width) of an image.
+    A parameter that is used twice is one op with two users.
 
     Raises:
-        InputError: the network cannot take such an image.
+        InputError: the network cannot take such an image (channels, height, width).
     """
-    outputs = net(mx.sym.var("data"))
-    graph = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs
-    internals = graph.get_internals()
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints the arguments it failed on
-            _, inferred, _ = internals.infer_shape(data=(1, *input_shape))
-    except mx.MXNetError:
-        size = " x ".join(str(length) for length in input_shape)
-        raise InputError(f"{net.name} cannot take images of {size}") from None
-    heads = json.loads(internals.tojson())["heads"]  # every output of every node
-    shapes = {head[0]: shape for head, shape in reversed(list(zip(heads, inferred)))}
-    compiled = json.loads(graph.tojson())
-    ops = [
-        Op(
-            node["op"],
-            node["name"],
-            tuple(source for source, *_ in node["inputs"]),
-            shapes[position],
-            node.get("attrs") or {},
-        )
-        for position, node in enumerate(compiled["nodes"])
-    ]
-    return ops, [head[0] for head in compiled["heads"]]
+    graph = compiled(net)
+    shapes = infer_shapes(net, graph, input_shape)
+    content = json.loads(graph.tojson())
+    ops = []
+    for node in content["nodes"]:
+        name = node["name"]
+        names = [name] if node["op"] == "null" else [f"{name}_output", f"{name}_output0"]
+        shape = next(shapes[name] for name in names if name in shapes)
+        inputs = tuple(source for source, *_ in node["inputs"])
+        ops.append(Op(node["op"], name, inputs, shape, node.get("attrs") or {}))
+    return ops, [head[0] for head in content["heads"]]
 
 
 @dataclass(frozen=True)
@@ -164,9 +144,9 @@ def read_graph(net, input_shape=(3, 32, 32)):
         node = None
         if op.op == "null":
             node = Node("input", (), shape)
-        elif op.op in WEIGHT_LAYERS:
+        elif op.op in UNITS:
             node = Node(
-                WEIGHT_LAYERS[op.op],
+                UNITS[op.op],
                 inputs,
                 shape,
                 before=before.pop(sources[0], ()),

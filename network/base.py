@@ -82,6 +82,11 @@ class FusionNet(HybridBlock):
         """Every block, in order."""
         return [block for stage in self.stages for block in stage]
 
+    @staticmethod
+    def may_follow(route, previous):
+        """Whether a path may take ``route`` of a block after ``previous`` of the one before."""
+        return True
+
     def fuse(self, x):
         """The stem's output through all blocks; a network of several streams overrides this."""
         for block in self.blocks:

@@ -1,6 +1,6 @@
 """DFN-MR: two residual networks whose shortcuts are merged and run on to both."""
 
-from mxnet.gluon import HybridBlock
+from mxnet.gluon import HybridBlock, nn
 
 from network.base import FusionNet, split_depth
 from network.layers import relu, residual_branch, shortcut
@@ -22,6 +22,16 @@ class MergeAndRunBlock(HybridBlock):
         """m, the mean of both shortcuts."""
         return 0.5 * (self.shortcut1(x1) + self.shortcut2(x2))
 
+    def routes(self):
+        """{name: layers in a row}, the summands of y_1 and y_2."""
+        half = nn.HybridLambda(lambda F, x: 0.5 * x)
+        return {
+            "shortcut1": [self.shortcut1, half],
+            "shortcut2": [self.shortcut2, half],
+            "branch1": [self.branch1],
+            "branch2": [self.branch2],
+        }
+
     def hybrid_forward(self, F, x1, x2):
         merged = self.merge(x1, x2)
         return relu(F, merged + self.branch1(x1)), relu(F, merged + self.branch2(x2))
@@ -36,6 +46,11 @@ class MergeBlock(MergeAndRunBlock):
 
 class CrossNet(FusionNet):
     """A FusionNet of two streams, x_1 = x_2 = stem(x) at the start, one after the last block."""
+
+    @staticmethod
+    def may_follow(route, previous):
+        """Branch i leads to stream i alone, a shortcut to both; either comes from its own."""
+        return previous in (f"branch{route[-1]}", "shortcut1", "shortcut2")
 
     def fuse(self, x):
         x1 = x2 = x

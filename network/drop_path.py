@@ -82,8 +82,3 @@ def samples(mode, columns, seed):
     rng = np.random.default_rng(seed)
     while True:
         yield sample(mode, columns, rng)
-
-
-def trains(mode, part):
-    """Whether mini-batches train a part as it is used alone, so that its moving averages fit."""
-    return mode != "global" if part is WHOLE else mode in ("global", "mixed", "tied")

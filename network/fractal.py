@@ -9,7 +9,7 @@ from mxnet.gluon import HybridBlock, contrib, nn
 
 from command import InputError
 from network.drop_path import Join
-from network.layers import BN_EPSILON, BN_MOMENTUM, OwnStatistics, global_average
+from network.layers import BN_EPSILON, BN_MOMENTUM, global_average, own_statistics
 from network.registry import register_model
 
 BLOCK_CHANNELS = (16, 32, 64, 128, 128)
@@ -102,6 +102,14 @@ class FractalBlock(HybridBlock):
     def column(self, index):
         """The layers of one column on its own."""
         return [*self.columns[index], self.pool]
+
+    def joins(self):
+        """Of each join of several columns, in order, the units that end there: {column: unit}."""
+        columns = len(self.columns)
+        steps = range(1, 2 ** (columns - 1) + 1)
+        units = [iter(column) for column in self.columns]
+        ending = [{c: next(units[c]) for c in columns_ending(step, columns)} for step in steps]
+        return [units for units in ending if len(units) > 1]
 
     def hybrid_forward(self, F, x):
         columns = len(self.columns)
@@ -215,20 +223,6 @@ class FractalNet(HybridBlock):
         with warnings.catch_warnings():  # the columns' own averages are not in this graph
             warnings.filterwarnings("ignore", "Parameter .* is not used by any computation")
             return super()._build_cache(*args)
-
-
-def own_statistics(layers, prefix):
-    """The same layers in a row, but for moving averages of their own; units are taken apart."""
-    row = nn.HybridSequential(prefix=prefix)
-    with row.name_scope():
-        for number, layer in enumerate(layers, 1):
-            if isinstance(layer, nn.HybridSequential):
-                row.add(own_statistics(layer, f"unit{number}_"))
-            elif isinstance(layer, nn.BatchNorm):
-                row.add(OwnStatistics(layer, prefix="norm_"))
-            else:
-                row.add(layer)
-    return row
 
 
 def block_widths(widen_factor):

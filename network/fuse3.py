@@ -25,6 +25,10 @@ class FuseBlock(HybridBlock):
     def make_line(self, channels, in_channels, stride):
         return shortcut(channels, in_channels, stride, "line_", kernel_size=3)
 
+    def routes(self):
+        """{name: layers in a row}, the summands of y."""
+        return {"line": [self.line], "deep": [self.deep]}
+
     def hybrid_forward(self, F, x):
         return relu(F, self.line(x) + self.deep(x))
 

@@ -17,6 +17,10 @@ class InceptionLikeBlock(HybridBlock):
             self.branch2 = residual_branch(channels, in_channels, stride, "branch2_")
             self.shortcut = shortcut(channels, in_channels, stride, "shortcut_")
 
+    def routes(self):
+        """{name: layers in a row}, the summands of y."""
+        return {"shortcut": [self.shortcut], "branch1": [self.branch1], "branch2": [self.branch2]}
+
     def hybrid_forward(self, F, x):
         return relu(F, self.shortcut(x) + self.branch1(x) + self.branch2(x))
 

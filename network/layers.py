@@ -80,6 +80,20 @@ class OwnStatistics(HybridBlock):
         )
 
 
+def own_statistics(layers, prefix):
+    """The same layers in a row, but for moving averages of their own; units are taken apart."""
+    row = nn.HybridSequential(prefix=prefix)
+    with row.name_scope():
+        for number, layer in enumerate(layers, 1):
+            if isinstance(layer, nn.HybridSequential):
+                row.add(own_statistics(layer, f"unit{number}_"))
+            elif isinstance(layer, nn.BatchNorm):
+                row.add(OwnStatistics(layer, prefix="norm_"))
+            else:
+                row.add(layer)
+    return row
+
+
 def relu(F, x):
     """ReLU by the operator that runs on oneDNN; ``F.relu`` does not, and is slower backward."""
     return F.Activation(x, act_type="relu")

@@ -15,6 +15,10 @@ class PlainBlock(HybridBlock):
         with self.name_scope():
             self.layer = conv_bn(channels, in_channels, stride=stride, relu=True, prefix="layer_")
 
+    def routes(self):
+        """{name: layers in a row}, the summands of y."""
+        return {"layer": [self.layer]}
+
     def hybrid_forward(self, F, x):
         return self.layer(x)
 

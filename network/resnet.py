@@ -16,6 +16,10 @@ class ResidualBlock(HybridBlock):
             self.branch = residual_branch(channels, in_channels, stride, "branch_")
             self.shortcut = shortcut(channels, in_channels, stride, "shortcut_")
 
+    def routes(self):
+        """{name: layers in a row}, the summands of y."""
+        return {"shortcut": [self.shortcut], "branch": [self.branch]}
+
     def hybrid_forward(self, F, x):
         return relu(F, self.shortcut(x) + self.branch(x))
 

@@ -16,6 +16,10 @@ class SideBlock(HybridBlock):
             self.branch1 = residual_branch(channels, in_channels, stride, "branch1_")
             self.branch2 = residual_branch(channels, in_channels, stride, "branch2_")
 
+    def routes(self):
+        """{name: layers in a row}, the summands of y."""
+        return {"branch1": [self.branch1], "branch2": [self.branch2]}
+
     def hybrid_forward(self, F, x):
         return relu(F, self.branch1(x) + self.branch2(x))
 

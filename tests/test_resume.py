@@ -45,8 +45,8 @@ def _heed_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def run_folder(snapshot):
-    return snapshot / "cifar10" / "cross_d14w1" / "run1"
+def run_folder(snapshot, setting="cross_d14w1"):
+    return snapshot / "cifar10" / setting / "run1"
 
 
 def wait_for_epochs(process, folder, epochs):
@@ -90,6 +90,25 @@ def test_killed_in_the_third_epoch_and_resumed(data, tmp_path, uninterrupted):
     assert "resumed after epoch" in out
     assert result(run_folder(tmp_path)) == uninterrupted
     assert os.listdir(run_folder(tmp_path).parent) == ["run1"]
+
+
+def test_drop_path_and_dropout_go_on_as_if_never_stopped(data, tmp_path):
+    flags = ["--network", "fractal", "--depth", "10", "--drop-path", "mixed", "--dropout", "0.1"]
+    flags += ["--log-columns", "--batch-size", "20"]
+    results = []
+    for name in ("whole", "killed"):
+        folder = run_folder(tmp_path / name, "fractal_d10w1")
+        process = start(data, tmp_path / name, *flags)
+        if name == "killed":
+            wait_for_epochs(process, folder, 1)
+            process.kill()
+            process.communicate()
+            process = start(data, tmp_path / name, "--resume", folder)
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+        results.append(result(folder))
+    assert results[0] == results[1]
+    assert len(results[0][0][-1]["column_errors"]) == 2
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+import evaluate
 import show_results
 import train_cifar
 from data import records
@@ -123,6 +124,20 @@ def test_a_peer_trains_by_the_same_program(data, tmp_path, capsys):
     assert "gluoncv:cifar_resnet20_v1" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("mode", ["none", "local", "global", "mixed", "tied"])
+def test_every_drop_path_trains_and_its_columns_are_tested(data, tmp_path, mode):
+    flags = ["--network", "fractal", "--depth", "10", "--num-epochs", "1", "--batch-size", "30"]
+    flags += ["--data-dir", str(data), "--log-dir", str(tmp_path), "--drop-path", mode]
+    train_cifar.main([*flags, "--log-columns"])
+    folder = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
+    (row,) = read_log(folder)
+    assert len(row["column_errors"]) == len(row["column_losses"]) == 2
+    assert (folder / "columns.png").read_bytes().startswith(b"\x89PNG")
+    config = read_config(folder)
+    assert (config["recipe_name"], config["recipe"]["drop_path"]) == ("fractal", mode)
+    show_results.main([str(tmp_path)])
+
+
 def test_two_devices_train(data, tmp_path):
     train(data, tmp_path, "--gpus", "cpu:0,cpu:1")
     assert len(read_log(tmp_path / "cifar10" / "plain_d5w1" / "run1")) == 1
@@ -151,6 +166,14 @@ def test_two_devices_train(data, tmp_path):
         (["--train-dataset", "no.rec"], "no.rec"),
         (["--kv-store", "nccl", "--gpus", "cpu:0,cpu:1"], "--kv-store nccl cannot be used here"),
         (["--network", "gluoncv:alexnet", "--depth", "3"], "leave them out"),
+        (["--drop-path", "mixed"], "drop-path is for FractalNet"),
+        (["--drop-path", "both"], "invalid choice: 'both'"),
+        (["--dropout", "0.1"], "cross has no option dropout"),
+        (["--log-columns"], "cross has no columns"),
+        (["--network", "fractal", "--depth", "56"], "5, 10, 20, 40, 80 or 160"),
+        (["--network", "fractal", "--dropout", "0.3"], "dropout must be from 0 to less than 0.25"),
+        (["--network", "fractal", "--drop-path-rate", "1"], "drop_path must be from 0"),
+        (["--network", "fractal_plain", "--drop-path", "local"], "has no option drop_path"),
         (["--resume", "nowhere"], "nowhere holds no run"),
     ],
 )
@@ -245,7 +268,7 @@ def test_results_of_a_folder_that_is_not_there(tmp_path, capsys):
     assert "there is no folder" in err
 
 
-@pytest.mark.parametrize("main", [train_cifar.main, show_results.main])
+@pytest.mark.parametrize("main", [train_cifar.main, show_results.main, evaluate.main])
 def test_help_has_an_example(main, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])

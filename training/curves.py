@@ -1,10 +1,14 @@
 """A run's learning curves as pictures."""
 
 import os
+from itertools import cycle
 from pathlib import Path
 
 KINDS = {"error": "error (%)", "loss": "loss"}
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # for all eyes
+BLACK = "#000000"
+PARTS = ("column", "member")
+STYLES = ("-", ":")
 
 
 def draw_curves(rows, path, title):
@@ -24,30 +28,29 @@ def draw_curves(rows, path, title):
     _draw(rows, lines, path, title)
 
 
-def draw_columns(rows, path, title):
-    """Draw test error and loss of FractalNet's columns and of the whole (the paper's figure 3).
+def draw_parts(rows, part, path, title):
+    """Draw test error and loss of a network's parts and of the whole.
+
+    Of columns it is the FractalNet paper's figure 3.
 
     Args:
-        rows: of a run's log, with ``column_errors`` and ``column_losses``.
+        rows: of a run's log, with ``<part>_errors`` and ``<part>_losses``.
+        part: one of PARTS.
     """
     lines = {}
-    for kind, name in (("error", "column_errors"), ("loss", "column_losses")):
-        columns = zip(*(row[name] for row in rows))
+    for kind, name in (("error", f"{part}_errors"), ("loss", f"{part}_losses")):
+        looks = cycle((style, colour) for style in STYLES for colour in COLOURS)
         lines[kind] = [
-            (values, "-", COLOURS[index % len(COLOURS)], f"column {index}")
-            for index, values in enumerate(columns)
+            (values, *look, f"{part} {index}")
+            for index, (values, look) in enumerate(zip(zip(*(row[name] for row in rows)), looks))
         ]
-        lines[kind].append(([row[f"test_{kind}"] for row in rows], "--", "black", "whole"))
+        lines[kind].append(([row[f"test_{kind}"] for row in rows], "--", BLACK, "whole"))
     _draw(rows, lines, path, f"{title}, test images")
 
 
 def _draw(rows, lines, path, title):
     """A panel of each kind, with its lines (values, style, colour, label)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure()
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 3 else ""  # a line of one point would not be seen
     for axes, (kind, label) in zip(figure.subplots(1, 2), KINDS.items()):
@@ -58,6 +61,21 @@ def _draw(rows, lines, path, title):
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def new_figure(size=(9, 3.6)):
+    """A matplotlib Figure of ``size`` inches that needs no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure, path):
+    """Write the PNG at ``path``, whole or not at all."""
     path = Path(path)
     aside = path.with_name(f".{path.name}")
     figure.savefig(aside, format="png", dpi=120)

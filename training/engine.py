@@ -32,6 +32,8 @@ class MXNetEngine:
     Args:
         net: a HybridBlock, initialized on ``contexts``, images -> logits (batch, classes).
         contexts: list of mx.Context.
+        predictor: the same network, of the same parameters, without dropout and drop-path, where
+            ``net`` has them; it predicts.
         optimizer, momentum, weight_decay, decayed: see training.optimizer.
         kv_store: how gradients of several devices are summed: "device", "local" or "nccl".
 
@@ -48,8 +50,10 @@ class MXNetEngine:
         optimizer="nesterov",
         decayed="all",
         kv_store="device",
+        predictor=None,
     ):
         self.net = net
+        self.predictor = predictor or net
         self.contexts = contexts
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
         self.parameters = net.collect_params()
@@ -70,39 +74,54 @@ class MXNetEngine:
         """Number of parts of the network."""
         return len(getattr(self.net, "parts", ()))
 
+    @property
+    def losses(self):
+        """{part: weight of its loss} that every step is to go by; empty if the caller decides."""
+        return getattr(self.net, "losses", {})
+
+    def network(self, part=None):
+        """What predicts: the network, or a part of it, without dropout and drop-path."""
+        return self.predictor if part is None else self.predictor.parts[part]
+
     def train_step(self, images, labels, lr, weights=None):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally.
 
         Args:
             weights: {part: weight of its loss}; without it, the whole network with weight 1. What
                 no part in it uses has a gradient of zero: momentum and decay go on there. The sums
-                are of the first part.
+                are of the whole where it is trained, else means over the parts by weight.
         """
         if self._synchronized:
             self._restore_layout()
         weights = weights or {None: 1.0}
         shards = self._shards(images, labels)
         with autograd.record():
-            logits = [[self._part(part)(x) for part in weights] for x, _ in shards]
+            logits = [[_part(self.net, part)(x) for part in weights] for x, _ in shards]
             losses = [[self.loss(z, y) for z in zs] for zs, (_, y) in zip(logits, shards)]
             total = [weight * each for all in losses for weight, each in zip(weights.values(), all)]
             idle = [self._zero(self._trained(), c) for c in self.contexts[len(shards) :]]
             if None not in weights:
-                used = {p for part in weights for p in self._part(part).collect_params()}
+                used = {p for part in weights for p in _part(self.net, part).collect_params()}
                 unused = [p for p in self._trained() if p.name not in used]
                 idle += [self._zero(unused, c) for c in self.contexts[: len(shards)] if unused]
         autograd.backward(total + idle)
         self.trainer.set_learning_rate(lr)
         self.trainer.step(len(labels))
         self._synchronized = False
-        sums = [_sums(each[0], zs[0], y) for each, zs, (_, y) in zip(losses, logits, shards)]
+        told = {None: 1.0} if None in weights else weights
+        sums = []
+        for each, zs, (_, y) in zip(losses, logits, shards):
+            by_part = {part: _sums(loss, z, y) for part, loss, z in zip(weights, each, zs)}
+            weighted = [weight * by_part[part] for part, weight in told.items()]
+            sums.append(sum(weighted) / sum(told.values()))
         self._keep_pace(sums)
         return sums
 
     def predict(self, images, part=None):
         """Logits of a part in predict mode, still on the devices: a handle for ``gather``."""
         self._synchronize()
-        logits = [self._part(part)(x) for x in self._share(images)]
+        net = self.network(part)
+        logits = [net(x) for x in self._share(images)]
         self._keep_pace(logits)
         return logits
 
@@ -111,13 +130,14 @@ class MXNetEngine:
         return np.concatenate([logits.asnumpy() for logits in handle])
 
     def observe(self, batches, part=None):
-        """Estimate the moving averages of a part anew, as training on ``batches`` would.
+        """Estimate the moving averages of a part anew from ``batches``; nothing else changes.
 
-        For a part that was not trained itself, or not last. They start from mean 0 and variance 1;
-        after 50 batches these count for 0.9^50 = 0.5%. Nothing else changes.
+        Those of training are of activations with dropout and drop-path, or of none where a part was
+        not trained as it is; these are of the activations in prediction. They start from mean 0
+        and variance 1, which count for 0.9^50 = 0.5% after 50 batches.
         """
         self._synchronize()
-        net = self._part(part)
+        net = self.network(part)
         for parameter in net.collect_params().values():
             if parameter.grad_req == "null":
                 start = mx.nd.ones if parameter.name.endswith("var") else mx.nd.zeros
@@ -192,9 +212,6 @@ class MXNetEngine:
                 parameter.set_data(mx.nd.array(np.mean(copies, axis=0), dtype=parameter.dtype))
         self._synchronized = True
 
-    def _part(self, part):
-        return self.net if part is None else self.net.parts[part]
-
     def _trained(self):
         return [p for p in self.parameters.values() if p.grad_req != "null"]
 
@@ -232,6 +249,10 @@ class MXNetEngine:
 
     def _short(self, name):
         return name[len(self.net.prefix) :] if name.startswith(self.net.prefix) else name
+
+
+def _part(net, part):
+    return net if part is None else net.parts[part]
 
 
 def _sums(losses, logits, labels):

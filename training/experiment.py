@@ -10,7 +10,7 @@ import time
 import zlib
 from dataclasses import asdict
 from datetime import timedelta
-from itertools import islice
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 
 import mxnet as mx
@@ -21,15 +21,18 @@ from command import CommandError, InputError, Interrupted, nearest
 from data import records
 from data.augment import AUGMENTATIONS
 from data.spec import get_spec
-from network import drop_path, get_model
+from network import drop_path, get_model, lesions, members
 from network.complexity import complexity
 from network.initializer import INITIALIZERS
+from network.paths import count_lengths
 from training import checkpoint
-from training.curves import draw_columns, draw_curves
+from training.curves import PARTS, draw_curves, draw_parts
 from training.devices import contexts
 from training.engine import MXNetEngine
+from training.lesions import doubling, lesion_study
 from training.log import RunLog, claim, find_runs, locked, read_config, read_log, write_config
 from training.loop import evaluate, train_epoch
+from training.members import MemberPredictions
 from training.recipe import differences
 from training.run import Facts, Run
 from training.schedule import step_lr
@@ -66,13 +69,12 @@ def fit(run, machine, folder=None):
         Interrupted: the process was told to stop; the message says how to go on.
         CommandError: the loss is not finite any more, or a device has too little memory.
     """
-    net, cost = _network(run)
-    columns = len(getattr(net, "parts", ()))
-    if machine.log_columns and not columns:
+    net, predictor, cost = _networks(run)
+    if machine.log_columns and not hasattr(net, "column"):
         raise InputError(f"--log-columns: {run.network} has no columns")
     devices = contexts(machine.gpus)
     train, test = load_images(run, "train"), load_images(run, "test")
-    engine = _engine(run, net, devices, machine.kv_store)
+    engine = _engine(run, net, predictor, devices, machine.kv_store)
     facts = Facts(
         recipe_changes=differences(run.recipe, run.recipe_name),
         parameters=cost.parameters,
@@ -126,9 +128,79 @@ def restore(folder, gpus=None, epoch=None):
         there = sorted(filter(None, map(checkpoint.epoch_of, checkpoints.glob("epoch*"))))
         raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
     values, momenta, _ = checkpoint.load(path)
-    engine = _engine(run, _network(run)[0], contexts(gpus))
+    net, predictor, _ = _networks(run)
+    engine = _engine(run, net, predictor, contexts(gpus))
     engine.load(values, momenta)
     return run, engine, checkpoint.epoch_of(path)
+
+
+def ensemble_of(folder, size, seed, gpus=None):
+    """The network that a run trained, and its members, on the images that the run is tested on.
+
+    A member of an ``ensemble`` was trained as it is. One of another network never was alone: its
+    moving averages are estimated anew from training images, all else it has from the whole.
+
+    Args:
+        size, seed: the most members, and what decides which where there are more of them.
+
+    Returns:
+        (Predictions of the whole; MemberPredictions; number of members that the network has).
+
+    Raises:
+        InputError: there is no such run, it has no checkpoint, or its network has no members.
+    """
+    run, engine, _ = restore(folder, gpus)
+    net, found = engine.net, []
+    there = len(net.parts) if engine.losses else members.count(net)
+    paths = net.paths if engine.losses else members.sample(net, size, seed)
+    train, test = load_images(run, "train"), load_images(run, "test")
+    for part, path in enumerate(tqdm(paths, "members", leave=False, disable=None)):
+        if engine.losses:
+            member, predicted = net.parts[part], predictions(run, engine, test, part)
+        else:
+            member = members.Member(net, path, prefix=f"{net.prefix}member_")
+            for parameter in member.collect_params().values():
+                if parameter.grad_req == "null":  # the others are the whole network's
+                    parameter.initialize(ctx=engine.contexts)
+            alone = _wrapped(run, member, member, engine.contexts)
+            observe(run, alone, train=train)
+            predicted = predictions(run, alone, test)
+        (length,) = count_lengths(member)
+        found.append(MemberPredictions(path, length, predicted))
+    return predictions(run, engine, test), found, there
+
+
+def lesions_of(folder, draws, seed, gpus=None):
+    """The LesionStudy of the network that a run trained, on the images that the run is tested on.
+
+    Args:
+        draws, seed: how many random orders to take parts out in, and what decides them.
+
+    Raises:
+        InputError: there is no such run, it has no checkpoint, or its network fuses nothing.
+    """
+    run, engine, _ = restore(folder, gpus)
+    fusions = lesions.fusions(engine.net)
+    test = load_images(run, "test")
+    estimate(run, engine)
+    values, momenta = engine.arrays()
+
+    def error(removed):
+        factors = lesions.factors(engine.net, fusions, removed)
+        changed = {name: values[name] * np.float32(factor) for name, factor in factors.items()}
+        engine.load({**values, **changed}, momenta)
+        return predictions(run, engine, test).error()
+
+    single = lesions.single(fusions)
+    orders = [lesions.draw(fusions, f"{seed} {number}") for number in range(draws)]
+    total = 1 + len(single) + draws * len(doubling(len(orders[0])))
+    with tqdm(desc="lesions", total=total, leave=False, disable=None) as bar:
+
+        def counted(removed):
+            bar.update()
+            return error(removed)
+
+        return lesion_study(counted, single, orders)
 
 
 def load_images(run, which):
@@ -157,17 +229,32 @@ def _facts(images):
     return {"examples": len(images), "crc32": checksum}
 
 
-def predictions(run, engine, train, images, part, batch_size):
-    """Predictions of the network (``part`` None), or of a part of it, for ``images``.
+def estimate(run, engine, part=None, train=None):
+    """Estimate moving averages where those of training would fit badly.
 
-    Moving averages that the run's drop-path never made are estimated first, each time from the same
-    of the images that the run trains on, ``train``.
+    That is where the network is trained with dropout or drop-path, above all with dropout before
+    BN, and for parts that are not trained as they are. Estimates are without both, each time from
+    the same images.
+
+    Args:
+        train: the images that the run trains on, if they are at hand.
     """
+    trained = part is None and not run.recipe.dropout and run.recipe.drop_path == "none"
+    if not (trained or engine.losses):
+        observe(run, engine, part, train)
+
+
+def observe(run, engine, part=None, train=None):
+    """Estimate moving averages anew; see ``estimate``."""
+    if train is None:
+        train = load_images(run, "train")
+    epochs = (_train_batches(run, train, epoch) for epoch in count())  # a small set has few batches
+    engine.observe(islice(chain.from_iterable(epochs), OBSERVED), part)
+
+
+def predictions(run, engine, images, part=None, batch_size=250):
+    """Predictions of the network, or of a part of it, for ``images``."""
     spec = get_spec(run.dataset)
-    if not drop_path.trains(run.recipe.drop_path, part):
-        engine.seed(0)
-        batches = _train_batches(run, train, epoch=0)
-        engine.observe(islice(batches, OBSERVED), part)
     batches = records.test_batches(images, batch_size, mean=spec.mean, std=spec.std)
     return evaluate(engine, records.prefetch(batches), part)
 
@@ -185,8 +272,8 @@ def _train_batches(run, images, epoch):
     )
 
 
-def _network(run):
-    """The run's network with the regularisation of its recipe, and its Complexity."""
+def _networks(run):
+    """The run's network, the same without dropout and drop-path, and its Complexity."""
     recipe, classes = run.recipe, get_spec(run.dataset).classes
     _require(recipe.augmentation, AUGMENTATIONS, "augmentation")
     _require(recipe.initializer, INITIALIZERS, "initializer")
@@ -196,24 +283,32 @@ def _network(run):
         options["dropout"] = recipe.dropout
     if recipe.drop_path in drop_path.LOCAL_MODES:
         options["drop_path"] = recipe.drop_path_rate
-    net = get_model(run.network, run.depth, classes, run.widen_factor, **options)
-    if recipe.drop_path != "none" and not hasattr(net, "parts"):
+    size = (run.network, run.depth, classes, run.widen_factor)
+    net = get_model(*size, **options)
+    predictor = get_model(*size, params=net.collect_params()) if options else net
+    if recipe.drop_path != "none" and not hasattr(net, "column"):
         raise InputError(f"{run.network} has no columns: drop-path is for FractalNet")
     cost = complexity(net, (3, SIZE, SIZE))
     if cost.outputs != ((classes,),):
         raise InputError(f"{run.network} gives outputs {cost.outputs}, not {classes} logits")
-    return net, cost
+    return net, predictor, cost
 
 
-def _engine(run, net, devices, kv_store="device"):
+def _engine(run, net, predictor, devices, kv_store="device"):
     recipe = run.recipe
     net.initialize(INITIALIZERS[recipe.initializer](run.seed), ctx=devices)
     for device in devices:  # a peer learns the shapes of its parameters from its first images
         net(mx.nd.zeros((1, 3, SIZE, SIZE), ctx=device))
-    net.hybridize(static_alloc=True, static_shape=True)
+    return _wrapped(run, net, predictor, devices, kv_store)
+
+
+def _wrapped(run, net, predictor, devices, kv_store="device"):
+    """An engine of ``net``, whose parameters have values."""
+    for each in (net, predictor):
+        each.hybridize(static_alloc=True, static_shape=True)
     names = ("momentum", "weight_decay", "optimizer", "decayed")
-    settings = {name: getattr(recipe, name) for name in names}
-    return MXNetEngine(net, devices, kv_store=kv_store, **settings)
+    settings = {name: getattr(run.recipe, name) for name in names}
+    return MXNetEngine(net, devices, kv_store=kv_store, predictor=predictor, **settings)
 
 
 def _train(run, machine, folder, facts, engine, train, test):
@@ -283,7 +378,10 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
     lr = step_lr(epoch - 1, recipe.epochs, recipe.lr, recipe.lr_factor, recipe.lr_steps)
     engine.seed(zlib.crc32(f"{run.seed} {epoch}".encode()) % 2**31)
     batches = records.prefetch(_train_batches(run, train, epoch))
-    weights = drop_path.samples(recipe.drop_path, engine.parts, (run.seed, epoch, 2))
+    if engine.losses:
+        weights = repeat(engine.losses)
+    else:
+        weights = drop_path.samples(recipe.drop_path, engine.parts, (run.seed, epoch, 2))
     name = f"epoch {epoch}/{recipe.epochs}"
     steps = records.number_of_batches(len(train), recipe.batch_size)
     hidden = machine.quiet or not sys.stderr.isatty()
@@ -300,7 +398,12 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
 
         trained = train_epoch(engine, bar, weights, lr, report, machine.log_iters)
     trained_at = time.perf_counter()
-    tested = predictions(run, engine, train, test, None, machine.test_batch_size)
+    tests = []
+    every = engine.losses or machine.log_columns or epoch == recipe.epochs
+    for part in (None, *range(engine.parts if every else 0)):
+        estimate(run, engine, part, train)
+        tests.append(predictions(run, engine, test, part, machine.test_batch_size))
+    tested, *parts = tests
     row = {
         "epoch": epoch,
         "lr": lr,
@@ -309,11 +412,10 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
         "test_loss": tested.loss,
         "test_error": tested.error(),
     }
-    if machine.log_columns:
-        parts = range(engine.parts)
-        tests = [predictions(run, engine, train, test, p, machine.test_batch_size) for p in parts]
-        row["column_losses"] = [tested.loss for tested in tests]
-        row["column_errors"] = [tested.error() for tested in tests]
+    if parts:
+        kind = "member" if engine.losses else "column"
+        row[f"{kind}_losses"] = [tested.loss for tested in parts]
+        row[f"{kind}_errors"] = [tested.error() for tested in parts]
     return {
         **row,
         "seconds": time.perf_counter() - started,  # training and test
@@ -337,8 +439,9 @@ class _Clock:
 def _draw(run, folder, rows):
     title = f"{folder.parent.name} on {run.dataset}"
     draw_curves(rows, folder / "curves.png", title)
-    if "column_losses" in rows[-1]:
-        draw_columns(rows, folder / "columns.png", title)
+    for kind in PARTS:
+        if f"{kind}_losses" in rows[0]:
+            draw_parts(rows, kind, folder / f"{kind}s.png", title)
 
 
 def _echo(machine):

@@ -12,6 +12,7 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Optional
 
@@ -177,8 +178,9 @@ def _whole_rows(path):
 def _row(path, number, line):
     try:
         row = json.loads(line)
-        usable = all(math.isfinite(row[key]) for key in ROW_KEYS)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        lists = (value for value in row.values() if isinstance(value, list))
+        usable = all(map(math.isfinite, (*(row[key] for key in ROW_KEYS), *chain(*lists))))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         usable = False
     if not usable:
         raise InputError(f"{path}: line {number} is damaged")

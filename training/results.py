@@ -9,19 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Optional
 
 from training.log import find_runs, read_run
-
-# Test error (%): Zhao et al., arXiv 1611.07718, and the deep fusion project's page.
-PAPER_ERRORS = {
-    ("cifar10", "cross", 110, 1): 4.94,  # DFN-MR1
-    ("cifar100", "cross", 110, 1): 24.46,
-    ("svhn", "cross", 110, 1): 1.66,
-    ("cifar10", "cross", 62, 4): 3.94,  # DFN-MR2
-    ("cifar100", "cross", 62, 4): 19.25,
-    ("svhn", "cross", 62, 4): 1.51,
-    ("cifar10", "cross", 98, 4): 3.57,  # DFN-MR3
-    ("cifar100", "cross", 98, 4): 19.00,
-    ("svhn", "cross", 98, 4): 1.55,
-}
+from training.papers import paper_error
+from training.tables import aligned, markdown
 
 
 @dataclass(frozen=True)
@@ -47,10 +36,11 @@ def statistics(errors):
 
 @dataclass(frozen=True)
 class Result:
-    """A line of the table: every finished run of one setting."""
+    """A line of the table: every finished run of one setting, or a column of their network."""
 
     dataset: str
     network: str
+    column: Optional[int]  # None: the whole network
     depth: Optional[int]
     widen_factor: int
     layers: int
@@ -59,7 +49,7 @@ class Result:
     recipe: str  # its name, and each value that was changed
     runs: int
     test_error: Statistics
-    train_error: Statistics
+    train_error: Optional[Statistics]  # None for a column
     paper: Optional[float]
 
 
@@ -78,11 +68,14 @@ def collect(path):
             left_out.append(record)
         else:
             groups[_setting(record)].append(record)
-    results = [_result(records) for records in groups.values()]
-    results.sort(
-        key=lambda r: (r.dataset, r.network, r.depth or r.layers, r.widen_factor, r.epochs)
-    )
-    return results, left_out
+    settings = sorted(groups.values(), key=_order)
+    return [result for records in settings for result in _results(records)], left_out
+
+
+def _order(records):
+    run, facts = records[0].run, records[0].facts
+    depth = run.depth or facts.layers
+    return run.dataset, run.network, depth, run.widen_factor, run.recipe.epochs
 
 
 def _setting(record):
@@ -91,7 +84,8 @@ def _setting(record):
     return same, json.dumps([record.facts.data, record.facts.devices], sort_keys=True)
 
 
-def _result(records):
+def _results(records):
+    """The Result of runs of one setting, then one for each column that all of them tested."""
     run, facts = records[0].run, records[0].facts
     changes = [f"{k} {v}" for k, v in facts.recipe_changes.items() if k != "epochs"]
     if run.val_split:
@@ -99,9 +93,12 @@ def _result(records):
     if facts.devices > 1:
         changes.append(f"{facts.devices} devices")
     last = [record.rows[-1] for record in records]
-    key = (run.dataset, run.network, run.depth, run.widen_factor)
-    return Result(
-        *key,
+    whole = Result(
+        dataset=run.dataset,
+        network=run.network,
+        column=None,
+        depth=run.depth,
+        widen_factor=run.widen_factor,
         layers=facts.layers,
         parameters=facts.parameters,
         epochs=run.recipe.epochs,
@@ -109,21 +106,32 @@ def _result(records):
         runs=len(records),
         test_error=statistics([row["test_error"] for row in last]),
         train_error=statistics([row["train_error"] for row in last]),
-        paper=None if run.val_split else PAPER_ERRORS.get(key),
+        paper=paper_error(run),
     )
+    columns = zip(*(row.get("column_errors", ()) for row in last))
+    return [whole] + [
+        replace(
+            whole,
+            column=index,
+            test_error=statistics(errors),
+            train_error=None,
+            paper=paper_error(run, index),
+        )
+        for index, errors in enumerate(columns)
+    ]
 
 
 COLUMNS = {
-    "network": lambda r: r.network,
+    "network": lambda r: r.network if r.column is None else f"- column {r.column} alone",
     "depth": lambda r: "-" if r.depth is None else str(r.depth),
     "widen": lambda r: str(r.widen_factor),
-    "layers": lambda r: str(r.layers),
-    "parameters": lambda r: f"{r.parameters:,}",
+    "layers": lambda r: str(r.layers) if r.column is None else "",
+    "parameters": lambda r: f"{r.parameters:,}" if r.column is None else "",
     "epochs": lambda r: str(r.epochs),
     "recipe": lambda r: r.recipe,
     "runs": lambda r: str(r.runs),
     "test error %": lambda r: str(r.test_error),
-    "train error %": lambda r: str(r.train_error),
+    "train error %": lambda r: str(r.train_error or ""),
     "paper %": lambda r: "" if r.paper is None else f"{r.paper:.2f}",
 }
 CAPTION = "errors of the last epoch: median (mean +/- std, best)"
@@ -131,12 +139,12 @@ CAPTION = "errors of the last epoch: median (mean +/- std, best)"
 
 def as_text(results, left_out):
     """A table a data set, aligned; then the runs left out."""
-    return _tables(results, left_out, _aligned, heading="{}: " + CAPTION)
+    return _tables(results, left_out, aligned, heading="{}: " + CAPTION)
 
 
 def as_markdown(results, left_out):
     """The same in Markdown."""
-    return _tables(results, left_out, _markdown, heading="### {}\n\n" + CAPTION.capitalize() + "\n")
+    return _tables(results, left_out, markdown, heading="### {}\n\n" + CAPTION.capitalize() + "\n")
 
 
 def _tables(results, left_out, table, heading):
@@ -154,17 +162,6 @@ def _tables(results, left_out, table, heading):
     return "\n\n".join(parts) or "no runs yet"
 
 
-def _aligned(rows):
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _markdown(rows):
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
-
-
 def as_csv(results, left_out):
     """A line a setting; runs left out have their folder and problem in the last two columns."""
     out = io.StringIO()
@@ -179,8 +176,9 @@ def as_csv(results, left_out):
     for result in results:
         row = {name: getattr(result, name) for name in names}
         for part in ("test_error", "train_error"):
-            values = asdict(getattr(result, part))
-            row.update({f"{part}_{kind}": value for kind, value in values.items()})
+            if getattr(result, part) is not None:
+                values = asdict(getattr(result, part))
+                row.update({f"{part}_{kind}": value for kind, value in values.items()})
         writer.writerow(row)
     for record in left_out:
         writer.writerow({"left_out": record.folder, "problem": record.problem})

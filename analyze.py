@@ -1,0 +1,186 @@
+"""Study what networks are made of: their paths, their member networks, what they can do without."""
+
+import sys
+from pathlib import Path
+
+from command import InputError, Parser, command
+from network import get_model, list_models
+from network.paths import (
+    PAPER_CHANCES,
+    binomial_lengths,
+    count_lengths,
+    mean_and_deviation,
+    walk_lengths,
+)
+from training.experiment import ensemble_of, lesions_of
+from training.members import study
+from training.pictures import draw_lengths, draw_lesions, draw_members
+from training.tables import aligned
+
+EXAMPLES = """examples:
+  python analyze.py paths --network cross --depth 38
+  python analyze.py paths --network resnet half cross --depth 38 98   (the paper's figure)
+  python analyze.py members snapshot/cifar10/fuse3_d26w1/run1
+  python analyze.py members snapshot/cifar10/resnet_d56w1/run1 --members 50 --seed 1
+  python analyze.py lesion snapshot/cifar10/resnet_d56w1/run1
+  python analyze.py lesion snapshot/cifar10/fractal_d20w1/run1 --draws 10
+
+python analyze.py COMMAND --help tells what each does."""
+
+PATHS = """How many weight layers the paths through a network have, exactly, off its compiled graph.
+
+"random": of a random path, which takes each summand of a sum as likely. "paths": every path counted
+once. "paper": 2 Binomial(blocks, chance) + 2, with chance 1/2 for resnet, 2/3 for half and 1/3 for
+cross (Zhao et al., arXiv 1611.07718), as rings in the picture. cross differs from it in its last
+block: there both streams end in one, a sum of four routes where the other blocks have three.
+Projections, 1x1 convolutions in shortcuts, have no length in the paper; --projections counts them.
+"""
+
+MEMBERS = """Errors of a trained network, of its members and of ensembles of members, on the images
+that the run was tested on.
+
+A member takes one route at each block (fuse3: line or deep) and has the weights of the whole. Its
+moving averages are estimated anew, from mean 0 and variance 1, over 50 batches of the run's own
+training images; those of the ensemble network were trained. An ensemble's prediction is the mean of
+its members' probabilities. Networks with more members than --members have that many drawn, each as
+likely; the mean error of all of them lies, with 95% confidence, within the interval given.
+"""
+
+LESION = """Errors of a trained network without some of what its blocks sum or its joins average,
+on the images that the run was tested on.
+
+Each summand with weights is taken out in turn, and a block's branches together where an identity is
+left, which then is the block; then 1, 2, 4, ... at random, in several draws, of each sum at least
+one stays. A join (FractalNet) becomes the mean of the inputs that stay. Moving averages are those
+of the whole network.
+"""
+
+
+def make_parser():
+    """The command line."""
+    parser = Parser(description=__doc__, epilog=EXAMPLES)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    paths = commands.add_parser("paths", help="lengths of paths", description=PATHS)
+    paths.add_argument(
+        "--network",
+        nargs="+",
+        default=["cross"],
+        metavar="NAME",
+        help=f"one or more of {', '.join(list_models())}; default: cross",
+    )
+    paths.add_argument(
+        "--depth", nargs="+", type=int, default=[38], help="one or more, a panel each; default: 38"
+    )
+    paths.add_argument("--projections", action="store_true", help="count 1x1 shortcuts as layers")
+    paths.add_argument("--output", default="paths.png", help="the picture; default: paths.png")
+    paths.set_defaults(call=show_paths)
+    members = commands.add_parser("members", help="errors of members", description=MEMBERS)
+    members.add_argument("run", metavar="RUN", help="a run's folder")
+    members.add_argument("--members", type=int, default=64, help="the most; default: 64")
+    members.add_argument("--seed", type=int, default=0, help="which are drawn; default: 0")
+    members.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
+    members.add_argument("--output", help="the picture; default: members.png in the run's folder")
+    members.set_defaults(call=show_members)
+    lesion = commands.add_parser("lesion", help="errors without parts", description=LESION)
+    lesion.add_argument("run", metavar="RUN", help="a run's folder")
+    lesion.add_argument("--draws", type=int, default=5, help="random orders; default: 5")
+    lesion.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    lesion.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
+    lesion.add_argument("--output", help="the picture; default: lesions.png in the run's folder")
+    lesion.set_defaults(call=show_lesions)
+    return parser
+
+
+def show_paths(args):
+    """Print and draw the lengths of paths through networks."""
+    panels, tables = {}, []
+    for depth in args.depth:
+        lines = panels.setdefault(f"depth {depth}", {})
+        for name in args.network:
+            net = get_model(name, depth)
+            counts = count_lengths(net, args.projections)
+            found = {"random": walk_lengths(net, args.projections), "paths": _shares(counts)}
+            if name in PAPER_CHANCES:
+                found["paper"] = binomial_lengths(len(net.blocks), PAPER_CHANCES[name])
+            lines[name] = (found["random"], found.get("paper"))
+            heading = f"{name} depth {depth}: {sum(counts.values()):,} paths"
+            tables.append("\n".join([heading, *_summary(found), _lengths(counts, found)]))
+    draw_lengths(panels, args.output)
+    print("\n\n".join(tables))
+    print(f"\npicture  {args.output}")
+
+
+def _shares(counts):
+    total = sum(counts.values())
+    return {length: count / total for length, count in counts.items()}
+
+
+def _summary(found):
+    """A line of mean and standard deviation for each distribution."""
+    return [
+        "{}: {:.2f} +- {:.2f} layers".format(kind, *mean_and_deviation(shares))
+        for kind, shares in found.items()
+    ]
+
+
+def _lengths(counts, found):
+    """A line for each length: number of paths, and percent in each distribution."""
+    rows = [["layers", "number of paths", *(f"{kind} %" for kind in found)]]
+    for length in sorted(set(counts).union(*found.values())):
+        shares = [f"{100 * float(shares.get(length, 0)):.3f}" for shares in found.values()]
+        rows.append([str(length), f"{counts.get(length, 0):,}", *shares])
+    return aligned(rows)
+
+
+def show_members(args):
+    """Print and draw the errors of a run's network, its members and their ensembles."""
+    if args.members < 1:
+        raise InputError(f"--members must be at least 1, not {args.members}")
+    folder = Path(args.run)
+    result = study(*ensemble_of(folder, args.members, args.seed, args.gpus))
+    output = Path(args.output or folder / "members.png")
+    draw_members(result, output, f"{folder.parent.name} {folder.name}")
+    rows = [["layers", "error %", "without it %", "up to it %", "from it on %", "route a block"]]
+    for c in result.contributions:
+        errors = [c.alone, c.without, c.up_to, c.from_on]
+        shown = ["-" if error is None else f"{error:.2f}" for error in errors]
+        rows.append([str(c.length), *shown, " ".join(c.path)])
+    print(f"the whole network                {result.whole:.2f}%")
+    print(f"ensemble of its members          {result.ensemble:.2f}%")
+    print(f"mean of its members' own errors  {result.mean:.2f}%{_drawn(result)}")
+    print("\n".join(["", aligned(rows), "", f"picture  {output}"]))
+
+
+def _drawn(result):
+    drawn = len(result.contributions)
+    if drawn == result.members:
+        return f", all {drawn:,}"
+    return f" +- {result.margin:.2f}, {drawn} drawn of {result.members:,}"
+
+
+def show_lesions(args):
+    """Print and draw the errors of a run's network with parts taken out."""
+    if args.draws < 1:
+        raise InputError(f"--draws must be at least 1, not {args.draws}")
+    folder = Path(args.run)
+    result = lesions_of(folder, args.draws, args.seed, args.gpus)
+    output = Path(args.output or folder / "lesions.png")
+    draw_lesions(result, output, f"{folder.parent.name} {folder.name}")
+    single = [["taken out", "error %"], ["nothing", f"{result.whole:.2f}"]]
+    single += [[label, f"{error:.2f}"] for label, error in result.single.items()]
+    drawn = [["at random", "mean error %", "lowest %", "highest %"]]
+    for size, errors in result.random.items():
+        figures = (sum(errors) / len(errors), min(errors), max(errors))
+        drawn.append([str(size), *(f"{figure:.2f}" for figure in figures)])
+    print("\n".join([aligned(single), "", aligned(drawn), "", f"picture  {output}"]))
+
+
+@command
+def main(argv=None):
+    """Carry out one of the studies."""
+    args = make_parser().parse_args(argv)
+    args.call(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""The ensemble that three deep fusions are compared with: fuse3's members, trained as such."""
+
+from mxnet.gluon import HybridBlock, nn
+
+from network.fuse3 import fuse3
+from network.members import Member, every
+from network.registry import register_model
+
+
+class EnsembleNet(HybridBlock):
+    """softmax(logits) = mean over the members m of softmax(m(x)).
+
+    The members are the paths through the FusionNet ``fused``: 2^3 of three blocks with two routes.
+    They share its convolutions, gamma, beta and classifier; each has moving averages and a loss of
+    its own, and nothing of one reaches another.
+
+    Images (batch, 3, 32, 32) -> logits (batch, classes), logarithms of the mean probabilities.
+
+    Attributes:
+        paths: of each member, the route it takes at each block.
+        parts: the members, networks of their own.
+        losses: {part: weight of its loss} that a training step goes by: their mean.
+    """
+
+    def __init__(self, fused, **kwargs):
+        super().__init__(**kwargs)
+        self.paths = every(fused)
+        self.losses = dict.fromkeys(range(len(self.paths)), 1 / len(self.paths))
+        with self.name_scope():
+            self.parts = nn.HybridSequential(prefix="")
+            with self.parts.name_scope():
+                for index, path in enumerate(self.paths):
+                    self.parts.add(Member(fused, path, prefix=f"member{index}_"))
+            self.classifier = fused.classifier
+
+    def hybrid_forward(self, F, x):
+        logits = [member(x) for member in self.parts]
+        logs = F.log_softmax(F.stack(*logits, axis=0), axis=-1)
+        highest = F.BlockGrad(F.max(logs, axis=0, keepdims=True))  # or all may be 0 as a float
+        mean = F.mean(F.exp(F.broadcast_sub(logs, highest)), axis=0)
+        return F.log(mean) + F.squeeze(highest, axis=0)
+
+
+@register_model
+def ensemble(depth=56, classes=10, widen_factor=1, prefix=None, params=None):
+    """fuse3's members, uncoupled (the deep fusion project's ``ensemble``)."""
+    fused = fuse3(depth, classes, widen_factor, prefix=prefix, params=params)
+    return EnsembleNet(fused, prefix=prefix, params=params)

@@ -1,0 +1,121 @@
+"""analyze.py as people call it."""
+
+import re
+
+import numpy as np
+import pytest
+
+import analyze
+import train_cifar
+from tests.record_files import write_random_rec
+from training.log import read_log
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder of small runs, by network."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_random_rec(folder / "train.rec", 70, classes=10)
+    write_random_rec(folder / "test.rec", 33, classes=10)
+    found = {}
+    for name, depth in {"fuse3": 5, "ensemble": 5, "fractal": 10}.items():
+        flags = ["--network", name, "--depth", str(depth), "--num-epochs", "1", "--quiet"]
+        flags += ["--batch-size", "10"]
+        train_cifar.main([*flags, "--data-dir", str(folder), "--log-dir", str(folder)])
+        found[name] = folder / "cifar10" / f"{name}_d{depth}w1" / "run1"
+    return found
+
+
+def said(capsys, *argv):
+    analyze.main([str(word) for word in argv])
+    return capsys.readouterr().out
+
+
+def refused(capsys, *argv):
+    with pytest.raises(SystemExit) as caught:
+        analyze.main([str(word) for word in argv])
+    err = capsys.readouterr().err
+    assert caught.value.code == 2 and err.count("\n") == 1
+    return err
+
+
+def is_picture(path):
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_paths_of_a_network_beside_the_formula(tmp_path, capsys):
+    picture = tmp_path / "paths.png"
+    out = said(capsys, "paths", "--network", "cross", "--depth", "38", "--output", picture)
+    assert "cross depth 38: 26,244 paths" in out
+    assert "random: 8.33 +- 2.85 layers" in out
+    assert "paper: 8.00 +- 2.83 layers" in out
+    assert re.search(r"^2 +512 +1\.951 +1\.951 +2\.601$", out, re.M)  # 512 / 26,244; (2 / 3)^9
+    assert is_picture(picture)
+
+
+def test_paths_of_several_networks_in_one_picture(tmp_path, capsys):
+    words = ["--network", "half", "plain", "--depth", "14", "20"]
+    words += ["--output", tmp_path / "paths.png"]
+    out = said(capsys, "paths", *words)
+    assert re.findall(r"(\w+) depth (\d+)", out) == [
+        (name, depth) for depth in ("14", "20") for name in ("half", "plain")
+    ]
+    assert is_picture(tmp_path / "paths.png")
+    more = said(capsys, "paths", *words, "--projections")
+    assert "random: 6.00 +- 1.63" in out  # 2 / 3 of the routes are branches of two layers
+    assert "random: 6.67 +- 1.15" in more  # and shortcuts of the last two blocks have one
+
+
+def test_members_of_a_fused_network(runs, capsys):
+    out = said(capsys, "members", runs["fuse3"])
+    assert is_picture(runs["fuse3"] / "members.png")
+    (row,) = read_log(runs["fuse3"])
+    assert f"the whole network                {row['test_error']:.2f}%" in out
+    table = re.findall(r"^(\d+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +(.*)$", out, re.M)
+    assert [line[0] for line in table] == ["5"] * 8  # a line is as long as a deep of one layer
+    assert {line[-1] for line in table} == {
+        f"{a} {b} {c}" for a in ("line", "deep") for b in ("line", "deep") for c in ("line", "deep")
+    }
+    errors = np.array([[float(figure) for figure in line[1:5]] for line in table])
+    assert (np.abs(errors / 100 * 33 - np.round(errors / 100 * 33)) < 0.01).all()  # of 33 images
+    ensemble = float(re.search(r"ensemble of its members +([\d.]+)%", out).group(1))
+    assert errors[0, 0] == errors[0, 2] and errors[-1, 0] == errors[-1, 3]
+    assert errors[-1, 2] == errors[0, 3] == ensemble
+    assert f"own errors  {errors[:, 0].mean():.2f}%, all 8" in out
+
+
+def test_members_of_the_ensemble_are_as_they_were_trained(runs, capsys):
+    out = said(capsys, "members", runs["ensemble"])
+    (row,) = read_log(runs["ensemble"])
+    shown = re.findall(r"^5 +([\d.]+)", out, re.M)
+    assert shown == [f"{error:.2f}" for error in row["member_errors"]]
+    assert re.search(rf"ensemble of its members +{row['test_error']:.2f}%", out)
+
+
+def test_some_of_the_members(runs, tmp_path, capsys):
+    words = ["members", runs["fuse3"], "--members", "3", "--output", tmp_path / "some.png"]
+    out = said(capsys, *words, "--seed", "2")
+    assert re.search(r"own errors  [\d.]+% \+- [\d.]+, 3 drawn of 8", out)
+    assert out == said(capsys, *words, "--seed", "2")
+    assert is_picture(tmp_path / "some.png")
+
+
+def test_lesions(runs, capsys):
+    for name, parts in (("fuse3", 6), ("fractal", 10)):
+        out = said(capsys, "lesion", runs[name], "--draws", "2")
+        (row,) = read_log(runs[name])
+        assert re.search(rf"^nothing +{row['test_error']:.2f}$", out, re.M)
+        assert len(re.findall(r"^block", out, re.M)) == parts
+        assert re.findall(r"^(\d) ", out, re.M) == (["1", "2"] if name == "fuse3" else list("124"))
+        assert is_picture(runs[name] / "lesions.png")
+
+
+def test_what_cannot_be_is_refused_in_a_line(runs, tmp_path, capsys):
+    assert "did you mean cross" in refused(capsys, "paths", "--network", "croos")
+    assert "leaves a stage without blocks" in refused(capsys, "paths", "--depth", "3")
+    assert "holds no run" in refused(capsys, "members", tmp_path)
+    assert "fractal has no members" in refused(capsys, "members", runs["fractal"])
+    assert "ensemble fuses nothing" in refused(capsys, "lesion", runs["ensemble"])
+    assert "at least 1" in refused(capsys, "members", runs["fuse3"], "--members", "0")
+    assert "at least 1" in refused(capsys, "lesion", runs["fuse3"], "--draws", "0")
+    refused(capsys)

@@ -1,0 +1,177 @@
+"""The ensemble of fuse3's members, and fuse3 as the same members coupled."""
+
+from itertools import product
+
+import mxnet as mx
+import numpy as np
+import pytest
+from mxnet import autograd, gluon
+
+import train_cifar
+from data import records
+from data.spec import get_spec
+from network import get_model
+from network.initializer import DeepFusionInit
+from tests.record_files import write_random_rec
+from training.engine import MXNetEngine
+from training.log import read_log
+from training.metrics import Predictions
+
+DEPTH = 8  # three blocks, two convolutions deep
+
+
+def make(name="ensemble"):
+    net = get_model(name, DEPTH)
+    net.initialize(DeepFusionInit(0))
+    return net
+
+
+def engine_of(net):
+    net.hybridize(static_alloc=True, static_shape=True)
+    return MXNetEngine(net, [mx.cpu()], momentum=0.0, weight_decay=0.0, optimizer="sgd")
+
+
+def batch(count=6, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, 3, 32, 32)).astype(np.float32), rng.integers(0, 10, count)
+
+
+def assert_close(ours, theirs, tolerance=1e-5):
+    assert np.abs(ours - theirs).max() < tolerance * max(np.abs(theirs).max(), 1e-3)
+
+
+def test_members_are_all_ways_through_three_blocks():
+    net = make()
+    assert net.paths == list(product(("line", "deep"), repeat=3))
+    assert len(net.parts) == 8 and set(net.losses.values()) == {1 / 8}
+
+
+def test_the_whole_predicts_the_mean_of_the_members_probabilities():
+    net = make()
+    x = mx.nd.array(batch()[0])
+    logits = [member(x).asnumpy() for member in net.parts]
+    mean = np.mean([np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) for z in logits], axis=0)
+    assert_close(np.exp(net(x).asnumpy()), mean)
+    assert any(np.abs(ours - logits[0]).max() > 0.1 for ours in logits)
+
+
+def test_members_that_are_sure_of_different_classes_have_a_finite_mean():
+    net = make()
+    net.classifier.weight.set_data(net.classifier.weight.data() * 1e5)
+    logits = net(mx.nd.array(batch()[0])).asnumpy()
+    assert np.isfinite(logits).all()
+    assert_close(np.exp(logits).sum(axis=1), np.ones(6))
+
+
+def test_a_step_goes_down_the_mean_of_the_members_losses():
+    net, twin = make(), make()
+    engine, (images, labels) = engine_of(net), batch()
+    x, y = mx.nd.array(images), mx.nd.array(labels)
+    with autograd.record():
+        losses = [gluon.loss.SoftmaxCrossEntropyLoss()(m(x), y) for m in twin.parts]
+        mean = sum(losses) / 8
+    mean.backward()
+    sums = engine.fetch([engine.train_step(images, labels, 0.1, engine.losses)])
+    assert sums[0, 0] == pytest.approx(float(mean.sum().asscalar()), rel=1e-5)
+    for name, parameter in twin.collect_params().items():
+        ours = net.collect_params()[name].data().asnumpy()
+        if parameter.grad_req == "null":
+            assert_close(ours, parameter.data().asnumpy())
+        else:
+            assert_close(ours, (parameter.data() - 0.1 * parameter.grad() / 6).asnumpy())
+
+
+def test_the_sums_of_a_step_are_means_over_the_members():
+    engine, (images, labels) = engine_of(make()), batch()
+    with autograd.train_mode():
+        logits = [member(mx.nd.array(images)).asnumpy() for member in engine.net.parts]
+    told = [Predictions(each, labels) for each in logits]
+    sums = engine.fetch([engine.train_step(images, labels, 0.1, engine.losses)])
+    assert sums[0, 0] == pytest.approx(6 * np.mean([p.loss for p in told]), rel=1e-5)
+    assert sums[0, 1] == pytest.approx(6 * np.mean([p.error() / 100 for p in told]))
+
+
+def test_moving_averages_are_those_of_each_member_alone():
+    """Member deep-deep-deep, in training among the others, as the plain network that it is."""
+    net, alone = make(), make().parts[7]
+    engine, (images, labels) = engine_of(net), batch()
+    engine.train_step(images, labels, 0.1, engine.losses)
+    ours = {name: p.data().asnumpy() for name, p in net.collect_params("ensemble_member").items()}
+    with autograd.record():
+        loss = alone(mx.nd.array(images)).sum()
+    loss.backward()
+    mx.nd.waitall()
+    moved = {n: p.data().asnumpy() for n, p in alone.collect_params(".*running").items()}
+    assert moved and all(np.abs(value - ours[name]).max() < 1e-5 for name, value in moved.items())
+    other = [ours[name.replace("member7", "member3")] for name in moved if "block2" in name]
+    mine = [moved[name] for name in moved if "block2" in name]
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(other, mine))
+
+
+@pytest.mark.parametrize("mode", ["predict", "train"])
+def test_fuse3_is_the_ensemble_coupled(mode):
+    """2^3 networks, each of which adds at each block what the network that differs there has.
+
+    Zhao et al.: with exchanged sums they all are the deeply-fused network.
+    """
+    fused = make("fuse3")
+    paths = list(product(("line", "deep"), repeat=3))
+    scope = autograd.train_mode if mode == "train" else autograd.predict_mode
+    with scope():
+        x = mx.nd.array(batch()[0])
+        states = {path: fused.stem(x) for path in paths}
+        for index, block in enumerate(fused.blocks):
+            here = {path: getattr(block, path[index])(states[path]) for path in paths}
+            states = {path: mx.nd.relu(here[path] + here[partner(path, index)]) for path in paths}
+        logits = [fused.classifier(y.mean(axis=(2, 3))).asnumpy() for y in states.values()]
+        expected = fused(x).asnumpy()
+    for each in logits:
+        assert_close(each, expected)
+    assert_close(np.mean(logits, axis=0), expected)
+
+
+def partner(path, index):
+    """The path that takes the other route at one block."""
+    other = {"line": "deep", "deep": "line"}[path[index]]
+    return (*path[:index], other, *path[index + 1 :])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_random_rec(folder / "train.rec", 70, classes=10)
+    write_random_rec(folder / "test.rec", 33, classes=10)
+    return folder
+
+
+def train(data, *more):
+    flags = ["--network", "ensemble", "--depth", str(DEPTH), "--quiet"]
+    flags += ["--data-dir", str(data), "--log-dir", str(data / "runs")]
+    train_cifar.main([*flags, *more])
+    return data / "runs" / "cifar10" / f"ensemble_d{DEPTH}w1"
+
+
+def test_a_run_logs_the_error_of_every_member_and_of_their_mean(data):
+    folder = train(data, "--num-epochs", "2", "--exp-name", "whole") / "whole1"
+    rows = read_log(folder)
+    net = get_model("ensemble", DEPTH)
+    net.load_parameters(str(folder / "checkpoints" / "epoch0002" / "net.params"))
+    spec, images = get_spec("cifar10"), records.load(data / "test.rec")
+    mean, std = (np.array(x).reshape(3, 1, 1) for x in (spec.mean, spec.std))
+    x = mx.nd.array((images.pixels - mean) / std)
+    told = [Predictions(member(x).asnumpy(), images.labels) for member in net.parts]
+    assert rows[1]["member_errors"] == pytest.approx([each.error() for each in told])
+    assert rows[1]["member_losses"] == pytest.approx([each.loss for each in told], rel=1e-4)
+    shares = [np.exp(p.logits - p.logits.max(axis=1, keepdims=True)) for p in told]
+    averaged = np.mean([s / s.sum(axis=1, keepdims=True) for s in shares], axis=0)
+    assert rows[1]["test_error"] == pytest.approx(Predictions(averaged, images.labels).error())
+    assert all(len(row["member_errors"]) == 8 for row in rows)
+    assert (folder / "members.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("flags", [["--drop-path", "global"], ["--log-columns"]])
+def test_what_columns_alone_have_is_refused(data, capsys, flags):
+    with pytest.raises(SystemExit) as caught:
+        train(data, "--num-epochs", "1", *flags)
+    assert caught.value.code == 2
+    assert "ensemble has no columns" in capsys.readouterr().err

@@ -1,0 +1,158 @@
+"""evaluate.py: what it prints is what the log says, and what an independent count gives."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import evaluate
+import train_cifar
+from data import records
+from data.spec import get_spec
+from network import get_model
+from tests.record_files import write_random_rec
+from tests.test_scripts import refused
+from training.log import read_log
+
+NETWORKS = {
+    "plain": ["--network", "plain", "--depth", "5"],
+    "fractal": ["--network", "fractal", "--depth", "10", "--dropout", "0.1"],
+}
+FLAGS = ["--num-epochs", "2", "--batch-size", "30", "--log-columns", "--checkpoint-epochs", "1"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folder of a short run of each network, by name."""
+    top = tmp_path_factory.mktemp("runs")
+    write_random_rec(top / "train.rec", 130, classes=10)
+    write_random_rec(top / "test.rec", 103, classes=10)
+    where = ["--data-dir", str(top), "--log-dir", str(top), "--quiet"]
+    for name, flags in NETWORKS.items():
+        more = FLAGS if name == "fractal" else [flag for flag in FLAGS if flag != "--log-columns"]
+        train_cifar.main([*flags, *more, *where])
+    return {
+        "plain": top / "cifar10" / "plain_d5w1" / "run1",
+        "fractal": top / "cifar10" / "fractal_d10w1" / "run1",
+    }
+
+
+def printed(capsys, *argv):
+    evaluate.main([str(word) for word in argv])
+    return capsys.readouterr().out
+
+
+def figures(text):
+    """(loss, top-1 error, top-5 error) in a text."""
+    found = re.search(r"loss (\S+)  top-1 error (\S+)%  top-5 error (\S+)%", text)
+    return tuple(map(float, found.groups()))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_figures_are_the_logs(runs, capsys, name, epoch):
+    out = printed(capsys, runs[name], "--epoch", epoch, "--test-batch-size", "64")
+    row = read_log(runs[name])[epoch - 1]
+    assert "103 images" in out
+    loss, error, _ = figures(out)
+    assert (loss, error) == (round(row["test_loss"], 4), round(row["test_error"], 2))
+
+
+def test_figures_are_those_of_an_independent_count(runs, capsys):
+    loss, error, top5 = figures(printed(capsys, runs["plain"]))
+    net = get_model("plain", 5)
+    net.load_parameters(str(runs["plain"] / "checkpoints" / "epoch0002" / "net.params"))
+    spec = get_spec("cifar10")
+    images = records.load(runs["plain"].parents[2] / "test.rec")
+    mean, std = (np.array(x).reshape(3, 1, 1) for x in (spec.mean, spec.std))
+    logits = net(mx.nd.array((images.pixels - mean) / std)).asnumpy().astype(np.float64)
+    order = np.argsort(-logits, axis=1)
+    chosen = logits[np.arange(103), images.labels]
+    assert loss == pytest.approx(np.mean(np.log(np.exp(logits).sum(1)) - chosen), abs=1e-4)
+    assert error == round(100 * np.mean(order[:, 0] != images.labels), 2)
+    missed = [label not in row for label, row in zip(images.labels, order[:, :5])]
+    assert top5 == round(100 * np.mean(missed), 2)
+
+
+def test_columns_are_those_of_the_log(runs, capsys):
+    out = printed(capsys, runs["fractal"], "--columns", "--format", "markdown")
+    row = read_log(runs["fractal"])[-1]
+    cells = [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("| ")]
+    assert [line[0] for line in cells] == ["network", "column 0", "column 1", "whole"]
+    assert [line[1] for line in cells[1:]] == ["5", "10", "10"]
+    assert cells[1][2] == "246,682"
+    errors = [*row["column_errors"], row["test_error"]]
+    assert [line[4] for line in cells[1:]] == [f"{error:.2f}" for error in errors]
+    assert (runs["fractal"] / "anytime.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_extracted_column_runs_alone_and_errs_as_the_table_says(runs, capsys, tmp_path):
+    """In a process that knows nothing of this project but its NumPy."""
+    out = printed(capsys, runs["fractal"], "--extract-column", 1, "--out", tmp_path)
+    row = read_log(runs["fractal"])[-1]
+    assert figures(out)[:2] == (
+        round(row["column_losses"][1], 4),
+        round(row["column_errors"][1], 2),
+    )
+    np.save(tmp_path / "images.npy", np.ones((2, 3, 32, 32), np.float32))
+    code = (
+        "import numpy as np; np.bool = np.bool_; import mxnet as mx; net = mx.gluon.SymbolBlock."
+        "imports('column1-symbol.json', ['data'], 'column1-0000.params'); "
+        "print(net(mx.nd.array(np.load('images.npy'))).shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == "(2, 10)\n", done.stderr
+    symbol = (tmp_path / "column1-symbol.json").read_text()
+    assert "column0" not in symbol
+    assert '"Dropout"' not in symbol
+
+
+def test_classes_and_confusion(runs, capsys, tmp_path):
+    out = printed(capsys, runs["plain"], "--classes", "--confusion", tmp_path / "confusion.png")
+    errors = [float(line.split()[1]) for line in out.splitlines() if re.match(r"[a-z]+ +\d", line)]
+    assert len(errors) == 10
+    counts = [11 if label < 3 else 10 for label in range(10)]  # 103 images, labels by turns
+    _, error, _ = figures(out)
+    assert np.average(errors, weights=counts) == pytest.approx(error, abs=0.01)
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_training_images_can_be_evaluated(runs, capsys):
+    assert "130 images" in printed(capsys, runs["plain"], "--images", "train")
+
+
+@pytest.mark.parametrize(
+    "name,flags,message",
+    [
+        ("plain", ["--columns"], "plain has no columns"),
+        ("plain", ["--extract-column", "0", "--out", "x"], "plain has no columns"),
+        ("fractal", ["--extract-column", "2", "--out", "x"], "0 to 1"),
+        ("fractal", ["--extract-column", "1"], "a folder by --out"),
+        ("plain", ["--epoch", "7"], "there are: [1, 2]"),
+        ("plain", ["--data-dir", "nowhere"], "there is no nowhere"),
+        ("plain", ["--test-batch-size", "0"], "a batch of 0 images"),
+        ("plain", ["--gpus", "9"], "there is no GPU 9"),
+    ],
+)
+def test_bad_input_is_one_line(runs, capsys, name, flags, message):
+    status, err = refused(capsys, runs[name], *flags, main=evaluate.main)
+    assert status == 2
+    assert message in err
+
+
+def test_a_damaged_checkpoint_is_refused(runs, capsys, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(runs["plain"], copy)
+    with open(copy / "checkpoints" / "epoch0002" / "net.params", "ab") as file:
+        file.write(b"x")
+    status, err = refused(capsys, copy, "--epoch", "2", main=evaluate.main)
+    assert status == 2
+    assert "net.params is missing or damaged" in err
+    out = printed(capsys, copy)  # the newest that is whole
+    assert "epoch 1" in out
