@@ -14,7 +14,7 @@ from network.graph import compiled
 
 UNITS = {"Convolution": "conv", "FullyConnected": "dense"}  # those with a weight
 MERGES = ("sum", "mean", "join", "concat")
-SUMS = {"elemwise_add": "sum", "broadcast_add": "sum", "add_n": "sum"}
+SUMS = ("elemwise_add", "broadcast_add", "add_n")
 SPOKEN = {"BatchNorm": "BN", "Flatten": "flatten", "Dropout": "dropout", "mean": "average"}
 
 
@@ -44,7 +44,7 @@ def trace(net, input_shape=(3, 32, 32)):
     for node in content["nodes"]:
         name = node["name"]
         names = [name] if node["op"] == "null" else [f"{name}_output", f"{name}_output0"]
-        shape = next(shapes[name] for name in names if name in shapes)
+        shape = next(shapes[output] for output in names if output in shapes)
         inputs = tuple(source for source, *_ in node["inputs"])
         ops.append(Op(node["op"], name, inputs, shape, node.get("attrs") or {}))
     return ops, [head[0] for head in content["heads"]]
@@ -156,7 +156,7 @@ def read_graph(net, input_shape=(3, 32, 32)):
                 stride=numbers_of(op, "stride"),
             )
         elif len(sources) > 1:
-            kind = SUMS.get(op.op, op.op.lower().lstrip("_"))
+            kind = "sum" if op.op in SUMS else op.op.lower().lstrip("_")
             if kind == "sum":
                 inputs = tuple(spliced(nodes, sources, inputs, uses))
             node = Node(kind, inputs, shape)

@@ -8,7 +8,6 @@ import pytest
 from mxnet.gluon import HybridBlock, nn
 
 from network import get_model, list_models
-from network.complexity import complexity
 from network.architecture import (
     extreme_path,
     fold,
@@ -18,6 +17,7 @@ from network.architecture import (
     read_graph,
     trace,
 )
+from network.complexity import complexity
 
 DEPTHS = {"fractal": 20, "fractal_plain": 20, "fractal_square": 20, "fractal_tapered": 40}
 

@@ -96,7 +96,20 @@ def test_input_is_above_and_classifier_below_everything():
         graph, layout = laid_out(name)
         ys = [y for _, y in layout.at]
         assert ys[0] == min(ys)
-        assert all(y == max(ys) for n, y in zip(graph.nodes, ys) if n.kind == "dense"), name
+        (bottom,) = {y for n, y in zip(graph.nodes, ys) if n.kind == "dense"}
+        assert bottom > max(y for n, y in zip(graph.nodes, ys) if n.kind == "conv"), name
+
+
+def test_members_of_an_ensemble_are_columns_and_shared_weights_are_rows():
+    graph, layout = laid_out("ensemble", 14)
+    members, rows = {}, {}
+    for position, (x, y) in places(graph, layout).items():
+        members.setdefault(x, []).append(graph.nodes[position].number)
+        rows.setdefault(graph.nodes[position].number, set()).add(y)
+    assert [len(members[x]) for x in sorted(members)] == [4, 7, 7, 10, 7, 10, 10, 13]
+    assert all(len(ys) == 1 for ys in rows.values()) and len(rows) == 1 + 3 * (1 + 4)
+    assert "same number: same weights" in drawn("ensemble", 14)
+    assert drawn("ensemble", 14).count('label="mean"') == 1
 
 
 def drawn(name, depth=None, folded=False, detail=False, marked=(), meaning=None):
