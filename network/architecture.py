@@ -134,9 +134,9 @@ def read_graph(net, input_shape=(3, 32, 32)):
         )
 
     for position, op in enumerate(ops):
-        if op.op == "null" and op.name != "data":
-            continue
         sources = [source for source in op.inputs if source in place]
+        if not sources and op.name != "data":
+            continue  # a parameter, or what is computed of no image
         inputs = tuple(place[source] for source in sources)
         shape = tuple(op.shape[1:])
         alone = len(sources) == 1 and uses[sources[0]] == 1 and nodes[inputs[0]].kind != "input"
