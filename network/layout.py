@@ -62,16 +62,19 @@ def goes_on(node):
     return not node.merges and node.role != "shortcut"
 
 
+def widest(graph, sizes):
+    """Width of the widest node that stands in a column."""
+    return max(width for node, (width, _) in zip(graph.nodes, sizes) if goes_on(node))
+
+
 def columns(graph, taken, sizes):
     """x of each node, with the sizes in which joins have become bars."""
     nodes, sizes = graph.nodes, list(sizes)
-    widest = max((w for node, (w, _) in zip(nodes, sizes) if goes_on(node)), default=0)
+    broad = widest(graph, sizes)
     circle = max((w for node, (w, _) in zip(nodes, sizes) if node.merges), default=0)
     shortcut = max((w for node, (w, _) in zip(nodes, sizes) if node.role == "shortcut"), default=0)
-    narrow = widest + LANE
-    wide = (
-        widest + circle + 2 * (shortcut + LANE)
-    )  # a merge between, a shortcut on both sides of it
+    narrow = broad + LANE
+    wide = broad + circle + 2 * (shortcut + LANE)  # a merge between, and a shortcut on each side
     xs = [0.0] * len(nodes)
     for position, node in enumerate(nodes):
         arriving = [xs[position]]
@@ -101,7 +104,7 @@ def columns(graph, taken, sizes):
         if node.kind == "join":
             spanned = arriving + (places if len(places) > 1 else [])
             width, height = sizes[position]
-            sizes[position] = (max(spanned) - min(spanned) + max(width, widest), height)
+            sizes[position] = (max(spanned) - min(spanned) + max(width, broad), height)
             xs[position] = (max(spanned) + min(spanned)) / 2
     return xs, sizes
 
@@ -154,7 +157,7 @@ def shortcut_x(graph, taken, at, sizes, position):
         return x + (to - x) * 0.6
     if not blocked(graph, at, sizes, x, top + sizes[source][1] / 2, bottom - sizes[end][1] / 2):
         return x
-    return x + sizes[source][0] / 2 + LANE + width
+    return x + widest(graph, sizes) / 2 + LANE + width
 
 
 def line(graph, at, sizes, source, position):
@@ -180,8 +183,7 @@ def line(graph, at, sizes, source, position):
         return [(x, top), (x, end), (side, end)]
     if x != to and free(to, part, bottom):
         return [(x, top), (x, part), (to, part), (to, bottom)]
-    widest = max((w for other, (w, _) in zip(graph.nodes, sizes) if goes_on(other)), default=0)
-    aside = max(x, to) + widest / 2 + SIDE
+    aside = max(x, to) + widest(graph, sizes) / 2 + SIDE
     while not free(aside, part, end):
         aside += SIDE
     if circle:

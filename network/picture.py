@@ -67,7 +67,8 @@ def visualize(
         stem += f"_column{column}"
     if path is not None:
         marked = find_path(graph, layout, path)
-        meaning = f"path {path}: {architecture.layers_on(graph, marked)} layers"
+        called = f"path {path}" if path[:1].isdigit() else f"{path} path"
+        meaning = f"{called}: {architecture.layers_on(graph, marked)} layers"
         stem += "_path" + path.replace(",", "-")
     stem += "_fold" * fold + "_detail" * detail
     facts = [
@@ -293,14 +294,30 @@ def frames(graph, layout):
             xs = [x for corners in lines for x, _ in corners]
             left, side = min(left, *xs) - 6, max(side, *xs) + 6
             place = placed((left + side) / 2, (top + bottom) / 2, side - left, bottom - top + 12)
-            style = {"shape": "box", "style": "rounded,dashed", "color": PALE}
+            style = {"shape": "box", "style": "rounded,filled", "color": "#bbbbbb"}
+            style["fillcolor"] = "#f4f4f4"
             yield statement(f"fold{index}_{number}", label="", **place, **style)
-        y = (top + bottom) / 2
-        yield writing(f"times{index}", f"\u00d7 {fold.count}", right + 14, y, 13)
+        x, y = side + 6, (top + bottom) / 2
+        if not is_free(layout, (x, y - 8, x + 26, y + 8)):
+            x = right + 14
+        yield writing(f"times{index}", f"\u00d7 {fold.count}", x, y, 13)
         if len(set(fold.channels)) > 1:
             text = ", ".join(map(str, fold.channels))
-            yield writing(f"widths{index}", text, right + 14, y + 14)
-            yield writing(f"of{index}", "channels", right + 14, y + 25)
+            yield writing(f"widths{index}", text, x, y + 14)
+            yield writing(f"of{index}", "channels", x, y + 25)
+
+
+def is_free(layout, box):
+    """Whether no node and no line is in ``box`` (left, top, right, bottom)."""
+    boxes = [layout.box([position]) for position in range(len(layout.at))]
+    for corners in layout.lines.values():
+        for (x, y), (to_x, to_y) in zip(corners, corners[1:]):
+            boxes.append((min(x, to_x), min(y, to_y), max(x, to_x), max(y, to_y)))
+    left, top, right, bottom = box
+    return not any(
+        start < right and end > left and upper < bottom and lower > top
+        for start, upper, end, lower in boxes
+    )
 
 
 def stage_names(graph, layout):
