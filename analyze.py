@@ -1,6 +1,7 @@
 """Study what networks are made of: their paths, their member networks, what they can do without."""
 
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 from command import InputError, Parser, command
@@ -112,7 +113,7 @@ def show_paths(args):
 
 def _shares(counts):
     total = sum(counts.values())
-    return {length: count / total for length, count in counts.items()}
+    return {length: Fraction(count, total) for length, count in counts.items()}
 
 
 def _summary(found):

@@ -23,9 +23,9 @@ from network.graph import compiled
 
 SUMS = ("elemwise_add", "broadcast_add", "add_n")
 SCALES = ("_mul_scalar", "_div_scalar")
-# Of a branch in a random path, by the paper, by network.
-PAPER_CHANCES = {"resnet": Fraction(1, 2), "half": Fraction(2, 3), "cross": Fraction(1, 3)}
 CUTS = ("BlockGrad", "zeros_like", "ones_like", "shape_array")  # the image goes no further
+# network -> how likely a path takes a branch at a block, in the paper
+PAPER_CHANCES = {"resnet": Fraction(1, 2), "half": Fraction(2, 3), "cross": Fraction(1, 3)}
 
 
 def count_lengths(net, projections=False):

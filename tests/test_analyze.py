@@ -1,6 +1,7 @@
 """analyze.py as people call it."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import pytest
 import analyze
 import train_cifar
 from tests.record_files import write_random_rec
-from training.log import read_log
+from training.experiment import observe
+from training.log import read_config, read_log
+from training.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,15 @@ def test_members_of_the_ensemble_are_as_they_were_trained(runs, capsys):
     shown = re.findall(r"^5 +([\d.]+)", out, re.M)
     assert shown == [f"{error:.2f}" for error in row["member_errors"]]
     assert re.search(rf"ensemble of its members +{row['test_error']:.2f}%", out)
+
+
+def test_moving_averages_are_of_50_batches_however_few_an_epoch_has(runs):
+    run, seen = Run.from_json(read_config(runs["fuse3"])), []
+    engine = SimpleNamespace(observe=lambda batches, part: seen.extend(batches))
+    observe(run, engine)
+    assert [len(batch.labels) for batch in seen] == [10] * 50  # an epoch has 7
+    first, again = seen[0].images, seen[7].images
+    assert not np.array_equal(first, again)
 
 
 def test_some_of_the_members(runs, tmp_path, capsys):

@@ -108,6 +108,16 @@ def test_moving_averages_are_those_of_each_member_alone():
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(other, mine))
 
 
+def test_going_on_from_arrays_equals_never_having_stopped():
+    engine, other = engine_of(make()), engine_of(make())
+    engine.train_step(*batch(), 0.1, engine.losses)
+    other.load(*engine.arrays())
+    for each in (engine, other):
+        each.train_step(*batch(seed=1), 0.1, each.losses)
+    ours, theirs = other.arrays()[0], engine.arrays()[0]
+    assert [name for name in theirs if (ours[name] != theirs[name]).any()] == []
+
+
 @pytest.mark.parametrize("mode", ["predict", "train"])
 def test_fuse3_is_the_ensemble_coupled(mode):
     """2^3 networks, each of which adds at each block what the network that differs there has.

@@ -103,7 +103,7 @@ def test_drop_path_and_dropout_go_on_as_if_never_stopped(data, tmp_path):
             wait_for_epochs(process, folder, 1)
             process.kill()
             process.communicate()
-            process = start(data, tmp_path / name, "--resume", folder)
+            process = start(data, tmp_path / name, *flags, "--resume", folder)
         _, err = process.communicate()
         assert process.returncode == 0, err
         results.append(result(folder))
