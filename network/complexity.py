@@ -33,7 +33,7 @@ def complexity(net, input_shape=(3, 32, 32)):
         InputError: the network cannot take such an image.
     """
     graph = compiled(net)
-    shapes = _shapes(net, graph, input_shape)
+    shapes = infer_shapes(net, graph, input_shape)
     nodes = json.loads(graph.tojson())["nodes"]
     multiply_adds, depths = 0, []
     for node in nodes:
@@ -56,8 +56,14 @@ def complexity(net, input_shape=(3, 32, 32)):
     )
 
 
-def _shapes(net, graph, input_shape):
-    """Name of each parameter and each operator's output -> its shape, for one image."""
+def infer_shapes(net, graph, input_shape):
+    """Name of each parameter and each operator's output -> its shape, for one image.
+
+    ``graph`` is what ``compiled(net)`` gives.
+
+    Raises:
+        InputError: the network cannot take such an image.
+    """
     internals = graph.get_internals()
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints the arguments it failed on

