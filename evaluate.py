@@ -72,11 +72,10 @@ def points_of(run, engine, predict):
     points = []
     for part, seconds in zip(parts, measure(engine, parts, SHAPE)):
         cost, found = complexity(engine.network(part), SHAPE), predict(part)
-        halvings = 0 if part is None else engine.parts - 1 - part
         points.append(
             Point(
                 name="whole" if part is None else f"column {part}",
-                depth=run.depth >> halvings,
+                depth=run.depth if part is None else engine.net.depths[part],
                 parameters=cost.parameters,
                 multiply_adds=cost.multiply_adds,
                 error=found.error(),

@@ -17,6 +17,7 @@ FOUNDATION |= {"graph", "complexity", "paths", "members", "lesions"}  # of any n
 IS_ALSO = {  # a family that is that other
     ("fuse6", "fuse3"),
     ("ensemble", "fuse3"),
+    ("fractal_imagenet", "fractal"),
     ("fractal_square", "fractal"),
     ("fractal_tapered", "fractal"),
 }
