@@ -1,4 +1,4 @@
-"""The record files (.rec) of MXNet, read without MXNet.
+"""The record files (.rec) of MXNet, read and written without MXNet.
 
 MXNet aborts the process on a damaged file; here damage is a value. A record is, in 32-bit
 little-endian words,
@@ -33,6 +33,25 @@ class Record(NamedTuple):
     labels: Tuple[float, ...] = ()
     image: bytes = b""  # encoded (JPEG, PNG, ...)
     problem: Optional[str] = None
+
+
+def frame(label, number, image):
+    """The bytes in a file of the record ``number`` with the encoded ``image`` and one ``label``.
+
+    Records can be written one after the other, to a file that is there already, too, which MXNet's
+    writer cannot.
+    """
+    payload = _HEADER.pack(0, label, number, 0) + image
+    cuts, start = [], 0
+    while (found := _find_magic(payload, start, len(payload))) >= 0:
+        cuts.append(payload[start:found])
+        start = found + 4
+    cuts.append(payload[start:])
+    parts = [_FIRST, *[_MIDDLE] * (len(cuts) - 2), _LAST] if len(cuts) > 1 else [_WHOLE]
+    return b"".join(
+        _PIECE.pack(MAGIC, (part << 29) + len(piece)) + piece + bytes(-len(piece) % 4)
+        for part, piece in zip(parts, cuts)
+    )
 
 
 def read_records(path, images=True):

@@ -1,0 +1,150 @@
+"""Batches of photographs, decoded as they are needed: mx.io.ImageRecordIter over a .rec file.
+
+The training augmentation "imagenet" is deep fusion's, which is that of MXNet's examples. For images
+S x S (``size``; 224 in the papers) all lengths are multiplied by S / 224:
+
+- shorter side 480 (larger images are reduced, smaller ones enlarged), scaled by 0.533 to 1, which
+  is a shorter side of 256 to 480;
+- width over height changed by a factor of 0.75 to 1.25, the area kept;
+- a crop of S x S anywhere, mirrored with probability 1/2;
+- hue +-36, saturation and lightness +-50 (OpenCV's HLS of bytes).
+
+"crop" is the crop of shorter side 256 and the mirror alone, "none" no change. For testing, and with
+"none", it is the centre of shorter side 256.
+
+What differs from the paper, whose own program also was ImageRecordIter with these options:
+
+- Where a changed aspect leaves the picture short of the crop, the border is grey (FILL), as the
+  iterator takes one number for all channels.
+- The iterator draws an augmentation by an image's place in the iterator's batch, from ``seed_aug``,
+  which alone makes the pixels independent of the number of threads. So that an epoch has more than
+  a batch's worth of different ones, its batches are of at least CHUNK images, cut up here.
+"""
+
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+
+from command import InputError
+from data.augment import normalize
+from data.records import Batch
+from data.verify import check, index_path
+
+# Per channel (RGB), 0 to 255: those of the deep fusion project for ImageNet.
+MEAN, STD = (123.370, 112.757, 99.406), (68.998, 66.093, 68.292)
+FILL = 112  # the mean of MEAN
+PAPER_SIZE, LONG, SHORT = 224, 480, 256  # crop, shorter side in training, in testing
+CHUNK = 512
+RANDOM_CROP = {"rand_crop": True, "rand_mirror": True}
+SCALES = {"min_random_scale": 0.533, "max_random_scale": 1.0, "max_aspect_ratio": 0.25}
+COLOURS = {"random_h": 36, "random_s": 50, "random_l": 50}
+# Shorter side, and options of the iterator.
+AUGMENTATIONS = {
+    "none": (SHORT, {}),
+    "crop": (SHORT, RANDOM_CROP),
+    "imagenet": (LONG, {**RANDOM_CROP, **SCALES, **COLOURS}),
+}
+AUG_TYPES = tuple(AUGMENTATIONS)  # --aug-type 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """The .rec file ``path``, looked at, with the .idx beside it.
+
+    ``labels`` are int64 (N,), in the order of the file.
+    """
+
+    path: Path
+    size: int  # height and width that images are cropped to
+    labels: np.ndarray = field(repr=False)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def facts(self):
+        """Number of examples, and a checksum of their labels and places in the file."""
+        places = zlib.crc32(index_path(self.path).read_bytes())
+        return {"examples": len(self), "crc32": zlib.crc32(self.labels, places)}
+
+
+def load(path, classes, size):
+    """The Photographs of the .rec file ``path``, labels 0 to ``classes - 1``.
+
+    Raises:
+        InputError: the file is damaged or has no .idx; MXNet, which would abort, never sees it.
+    """
+    if not index_path(path).exists():
+        raise InputError(
+            f"there is no {index_path(path)}: it tells where the records are, and is needed to "
+            "shuffle them; python -m data.prepare imagenet makes both"
+        )
+    return Photographs(Path(path), size, check(path, classes))
+
+
+def train_batches(
+    photographs, batch_size, *, augmentation, seed, epoch, part=0, parts=1, threads=4
+):
+    """Yield the Batches of ``part`` of ``parts`` in one epoch; every example is in just one.
+
+    The order of all examples of a part, and their augmentation, follow from (seed, epoch), whatever
+    ``threads``. Part k has the k-th of ``parts`` stretches of the file, rounded up. The last batch
+    is smaller where the numbers do not divide.
+    """
+    side, options = AUGMENTATIONS[augmentation]
+    seeds = np.random.SeedSequence((seed, epoch)).generate_state(2) % 2**31
+    return _batches(
+        photographs,
+        batch_size,
+        side,
+        shuffle=True,
+        seed=int(seeds[0]),
+        seed_aug=int(seeds[1]),
+        part_index=part,
+        num_parts=parts,
+        preprocess_threads=threads,
+        **options,
+    )
+
+
+def test_batches(photographs, batch_size, *, part=0, parts=1, threads=4):
+    """Yield Batches of every example's centre, in the order of the file (or of a stretch of it)."""
+    where = {"part_index": part, "num_parts": parts, "preprocess_threads": threads}
+    return _batches(photographs, batch_size, SHORT, **where)
+
+
+def ten_crop_batches(photographs, batch_size):
+    """Yield Batches of every example ten times in a row: corners, centre, then their mirrors.
+
+    A batch is of ten images or more, ``batch_size`` at most.
+    """
+    examples = max(batch_size // 10, 1)
+    reader = mx.recordio.MXIndexedRecordIO(
+        str(index_path(photographs.path)), str(photographs.path), "r"
+    )
+    return None
+
+
+def _batches(photographs, batch_size, side, num_parts, part_index, **options):
+    """Yield Batches out of an ImageRecordIter over a part of the file."""
+    if batch_size < 1:
+        raise InputError(f"a batch of {batch_size} images is impossible: give 1 or more")
+    each = -(-len(photographs) // num_parts)  # as the iterator divides them
+    count = min(each, len(photographs) - part_index * each)
+    chunk = batch_size * -(-CHUNK // batch_size)
+    iterator = mx.io.ImageRecordUInt8Iter(
+        path_imgrec=str(photographs.path),
+        path_imgidx=str(index_path(photographs.path)),
+        data_shape=(3, photographs.size, photographs.size),
+        batch_size=min(chunk, batch_size * -(-count // batch_size)),
+        resize=_scaled(side, photographs.size),
+        fill_value=FILL,
+        num_parts=num_parts,
+        part_index=part_index,
+        round_batch=False,  # fills the last batch up with anything, so they are counted here
+        prefetch_buffer=1,
+        verbose=False,
+        **options,
+    )
