@@ -227,9 +227,9 @@ def _convert(source, size, photograph):
 def _write(photographs, convert_all, plan, path, classes):
     """Write ``photographs`` to the .rec at ``path``, its .idx and its .lst; a Report.
 
-    ``plan`` is all that decides the result. Until all are there, the .rec has the name .NAME.part. A journal beside it has a line that tells
-    what is made, then one for every so many files; what is behind the last of them is cut off when
-    the work is taken up again.
+    ``plan`` is all that decides the result. Until all are there, the .rec has the name .NAME.part.
+    A journal beside it has a line that tells what is made, then one for every so many files; what
+    is behind the last of them is cut off when the work is taken up again.
     """
     part, journal = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.journal")
     plan = hashlib.sha256(repr(plan).encode()).hexdigest()

@@ -21,6 +21,7 @@ What differs from the paper, whose own program also was ImageRecordIter with the
   a batch's worth of different ones, its batches are of at least CHUNK images, cut up here.
 """
 
+import os
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,14 +31,16 @@ import numpy as np
 
 from command import InputError
 from data.augment import normalize
+from data.recordio import read_records
 from data.records import Batch
-from data.verify import check, index_path
+from data.verify import bad_record, check, index_path
 
 # Per channel (RGB), 0 to 255: those of the deep fusion project for ImageNet.
 MEAN, STD = (123.370, 112.757, 99.406), (68.998, 66.093, 68.292)
 FILL = 112  # the mean of MEAN
 PAPER_SIZE, LONG, SHORT = 224, 480, 256  # crop, shorter side in training, in testing
 CHUNK = 512
+BILINEAR = 1  # MXNet's number of the interpolation
 RANDOM_CROP = {"rand_crop": True, "rand_mirror": True}
 SCALES = {"min_random_scale": 0.533, "max_random_scale": 1.0, "max_aspect_ratio": 0.25}
 COLOURS = {"random_h": 36, "random_s": 50, "random_l": 50}
@@ -84,67 +87,97 @@ def load(path, classes, size):
     return Photographs(Path(path), size, check(path, classes))
 
 
-def train_batches(
-    photographs, batch_size, *, augmentation, seed, epoch, part=0, parts=1, threads=4
-):
+def train_batches(photographs, batch_size, *, augmentation, seed, epoch, part=0, parts=1):
     """Yield the Batches of ``part`` of ``parts`` in one epoch; every example is in just one.
 
-    The order of all examples of a part, and their augmentation, follow from (seed, epoch), whatever
-    ``threads``. Part k has the k-th of ``parts`` stretches of the file, rounded up. The last batch
-    is smaller where the numbers do not divide.
+    The order of a part's examples, and their augmentation, follow from (seed, epoch). Part k has
+    the k-th of ``parts`` stretches of the file, rounded up. The last batch is smaller where the
+    numbers do not divide.
     """
     side, options = AUGMENTATIONS[augmentation]
     seeds = np.random.SeedSequence((seed, epoch)).generate_state(2) % 2**31
-    return _batches(
-        photographs,
-        batch_size,
-        side,
-        shuffle=True,
-        seed=int(seeds[0]),
-        seed_aug=int(seeds[1]),
-        part_index=part,
-        num_parts=parts,
-        preprocess_threads=threads,
-        **options,
-    )
+    random = {"shuffle": True, "seed": int(seeds[0]), "seed_aug": int(seeds[1])}
+    return _batches(photographs, batch_size, side, part, parts, **random, **options)
 
 
-def test_batches(photographs, batch_size, *, part=0, parts=1, threads=4):
-    """Yield Batches of every example's centre, in the order of the file (or of a stretch of it)."""
-    where = {"part_index": part, "num_parts": parts, "preprocess_threads": threads}
-    return _batches(photographs, batch_size, SHORT, **where)
+def test_batches(photographs, batch_size):
+    """Yield Batches of every example's centre once, in the order of the file."""
+    return _batches(photographs, batch_size, SHORT)
 
 
 def ten_crop_batches(photographs, batch_size):
-    """Yield Batches of every example ten times in a row: corners, centre, then their mirrors.
+    """Yield Batches of every example ten times in a row, in the order of the file.
 
-    A batch is of ten images or more, ``batch_size`` at most.
+    They are its corners, its centre, and the mirrored five. A batch has ten images or more,
+    ``batch_size`` at most where that is possible.
     """
-    examples = max(batch_size // 10, 1)
-    reader = mx.recordio.MXIndexedRecordIO(
-        str(index_path(photographs.path)), str(photographs.path), "r"
-    )
-    return None
+    crops = []
+    for record in read_records(photographs.path):
+        if record.problem:
+            raise bad_record(photographs.path, record.index, record.problem)
+        try:
+            image = mx.image.imdecode(record.image)
+        except mx.MXNetError:
+            raise bad_record(photographs.path, record.index, "it cannot be decoded") from None
+        image = mx.image.resize_short(image, _side(photographs.size, SHORT), interp=BILINEAR)
+        crops.append(ten_crops(image.asnumpy(), photographs.size))
+        last = record.index + 1 == len(photographs)
+        if last or 10 * (len(crops) + 1) > batch_size:
+            pixels = np.concatenate(crops).transpose(0, 3, 1, 2)
+            labels = photographs.labels[record.index + 1 - len(crops) : record.index + 1]
+            yield Batch(normalize(pixels, MEAN, STD), np.repeat(labels, 10).astype(np.int32))
+            crops = []
 
 
-def _batches(photographs, batch_size, side, num_parts, part_index, **options):
-    """Yield Batches out of an ImageRecordIter over a part of the file."""
+def ten_crops(image, size):
+    """Corners, centre and mirrors (10, size, size, channels) of (height, width, channels)."""
+    bottom, right = image.shape[0] - size, image.shape[1] - size
+    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    crops = np.stack([image[y : y + size, x : x + size] for y, x in places])
+    return np.concatenate([crops, crops[:, :, ::-1]])
+
+
+def _side(size, side):
+    """Shorter side of images that are cropped to ``size``, where it is ``side`` for PAPER_SIZE."""
+    return round(side * size / PAPER_SIZE)
+
+
+def _batches(photographs, batch_size, side, part=0, parts=1, **options):
+    """Yield Batches out of an iterator over a part of the file."""
     if batch_size < 1:
         raise InputError(f"a batch of {batch_size} images is impossible: give 1 or more")
-    each = -(-len(photographs) // num_parts)  # as the iterator divides them
-    count = min(each, len(photographs) - part_index * each)
-    chunk = batch_size * -(-CHUNK // batch_size)
-    iterator = mx.io.ImageRecordUInt8Iter(
-        path_imgrec=str(photographs.path),
-        path_imgidx=str(index_path(photographs.path)),
-        data_shape=(3, photographs.size, photographs.size),
-        batch_size=min(chunk, batch_size * -(-count // batch_size)),
-        resize=_scaled(side, photographs.size),
-        fill_value=FILL,
-        num_parts=num_parts,
-        part_index=part_index,
-        round_batch=False,  # fills the last batch up with anything, so they are counted here
-        prefetch_buffer=1,
-        verbose=False,
-        **options,
-    )
+    each = -(-len(photographs) // parts)  # as the iterator divides them
+    left = min(each, len(photographs) - part * each)
+    path, index = photographs.path, index_path(photographs.path)
+    try:
+        chunks = mx.io.ImageRecordUInt8Iter(
+            path_imgrec=str(path),
+            path_imgidx=str(index),
+            data_shape=(3, photographs.size, photographs.size),
+            batch_size=batch_size * -(-min(CHUNK, left) // batch_size),
+            resize=_side(photographs.size, side),
+            inter_method=BILINEAR,
+            fill_value=FILL,
+            part_index=part,
+            num_parts=parts,
+            round_batch=False,  # fills the last one up with anything: what counts is counted here
+            preprocess_threads=len(os.sched_getaffinity(0)),  # MXNet takes less than half of them
+            prefetch_buffer=1,
+            verbose=False,
+            **options,
+        )
+        for chunk in chunks:
+            pixels, labels = chunk.data[0].asnumpy(), chunk.label[0].asnumpy()
+            for start in range(0, min(left, len(labels)), batch_size):
+                count = min(batch_size, left)
+                which = slice(start, start + count)
+                images = normalize(pixels[which], MEAN, STD)
+                yield Batch(images, labels[which].astype(np.int32))
+                left -= count
+    except mx.MXNetError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(
+            f"{path} cannot be read ({reason}); `python -m data.verify {path}` lists bad records"
+        ) from None
+    if left:
+        raise InputError(f"{path} gave {left} images less than it has records")
