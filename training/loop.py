@@ -52,11 +52,8 @@ def evaluate(engine, batches, part=None, views=1):
         logits = engine.gather(handle)
         if not np.isfinite(logits).all():
             raise NonFiniteLoss("test batch", len(found) + 1)
-        found.append(
-            Predictions(logits, labels)
-            if views == 1
-            else Predictions.averaged(logits, labels, views)
-        )
+        make = Predictions if views == 1 else partial(Predictions.averaged, views=views)
+        found.append(make(logits, labels))
 
     for batch in batches:
         under_way.append((engine.predict(batch.images, part), batch.labels))
