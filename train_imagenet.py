@@ -120,7 +120,7 @@ def flags_of(run):
 @command
 def main(argv=None):
     """Train every run that the flags ask for."""
-    train(argv, make_parser, run_of, flags_of, AUG_TYPES)
+    train(argv, make_parser, run_of, flags_of, AUG_TYPES, say=print)
 
 
 if __name__ == "__main__":

@@ -77,14 +77,15 @@ def load(path, classes, size):
     """The Photographs of the .rec file ``path``, labels 0 to ``classes - 1``.
 
     Raises:
-        InputError: the file is damaged or has no .idx; MXNet, which would abort, never sees it.
+        InputError: the file is damaged, has no .idx, or bytes that are no image in it; MXNet, which
+            would abort, never sees it then. Damage further inside an image only data.verify finds.
     """
     if not index_path(path).exists():
         raise InputError(
             f"there is no {index_path(path)}: it tells where the records are, and is needed to "
             "shuffle them; python -m data.prepare imagenet makes both"
         )
-    return Photographs(Path(path), size, check(path, classes))
+    return Photographs(Path(path), size, check(path, classes, heads=True))
 
 
 def train_batches(photographs, batch_size, *, augmentation, seed, epoch, part=0, parts=1):

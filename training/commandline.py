@@ -140,7 +140,7 @@ def recipe_of(args, name, augmentations):
     return recipe
 
 
-def train(argv, make_parser, run_of, flags_of, augmentations):
+def train(argv, make_parser, run_of, flags_of, augmentations, say):
     """Train every run that the command line ``argv`` asks for.
 
     Args:
@@ -148,6 +148,7 @@ def train(argv, make_parser, run_of, flags_of, augmentations):
         run_of: flags -> the Run that they describe.
         flags_of: a Run -> {name: value} of the program's own flags.
         augmentations: names by --aug-type.
+        say: shows a line.
     """
     args = make_parser().parse_args(argv)
     if isinstance(args.resume, str):
@@ -155,7 +156,7 @@ def train(argv, make_parser, run_of, flags_of, augmentations):
         config = read_config(folder)
         run, machine = Run.from_json(config), Machine.from_json(config)
         flags = {**_flags_of(run, machine, augmentations), **flags_of(run)}
-        _resume(folder, run, flags, argv, make_parser(), run_of)
+        _resume(folder, run, flags, argv, make_parser(), run_of, say)
         return
     run, machine = run_of(args), _machine_of(args)
     if args.runs < 1:
@@ -163,7 +164,7 @@ def train(argv, make_parser, run_of, flags_of, augmentations):
     try:
         for seed in range(run.seed, run.seed + args.runs):
             one = replace(run, seed=seed)
-            _finish(one, machine, find(one, machine) if args.resume else None)
+            _finish(one, machine, say, find(one, machine) if args.resume else None)
     except (Interrupted, KeyboardInterrupt):
         if args.runs == 1:
             raise
@@ -200,7 +201,7 @@ def _flags_of(run, machine, augmentations):
     }
 
 
-def _resume(folder, run, flags, argv, parser, run_of):
+def _resume(folder, run, flags, argv, parser, run_of, say):
     """Go on with ``run`` in ``folder``, by its own settings; flags may change the machine's."""
     began = {**flags, "runs": 1}
     parser.set_defaults(**began)
@@ -216,10 +217,10 @@ def _resume(folder, run, flags, argv, parser, run_of):
             "a new run without --resume"
         )
     moved = replace(run, data_dir=str(Path(args.data_dir).resolve()))
-    _finish(moved, _machine_of(args), folder)
+    _finish(moved, _machine_of(args), say, folder)
 
 
-def _finish(run, machine, folder=None):
+def _finish(run, machine, say, folder=None):
     """Train a run to its end, and say where to look."""
     if folder is not None and not read_run(folder).problem:
         lines = [f"finished already: {folder}"]
@@ -231,4 +232,4 @@ def _finish(run, machine, folder=None):
             f"checkpoint  {path_of(folder / FOLDER, run.recipe.epochs)}",
         ]
     if not machine.quiet:
-        print("\n".join(lines))
+        say("\n".join(lines))
