@@ -18,8 +18,7 @@ EXAMPLES = """examples:
   python train_imagenet.py --network cross --gpus 0,1,2,3
   python train_imagenet.py --network fractal --drop-path mixed
   python train_imagenet.py --network gluoncv:resnet50_v1b
-  python train_imagenet.py --dataset hymenoptera --network cross --depth 26 --data-shape 64 \\
-      --batch-size 32 --num-epochs 20 --lr 0.01
+  python train_imagenet.py --dataset birds --depth 26 --data-shape 64 --batch-size 16 --lr 0.0002
   python train_imagenet.py --resume snapshot/imagenet/cross_imagenet_d50w1/run1
 
 A flag left out takes the value of the recipe, which follows from the network. Classes are those of
