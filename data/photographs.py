@@ -74,7 +74,7 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
     source, out = Path(source), Path(out)
     if size < SMALLEST:
         raise InputError(f"--size must be at least {SMALLEST}, not {size}")
-    jobs = len(os.sched_getaffinity(0)) if jobs is None else jobs
+    jobs = os.cpu_count() if jobs is None else jobs
     if jobs < 1:
         raise InputError(f"--jobs must be at least 1, not {jobs}")
     names, photographs = survey(source, labels)

@@ -74,10 +74,6 @@ class Photographs:
         """The images of a .rec file, looked at and not read."""
         return stream.load(path, self.classes, self.size)
 
-    def split(self, images, count):
-        """Impossible: the iterator takes whole files."""
-        raise InputError("photographs cannot be held out of a file: make a file of them")
-
     def facts(self, images):
         """Number and checksum."""
         return images.facts()

@@ -162,7 +162,7 @@ def _batches(photographs, batch_size, side, part=0, parts=1, **options):
             part_index=part,
             num_parts=parts,
             round_batch=False,  # fills the last one up with anything: what counts is counted here
-            preprocess_threads=len(os.sched_getaffinity(0)),  # MXNet takes less than half of them
+            preprocess_threads=os.cpu_count(),  # MXNet takes less than half of them
             prefetch_buffer=1,
             verbose=False,
             **options,
