@@ -6,7 +6,6 @@ Both are alike to whoever trains: they have ``classes``, ``class_names``, ``size
 
 import zlib
 
-from command import InputError
 from data import augment, records, stream
 from data.photographs import read_classes
 
