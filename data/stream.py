@@ -54,7 +54,7 @@ AUG_TYPES = tuple(AUGMENTATIONS)  # --aug-type 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Photographs:
+class PhotographFile:
     """The .rec file ``path``, looked at, with the .idx beside it.
 
     ``labels`` are int64 (N,), in the order of the file.
@@ -74,7 +74,7 @@ class Photographs:
 
 
 def load(path, classes, size):
-    """The Photographs of the .rec file ``path``, labels 0 to ``classes - 1``.
+    """The PhotographFile of the .rec ``path``, labels 0 to ``classes - 1``.
 
     Raises:
         InputError: the file is damaged, has no .idx, or bytes that are no image in it; MXNet, which
@@ -85,7 +85,7 @@ def load(path, classes, size):
             f"there is no {index_path(path)}: it tells where the records are, and is needed to "
             "shuffle them; python -m data.prepare imagenet makes both"
         )
-    return Photographs(Path(path), size, check(path, classes, heads=True))
+    return PhotographFile(Path(path), size, check(path, classes, heads=True))
 
 
 def train_batches(photographs, batch_size, *, augmentation, seed, epoch, part=0, parts=1):

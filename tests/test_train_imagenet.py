@@ -148,7 +148,8 @@ def test_other_images_than_it_began_with_do_not_resume(run, tmp_path, capsys):
 
 def test_results_list_it(run, capsys):
     show_results.main([str(run.parents[2])])
-    assert SMALL in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert SMALL in out and "32 x 32 pixels" in out
 
 
 @pytest.mark.parametrize("name", train_imagenet.NETWORKS)
