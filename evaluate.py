@@ -5,18 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from command import InputError, Parser, command
-from data.spec import get_spec
 from network.complexity import complexity
 from training.anytime import Point, anytime_table, draw_anytime, measure
 from training.confusion import draw_confusion
-from training.experiment import SIZE, estimate, load_images, predictions, restore
+from training.experiment import estimate, load_images, predictions, restore, source_of
 from training.extract import engine_of_extracted, extract
 from training.tables import FORMATS
 
-SHAPE = (3, SIZE, SIZE)
 EXAMPLES = """examples:
   python evaluate.py snapshot/cifar10/cross_d110w1/run1
   python evaluate.py snapshot/cifar10/cross_d110w1/run1 --classes --confusion confusion.png
+  python evaluate.py snapshot/imagenet/fractal_imagenet_d34w1/run1 --crops 10
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --columns
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --extract-column 2 --out column2
 
@@ -35,6 +34,14 @@ def make_parser():
         choices=("test", "train"),
         default="test",
         help="what to evaluate on, training images without augmentation; default: test",
+    )
+    parser.add_argument(
+        "--crops",
+        type=int,
+        choices=(1, 10),
+        default=1,
+        help="of each photograph: the centre; or corners, centre and the mirrors of these, whose "
+        "mean probabilities count. Default: 1",
     )
     parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
     parser.add_argument(
@@ -66,17 +73,16 @@ def summary(found):
     return f"{len(found):,} images  loss {found.loss:.4f}  {errors}"
 
 
-def points_of(run, engine, predict):
-    """Points of every column and of the whole network."""
+def points_of(run, engine, shape, predict):
+    """Points of every column and of the whole network, for images of ``shape``."""
     parts = [*range(engine.parts), None]
     points = []
-    for part, seconds in zip(parts, measure(engine, parts, SHAPE)):
-        cost, found = complexity(engine.network(part), SHAPE), predict(part)
-        halvings = 0 if part is None else engine.parts - 1 - part
+    for part, seconds in zip(parts, measure(engine, parts, shape)):
+        cost, found = complexity(engine.network(part), shape), predict(part)
         points.append(
             Point(
                 name="whole" if part is None else f"column {part}",
-                depth=run.depth >> halvings,
+                depth=run.depth if part is None else engine.net.depths[part],
                 parameters=cost.parameters,
                 multiply_adds=cost.multiply_adds,
                 error=found.error(),
@@ -101,28 +107,31 @@ def main(argv=None):
     if args.data_dir:
         run = replace(run, data_dir=args.data_dir)
     images = load_images(run, args.images)
+    source = source_of(run)
+    shape = (3, source.size, source.size)
     title = f"{args.run.parent.name} on {run.dataset}, epoch {epoch}, {args.images} images"
+    title += ", 10 crops" if args.crops == 10 else ""
 
     train = load_images(run, "train") if engine.parts else None
 
     def predict(part):
         estimate(run, engine, part, train)
-        return predictions(run, engine, images, part, args.test_batch_size)
+        return predictions(run, engine, images, part, args.test_batch_size, args.crops)
 
     if args.columns:
-        points = points_of(run, engine, predict)
+        points = points_of(run, engine, shape, predict)
         picture = args.run / "anytime.png"
         draw_anytime(points, picture, title)
         print(f"{title}\n{table(anytime_table(points))}\n{picture}")
     elif column is not None:
         estimate(run, engine, column, train)
-        files = extract(engine.network(column), Path(args.out), f"column{column}", SHAPE)
+        files = extract(engine.network(column), Path(args.out), f"column{column}", shape)
         written = engine_of_extracted(*files, engine.contexts)
-        found = predictions(run, written, images, None, args.test_batch_size)
+        found = predictions(run, written, images, None, args.test_batch_size, args.crops)
         print("\n".join([title, summary(found), *map(str, files)]))
     else:
         found = predict(None)
-        names = get_spec(run.dataset).class_names
+        names = source.class_names if args.classes or args.confusion else ()
         print(f"{title}\n{summary(found)}")
         if args.classes:
             errors = [f"{error:.2f}" for error in found.class_errors()]

@@ -14,6 +14,7 @@ except ImportError:  # the wheel needs libGL, which bare machines lack; Pillow t
     cv2 = None
 
 FORMATS = ("PNG", "JPEG", "BMP")  # no other format's decoder ever sees the bytes
+HEAD = 1024  # first bytes of an image that ``head_problem`` looks at
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -48,6 +49,21 @@ def open_image(data):
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged bytes
         raise ValueError(f"its image cannot be decoded: {error or type(error).__name__}") from None
     return image
+
+
+def head_problem(head):
+    """What is wrong with an image whose first bytes, HEAD or all there are, are ``head``; or None.
+
+    Enough to keep bytes that are no image from a decoder that would not say so.
+    """
+    if head.startswith(_PNG_START):
+        size = _png_size(head)
+    elif head.startswith(_JPEG_START):
+        size, beyond = _jpeg_frame(head)
+        size = size or (beyond and len(head) == HEAD and (1, 1))
+    else:
+        size = head.startswith(b"BM") and (1, 1)
+    return None if size and all(size) else "its image is no PNG, JPEG or BMP"
 
 
 def decode(data, size):
@@ -106,11 +122,16 @@ def _png_problem(data):
 
 def _jpeg_size(data):
     """(width, height) that the JPEG ``data`` announces, or None where that is not found."""
+    return _jpeg_frame(data)[0]
+
+
+def _jpeg_frame(data):
+    """(_jpeg_size, whether the search for it ended where ``data`` did)."""
     at = len(_JPEG_START)
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker, length = struct.unpack_from(">xBH", data, at)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame begins
             height, width = struct.unpack_from(">HH", data, at + 5)
-            return width, height
+            return (width, height), False
         at += 2 + length
-    return None
+    return None, at + 9 > len(data)

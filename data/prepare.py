@@ -12,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from command import InputError, Parser, command
+from data import photographs
 from data.archives import Part, read_source
 from data.download import fetch
 from data.images import encode
@@ -31,6 +32,12 @@ and a download that stopped goes on where it was. digits comes with scikit-learn
                       unpacks to, or a folder with one of these in it
   svhn                a folder with train_32x32.mat, extra_32x32.mat and test_32x32.mat; the
                       training set is train and extra together
+  imagenet            a folder with train/CLASS/FILE and val/CLASS/FILE: any photographs. They are
+                      stored as JPEG in train.rec and val.rec, larger ones with a shorter side of
+                      --size, with the names of the classes in classes.txt. ImageNet's own val
+                      folder is flat: --val-labels names a list of lines "FILE CLASS", such as
+                      Kaggle's LOC_val_solution.csv. What cannot be decoded is left out and named.
+                      Stopped, the same command goes on where it was.
 """
 
 EXAMPLE = """\
@@ -38,8 +45,10 @@ examples:
   python -m data.prepare digits
   python -m data.prepare cifar10 --source ~/Downloads/cifar-10-python.tar.gz
   python -m data.prepare svhn --source ~/Downloads --out /data/svhn
+  python -m data.prepare imagenet --source ~/ILSVRC/Data/CLS-LOC --val-labels LOC_val_solution.csv
 """
 
+PHOTOGRAPHS = "imagenet"
 SHUFFLE_SEED = 0
 FILES = ("train.rec", "train.idx", "test.rec", "test.idx")
 
@@ -176,11 +185,26 @@ def _write(path, parts, order, classes):
         raise InputError(f"{path} is not whole after writing: is the disk full?")
 
 
+def _prepare_photographs(arguments, out):
+    if arguments.source is None or arguments.partial:
+        raise InputError(f"{PHOTOGRAPHS} takes --source, and no --partial")
+    size = photographs.SIZE if arguments.size is None else arguments.size
+    source, labels, jobs = arguments.source, arguments.val_labels, arguments.jobs
+    for part, report in photographs.prepare(source, out, size, labels, jobs).items():
+        print(f"{part}: {report.written:,} images in {Path(out) / photographs.SETS[part]}")
+        for note, times in report.notes.most_common():
+            print(f"  {times:,}: {note}")
+        for line in report.left_out:
+            print(f"  left out: {line}")
+    print(f"{len(photographs.read_classes(out)):,} classes: {Path(out) / photographs.CLASSES}")
+
+
 @command
 def main(argv=None):
     """Prepare one data set and say what was made."""
     parser = Parser(prog="python -m data.prepare", description=DESCRIPTION, epilog=EXAMPLE)
-    parser.add_argument("dataset", choices=list_datasets(), help="one of %(choices)s")
+    names = (*list_datasets(), PHOTOGRAPHS)
+    parser.add_argument("dataset", choices=names, help="one of %(choices)s")
     parser.add_argument("--source", metavar="PATH", help="the official files, if you have them")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: data/DATASET)")
     parser.add_argument(
@@ -188,8 +212,18 @@ def main(argv=None):
         action="store_true",
         help="take a --source with fewer images than the official one as it is",
     )
+    add = parser.add_argument_group("imagenet").add_argument
+    add("--size", type=int, help=f"the most a shorter side is; default: {photographs.SIZE}")
+    add("--val-labels", metavar="FILE", help="the classes of a flat val folder")
+    add("--jobs", type=int, help="processes; default: one for each core")
     arguments = parser.parse_args(argv)
     out = arguments.out or default_folder(arguments.dataset)
+    if arguments.dataset == PHOTOGRAPHS:
+        _prepare_photographs(arguments, out)
+        return 0
+    for flag in ("size", "val_labels", "jobs"):
+        if getattr(arguments, flag) is not None:
+            raise InputError(f"--{flag.replace('_', '-')} is for {PHOTOGRAPHS}: leave it out")
     train, test = prepare(arguments.dataset, arguments.source, out, arguments.partial)
     print(f"{arguments.dataset}: {train} training and {test} test images, in {out}:")
     print("  " + ", ".join(FILES))

@@ -1,4 +1,4 @@
-"""The record files (.rec) of MXNet, read without MXNet.
+"""The record files (.rec) of MXNet, read and written without MXNet.
 
 MXNet aborts the process on a damaged file; here damage is a value. A record is, in 32-bit
 little-endian words,
@@ -35,18 +35,37 @@ class Record(NamedTuple):
     problem: Optional[str] = None
 
 
-def read_records(path, images=True):
+def frame(label, number, image):
+    """The bytes in a file of the record ``number`` with the encoded ``image`` and one ``label``.
+
+    Records can be written one after the other, to a file that is there already, too, which MXNet's
+    writer cannot.
+    """
+    payload = _HEADER.pack(0, label, number, 0) + image
+    cuts, start = [], 0
+    while (found := _find_magic(payload, start, len(payload))) >= 0:
+        cuts.append(payload[start:found])
+        start = found + 4
+    cuts.append(payload[start:])
+    parts = [_FIRST, *[_MIDDLE] * (len(cuts) - 2), _LAST] if len(cuts) > 1 else [_WHOLE]
+    return b"".join(
+        _PIECE.pack(MAGIC, (part << 29) + len(piece)) + piece + bytes(-len(piece) % 4)
+        for part, piece in zip(parts, cuts)
+    )
+
+
+def read_records(path, images=True, head=0):
     """Yield a Record for each record of the file ``path``, and for each damaged place.
 
     With ``images=False`` only the headers are read, which touches a small part of a large file;
-    ``image`` is then empty. Damaged bytes never raise; a file that is missing, empty or cannot
-    be read is an InputError.
+    ``image`` is then the first ``head`` bytes of it. Damaged bytes never raise; a file that is
+    missing, empty or cannot be read is an InputError.
     """
     with _mapped(path) as data:
         offset = 0
         index = 0
         while offset < len(data):
-            record, offset = _read_record(data, offset, index, images)
+            record, offset = _read_record(data, offset, index, images, head)
             yield record
             index += 1
 
@@ -65,14 +84,14 @@ def _mapped(path):
         raise InputError(f"{path} cannot be read ({reason}): give a .rec file") from None
 
 
-def _read_record(data, offset, index, images):
+def _read_record(data, offset, index, images, head):
     """The record at ``offset`` and the offset of the next one."""
     pieces, end, problem = _find_pieces(data, offset)
     if problem is None and images:
         problem = _swallowed(data, pieces)
     if problem is not None:
         return Record(index, offset, problem=problem), _next_start(data, offset + 4)
-    labels, image, problem = _read_payload(data, pieces, images)
+    labels, image, problem = _read_payload(data, pieces, None if images else head)
     return Record(index, offset, labels, image, problem), end
 
 
@@ -129,8 +148,8 @@ def _next_start(data, offset):
     return size
 
 
-def _read_payload(data, pieces, images):
-    """Labels, image and problem of the record that lies in ``pieces``."""
+def _read_payload(data, pieces, most):
+    """Labels, image, ``most`` bytes of it, and problem of the record that lies in ``pieces``."""
     if len(pieces) > 1:
         data = _MAGIC_BYTES.join(data[start:stop] for start, stop in pieces)
         pieces = [(0, len(data))]
@@ -148,4 +167,4 @@ def _read_payload(data, pieces, images):
         start += 4 * flag
     if start == stop:
         return labels, b"", "it has no image"
-    return labels, data[start:stop] if images else b"", None
+    return labels, data[start : stop if most is None else min(stop, start + most)], None

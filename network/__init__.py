@@ -6,6 +6,7 @@ from network import (  # noqa: F401
     cross,
     ensemble,
     fractal,
+    fractal_imagenet,
     fractal_square,
     fractal_tapered,
     fuse3,

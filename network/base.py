@@ -1,4 +1,4 @@
-"""What the 32x32 networks have in common: stem, three stages, head."""
+"""What the networks have in common: stem, stages, head."""
 
 from mxnet.gluon import HybridBlock, nn
 
@@ -6,6 +6,8 @@ from command import InputError
 from network.layers import conv_bn, global_average
 
 STAGE_CHANNELS = (16, 32, 64)
+IMAGENET_STEM_CHANNELS = 64
+IMAGENET_CHANNELS = (256, 512, 1024, 2048)
 
 
 def split_depth(depth, block_depth):
@@ -45,37 +47,35 @@ def make_stage(blocks, channels, in_channels, stride, prefix):
     return stage
 
 
-class FusionNet(HybridBlock):
-    """logits = classifier(global average(blocks(stem(x)))), blocks in three stages.
+class StagedNet(HybridBlock):
+    """logits = classifier(global average(blocks(stem(x)))), blocks in stages.
 
-    Widths are 16, 32 and 64 times ``widen_factor``; height and width halve at stages 2 and 3.
+    Height and width halve at each stage but the first.
 
     Args:
-        block: constructor ``block(channels, in_channels, stride, prefix)`` of a block.
-        blocks: number of blocks in each stage.
+        plan: for each stage, the constructors ``block(channels, in_channels, stride, prefix)`` of
+            its blocks.
+        in_channels: of the stem's output.
+        widths: channels of each stage.
+        features: channels of the last block's output.
         classes: number of logits.
-        widen_factor: multiplies the widths.
-        first_block, last_block: constructors of the network's first and last block where they
-            differ from ``block``.
     """
 
-    def __init__(
-        self, block, blocks, classes, widen_factor, first_block=None, last_block=None, **kwargs
-    ):
+    def __init__(self, plan, in_channels, widths, features, classes, **kwargs):
         super().__init__(**kwargs)
-        plan = [[block] * count for count in blocks]
-        plan[0][0] = first_block or block
-        plan[-1][-1] = last_block or block
-        widths = [channels * widen_factor for channels in STAGE_CHANNELS]
         with self.name_scope():
-            self.stem = conv_bn(widths[0], 3, relu=True, prefix="stem_")
+            self.stem = self.make_stem(in_channels)
             self.stages = nn.HybridSequential(prefix="")
             with self.stages.name_scope():
                 for index, (stage, channels) in enumerate(zip(plan, widths)):
-                    in_channels, stride = (widths[index - 1], 2) if index else (channels, 1)
-                    prefix = f"stage{index + 1}_"
+                    stride, prefix = 2 if index else 1, f"stage{index + 1}_"
                     self.stages.add(make_stage(stage, channels, in_channels, stride, prefix))
-            self.classifier = nn.Dense(classes, in_units=widths[-1], prefix="classifier_")
+                    in_channels = channels
+            self.classifier = nn.Dense(classes, in_units=features, prefix="classifier_")
+
+    def make_stem(self, channels):
+        """What comes before the stages: images -> ``channels``."""
+        raise NotImplementedError
 
     @property
     def blocks(self):
@@ -95,3 +95,86 @@ class FusionNet(HybridBlock):
 
     def hybrid_forward(self, F, x):
         return self.classifier(global_average(F, self.fuse(self.stem(x))))
+
+
+class FusionNet(StagedNet):
+    """A StagedNet for 32x32 images: three stages after a stem of one 3x3 convolution.
+
+    Widths are 16, 32 and 64 times ``widen_factor``; height and width halve at stages 2 and 3.
+
+    Args:
+        block: constructor ``block(channels, in_channels, stride, prefix)`` of a block.
+        blocks: number of blocks in each stage.
+        classes: number of logits.
+        widen_factor: multiplies the widths.
+        first_block, last_block: constructors of the network's first and last block where they
+            differ from ``block``.
+    """
+
+    def __init__(
+        self, block, blocks, classes, widen_factor, first_block=None, last_block=None, **kwargs
+    ):
+        plan = [[block] * count for count in blocks]
+        plan[0][0] = first_block or block
+        plan[-1][-1] = last_block or block
+        widths = [channels * widen_factor for channels in STAGE_CHANNELS]
+        super().__init__(plan, widths[0], widths, widths[-1], classes, **kwargs)
+
+    def make_stem(self, channels):
+        return conv_bn(channels, 3, relu=True, prefix="stem_")
+
+
+class ImageNetFusionNet(StagedNet):
+    """A StagedNet for ImageNet: four stages after a 7x7 convolution and a 3x3 max-pool.
+
+    Images (batch, 3, 224, 224), or another size -> logits (batch, classes). The stem's convolution
+    has stride 2, 64 channels times ``widen_factor`` and no BN, its pool stride 2. Stages have 256,
+    512, 1024 and 2048 channels times ``widen_factor``; in 224x224 images they are 56, 28, 14 and 7
+    pixels high and wide.
+
+    Args:
+        block: constructor ``block(channels, in_channels, stride, prefix)`` of a block.
+        widening_block: the same of each stage's first block, where the width changes.
+        blocks: number of blocks in each stage.
+        classes: number of logits.
+        widen_factor: multiplies the widths.
+        last_block: constructor of the network's last block where it differs from ``block``.
+        streams: how many the last block's output is made of.
+    """
+
+    def __init__(
+        self,
+        block,
+        widening_block,
+        blocks,
+        classes,
+        widen_factor,
+        last_block=None,
+        streams=1,
+        **kwargs,
+    ):
+        plan = [[widening_block] + [block] * (count - 1) for count in blocks]
+        plan[-1][-1] = last_block or block
+        widths = [channels * widen_factor for channels in IMAGENET_CHANNELS]
+        stem = IMAGENET_STEM_CHANNELS * widen_factor
+        super().__init__(plan, stem, widths, streams * widths[-1], classes, **kwargs)
+
+    def make_stem(self, channels):
+        stem = nn.HybridSequential(prefix="stem_")
+        with stem.name_scope():
+            stem.add(
+                nn.Conv2D(channels, 7, 2, 3, in_channels=3, use_bias=False),
+                nn.MaxPool2D(3, 2, 1),
+            )
+        return stem
+
+
+def stage_blocks(depth, depths):
+    """Blocks in each stage of a network of ``depth``, which ``depths`` has by depth.
+
+    Raises:
+        InputError: there is no such depth.
+    """
+    if depth not in depths:
+        raise InputError(f"depth {depth} cannot be: it is {' or '.join(map(str, depths))}")
+    return depths[depth]

@@ -2,19 +2,21 @@
 
 from mxnet.gluon import HybridBlock, nn
 
-from network.base import FusionNet, split_depth
-from network.layers import relu, residual_branch, shortcut
+from network.base import FusionNet, ImageNetFusionNet, split_depth, stage_blocks
+from network.layers import bottleneck, relu, residual_branch, shortcut
 from network.registry import register_model
 
 
 class MergeAndRunBlock(HybridBlock):
     """y_i = relu(m + f_i(x_i)), m = (s_1(x_1) + s_2(x_2)) / 2, for both branches i."""
 
+    make_branch = staticmethod(residual_branch)
+
     def __init__(self, channels, in_channels, stride, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
-            self.branch1 = residual_branch(channels, in_channels, stride, "branch1_")
-            self.branch2 = residual_branch(channels, in_channels, stride, "branch2_")
+            self.branch1 = self.make_branch(channels, in_channels, stride, "branch1_")
+            self.branch2 = self.make_branch(channels, in_channels, stride, "branch2_")
             self.shortcut1 = shortcut(channels, in_channels, stride, "shortcut1_")
             self.shortcut2 = shortcut(channels, in_channels, stride, "shortcut2_")
 
@@ -44,8 +46,34 @@ class MergeBlock(MergeAndRunBlock):
         return relu(F, self.merge(x1, x2) + self.branch1(x1) + self.branch2(x2))
 
 
-class CrossNet(FusionNet):
-    """A FusionNet of two streams, x_1 = x_2 = stem(x) at the start, one after the last block."""
+class BottleneckBlock(MergeAndRunBlock):
+    """A MergeAndRunBlock whose branches are bottlenecks."""
+
+    make_branch = staticmethod(bottleneck)
+
+
+class ConcatenatingBlock(BottleneckBlock):
+    """(y_1, y_2) of a BottleneckBlock as the channels of one output: ImageNet's last block."""
+
+    def hybrid_forward(self, F, x1, x2):
+        return F.concat(*super().hybrid_forward(F, x1, x2), dim=1)
+
+
+class WideningBlock(HybridBlock):
+    """y_i = relu(f_i(x_i)), f_i a bottleneck: where the width changes, nothing is merged."""
+
+    def __init__(self, channels, in_channels, stride, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.branch1 = bottleneck(channels, in_channels, stride, "branch1_")
+            self.branch2 = bottleneck(channels, in_channels, stride, "branch2_")
+
+    def hybrid_forward(self, F, x1, x2):
+        return relu(F, self.branch1(x1)), relu(F, self.branch2(x2))
+
+
+class TwoStreams:
+    """A network of two streams, x_1 = x_2 = stem(x) at the start, one after the last block."""
 
     @staticmethod
     def may_follow(route, previous):
@@ -60,10 +88,34 @@ class CrossNet(FusionNet):
         return last(x1, x2)
 
 
+class CrossNet(TwoStreams, FusionNet):
+    """DFN-MR for 32x32 images."""
+
+
+class ImageNetCrossNet(TwoStreams, ImageNetFusionNet):
+    """DFN-MR for ImageNet; the classifier has the features of both streams."""
+
+
 @register_model
 def cross(depth=56, classes=10, widen_factor=1, **kwargs):
     """DFN-MR, blocks 4 deep as a plain network (the deep fusion project's ``cross``)."""
     blocks = split_depth(depth, 4)
     return CrossNet(
         MergeAndRunBlock, blocks, classes, widen_factor, last_block=MergeBlock, **kwargs
+    )
+
+
+@register_model
+def cross_imagenet(depth=50, classes=1000, widen_factor=1, **kwargs):
+    """DFN-MR for ImageNet; 50 is the paper's, 26 is small."""
+    blocks = stage_blocks(depth, {26: (2, 2, 2, 2), 50: (1, 2, 11, 2)})
+    return ImageNetCrossNet(
+        BottleneckBlock,
+        WideningBlock,
+        blocks,
+        classes,
+        widen_factor,
+        last_block=ConcatenatingBlock,
+        streams=2,
+        **kwargs,
     )

@@ -17,16 +17,16 @@ MOST_COLUMNS = 6
 DEPTHS = tuple(len(BLOCK_CHANNELS) * 2**column for column in range(MOST_COLUMNS))
 
 
-def count_columns(depth):
-    """C of a network of ``depth`` = 5 * 2^(C - 1) convolutions on its longest path.
+def count_columns(depth, depths=DEPTHS):
+    """C of a network of ``depth``, where ``depths`` are those of 1, 2, ... columns.
 
     Raises:
-        InputError: no number of columns from 1 to 6 gives that depth.
+        InputError: no number of columns gives that depth.
     """
-    if depth not in DEPTHS:
-        *most, last = map(str, DEPTHS)
+    if depth not in depths:
+        *most, last = map(str, depths)
         raise InputError(f"depth {depth} cannot be: it is {', '.join(most)} or {last}")
-    return DEPTHS.index(depth) + 1
+    return depths.index(depth) + 1
 
 
 def conv_unit(channels, in_channels, dropout, kernel_size=3, prefix=None):
@@ -92,8 +92,12 @@ class FractalBlock(HybridBlock):
                 with column.name_scope():
                     column.add(*self.make_units(index, channels, in_channels, dropout))
                 self.columns.add(column)
-            self.pool = nn.MaxPool2D(2)
+            self.pool = self.make_pool()
             self.join = Join(drop_path)
+
+    def make_pool(self):
+        """What halves height and width."""
+        return nn.MaxPool2D(2)
 
     def make_units(self, column, channels, in_channels, dropout):
         """The units of ``column``."""
@@ -158,6 +162,7 @@ class Column(HybridBlock):
     def __init__(self, net, index, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
+            self.stem = own_statistics(net.stem, "stem_")
             self.blocks = nn.HybridSequential(prefix="")
             with self.blocks.name_scope():
                 for number, block in enumerate(net.blocks, 1):
@@ -165,13 +170,14 @@ class Column(HybridBlock):
             self.classifier = net.classifier
 
     def hybrid_forward(self, F, x):
-        return self.classifier(global_average(F, self.blocks(x)))
+        return self.classifier(global_average(F, self.blocks(self.stem(x))))
 
 
 class FractalNet(HybridBlock):
     """logits = classifier(global average(blocks(x))), five blocks that halve height and width.
 
-    Images (batch, 3, 32, 32) -> logits (batch, classes).
+    Images (batch, 3, 32, 32) -> logits (batch, classes). A subclass may have other blocks, and a
+    stem before them.
 
     Args:
         block: constructor ``block(columns, channels, in_channels, dropout, drop_path, prefix)``.
@@ -183,28 +189,46 @@ class FractalNet(HybridBlock):
             0.15.
 
     Attributes:
+        depths: of the columns, shallowest first.
         parts: the columns as networks of their own, shallowest first; see ``column``.
     """
 
+    possible_depths = DEPTHS
+    block_channels = BLOCK_CHANNELS
+
     def __init__(self, block, depth, classes, widen_factor, dropout=0.0, drop_path=0.0, **kwargs):
         super().__init__(**kwargs)
-        columns = count_columns(depth)
-        widths = block_widths(widen_factor)
+        columns = count_columns(depth, self.possible_depths)
+        self.depths = self.possible_depths[:columns]
+        widths = block_widths(widen_factor, self.block_channels)
+        plan = self.plan(block)
         with self.name_scope():
+            self.stem = nn.HybridSequential(prefix="stem_")
+            with self.stem.name_scope():
+                in_channels = self.fill_stem(widen_factor)
             self.blocks = nn.HybridSequential(prefix="")
             with self.blocks.name_scope():
-                for index, (in_channels, channels) in enumerate(zip((3, *widths), widths)):
+                for index, (block, channels) in enumerate(zip(plan, widths)):
                     rates = (block_dropout(dropout, index), drop_path)
                     prefix = f"block{index + 1}_"
                     self.blocks.add(block(columns, channels, in_channels, *rates, prefix=prefix))
+                    in_channels = channels
             self.classifier = nn.Dense(classes, in_units=widths[-1], prefix="classifier_")
             self.parts = nn.HybridSequential(prefix="")
             with self.parts.name_scope():
                 for index in range(columns):
                     self.parts.add(Column(self, index, prefix=f"column{index}_"))
 
+    def plan(self, block):
+        """The constructor of each block, where ``block`` is that of a usual one."""
+        return [block] * len(self.block_channels)
+
+    def fill_stem(self, widen_factor):
+        """Add what comes before the blocks to the stem, nothing here; its output's channels."""
+        return 3
+
     def column(self, index):
-        """Column ``index``, from 0, as a plain network of depth 5 * 2^index.
+        """Column ``index``, from 0, as a plain network of depth ``depths[index]``.
 
         It shares weights, gamma and beta with this network, and runs nothing but the column. Its
         moving averages are its own: where columns join, a convolution gets other inputs than here.
@@ -217,7 +241,7 @@ class FractalNet(HybridBlock):
         return self.parts[index]
 
     def hybrid_forward(self, F, x):
-        return self.classifier(global_average(F, self.blocks(x)))
+        return self.classifier(global_average(F, self.blocks(self.stem(x))))
 
     def _build_cache(self, *args):
         with warnings.catch_warnings():  # the columns' own averages are not in this graph
@@ -225,9 +249,9 @@ class FractalNet(HybridBlock):
             return super()._build_cache(*args)
 
 
-def block_widths(widen_factor):
+def block_widths(widen_factor, block_channels=BLOCK_CHANNELS):
     """Channels of each block."""
-    return tuple(channels * widen_factor for channels in BLOCK_CHANNELS)
+    return tuple(channels * widen_factor for channels in block_channels)
 
 
 def block_dropout(dropout, index):

@@ -52,6 +52,20 @@ def residual_branch(channels, in_channels, stride, prefix=None):
     return conv_chain(2, channels, in_channels, stride, prefix)
 
 
+def bottleneck(channels, in_channels, stride, prefix=None):
+    """1x1 conv to a quarter of ``channels``, 3x3 with the stride, 1x1 back, each with BN; ReLU
+    between, none after the last."""
+    inner = channels // 4
+    layers = nn.HybridSequential(prefix=prefix)
+    with layers.name_scope():
+        layers.add(
+            conv_bn(inner, in_channels, 1, relu=True, prefix="layer1_"),
+            conv_bn(inner, inner, 3, stride, relu=True, prefix="layer2_"),
+            conv_bn(channels, inner, 1, prefix="layer3_"),
+        )
+    return layers
+
+
 def shortcut(channels, in_channels, stride, prefix=None, kernel_size=1):
     """The input itself, or a conv (1x1 unless told) and BN where the width changes."""
     if channels == in_channels:

@@ -2,18 +2,20 @@
 
 from mxnet.gluon import HybridBlock
 
-from network.base import FusionNet, split_depth
-from network.layers import relu, residual_branch, shortcut
+from network.base import FusionNet, ImageNetFusionNet, split_depth, stage_blocks
+from network.layers import bottleneck, relu, residual_branch, shortcut
 from network.registry import register_model
 
 
 class ResidualBlock(HybridBlock):
     """y = relu(s(x) + f(x)), f two convolutions."""
 
+    make_branch = staticmethod(residual_branch)
+
     def __init__(self, channels, in_channels, stride, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
-            self.branch = residual_branch(channels, in_channels, stride, "branch_")
+            self.branch = self.make_branch(channels, in_channels, stride, "branch_")
             self.shortcut = shortcut(channels, in_channels, stride, "shortcut_")
 
     def routes(self):
@@ -24,7 +26,38 @@ class ResidualBlock(HybridBlock):
         return relu(F, self.shortcut(x) + self.branch(x))
 
 
+class BottleneckBlock(ResidualBlock):
+    """A ResidualBlock whose branch is a bottleneck."""
+
+    make_branch = staticmethod(bottleneck)
+
+
+class WideningBlock(HybridBlock):
+    """y = relu(f(x)), f a bottleneck: where the width changes, there is no shortcut."""
+
+    def __init__(self, channels, in_channels, stride, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.branch = bottleneck(channels, in_channels, stride, "branch_")
+
+    def routes(self):
+        """{name: layers in a row}, the summands of y."""
+        return {"branch": [self.branch]}
+
+    def hybrid_forward(self, F, x):
+        return relu(F, self.branch(x))
+
+
 @register_model
 def resnet(depth=56, classes=10, widen_factor=1, **kwargs):
     """ResNet, blocks 2 deep (the deep fusion project's ``resnet``)."""
     return FusionNet(ResidualBlock, split_depth(depth, 2), classes, widen_factor, **kwargs)
+
+
+@register_model
+def resnet_imagenet(depth=98, classes=1000, widen_factor=1, **kwargs):
+    """The ResNet that DFN-MR is compared with on ImageNet; 98 is the paper's, 26 is small."""
+    blocks = stage_blocks(depth, {26: (2, 2, 2, 2), 98: (2, 4, 22, 4)})
+    return ImageNetFusionNet(
+        BottleneckBlock, WideningBlock, blocks, classes, widen_factor, **kwargs
+    )

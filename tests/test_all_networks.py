@@ -9,13 +9,22 @@ from network import default_depth, get_model, list_models
 from network.initializer import DeepFusionInit
 
 DEPTH = 14  # the smallest that every network takes but FractalNet
-DEPTHS = {"fractal": 20, "fractal_plain": 10, "fractal_square": 10, "fractal_tapered": 40}
+DEPTHS = {
+    "cross_imagenet": 26,
+    "fractal": 20,
+    "fractal_imagenet": 10,
+    "fractal_plain": 10,
+    "fractal_square": 10,
+    "fractal_tapered": 40,
+    "resnet_imagenet": 26,
+}
 STATIC = {"static_alloc": True, "static_shape": True}
 pytestmark = pytest.mark.parametrize("name", list_models())
 
 
-def images(count, seed=0):
-    return mx.nd.array(np.random.default_rng(seed).normal(size=(count, 3, 32, 32)))
+def images(name, count, seed=0):
+    size = 64 if name.endswith("imagenet") else 32  # ImageNet's divide it by up to 32
+    return mx.nd.array(np.random.default_rng(seed).normal(size=(count, 3, size, size)))
 
 
 def depth_of(name):
@@ -51,11 +60,11 @@ def assert_close(ours, theirs, tolerance=1e-4):
 
 
 def test_logits_have_a_row_an_image_and_a_column_a_class(name):
-    assert make(name)(images(3)).shape == (3, 7)
+    assert make(name)(images(name, 3)).shape == (3, 7)
 
 
 def test_every_parameter_gets_a_gradient(name):
-    _, gradients = step(make(name), images(4))
+    _, gradients = step(make(name), images(name, 4))
     assert [key for key, value in gradients.items() if not np.abs(value).max() > 0] == []
 
 
@@ -64,7 +73,7 @@ def test_compiled_equals_imperative(name, how):
     """Outputs and gradients, over batches whose size changes and comes back, in both modes."""
     eager, compiled = make(name), make(name, **how)
     for seed, count in enumerate((4, 4, 3, 4)):
-        x = images(count, seed)
+        x = images(name, count, seed)
         (ours, our_gradients), (theirs, their_gradients) = step(compiled, x), step(eager, x)
         assert_close(ours, theirs)
         for key in their_gradients:
@@ -86,7 +95,7 @@ def test_same_seed_same_weights_and_names(name):
 
 def test_export_runs_without_the_class(name, tmp_path):
     net = make(name, **STATIC)
-    x = images(2)
+    x = images(name, 2)
     expected = net(x).asnumpy()
     net.export(str(tmp_path / "net"))
     files = [str(tmp_path / "net-symbol.json"), ["data"], str(tmp_path / "net-0000.params")]
@@ -97,7 +106,7 @@ def test_parameters_survive_a_file(name, tmp_path):
     net, other = make(name), make(name, seed=1)
     net.save_parameters(str(tmp_path / "net.params"))
     other.load_parameters(str(tmp_path / "net.params"))
-    assert (net(images(2)).asnumpy() == other(images(2)).asnumpy()).all()
+    assert (net(images(name, 2)).asnumpy() == other(images(name, 2)).asnumpy()).all()
 
 
 def test_widths_and_default_depth(name):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import train_cifar
+import train_imagenet
 from data.prepare import EXAMPLE
 from network import get_model
 
@@ -24,6 +25,14 @@ def test_training_commands_parse_and_their_networks_exist(line):
     args = train_cifar.make_parser().parse_args(shlex.split(line))
     run = train_cifar.run_of(args)
     assert get_model(run.network, run.depth, widen_factor=run.widen_factor)
+
+
+def test_training_commands_for_photographs_parse():
+    shown = README + train_imagenet.EXAMPLES
+    lines = re.findall(r"python train_imagenet\.py ([^`#\n]*)", shown)
+    for line in lines:
+        train_imagenet.make_parser().parse_args(shlex.split(line))
+    assert len(lines) > 5
 
 
 def test_paths_that_are_named_exist():

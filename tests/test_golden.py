@@ -7,11 +7,13 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from network import get_model, list_models
+from network import default_depth, get_model, list_models
 from network.complexity import complexity
 
 GOLDEN = Path(__file__).parent / "golden"
-PARAMETERS = json.loads((GOLDEN / "parameters.json").read_text())["cifar"]
+PARAMETERS, IMAGENET = (
+    json.loads((GOLDEN / "parameters.json").read_text())[key] for key in ("cifar", "imagenet")
+)
 LOGITS = json.loads((GOLDEN / "logits.json").read_text())
 PARAMETERS["ensemble"] = PARAMETERS["fuse3"]  # they share them all
 COUNTS = [(name, case) for name in PARAMETERS for case in PARAMETERS[name]]
@@ -35,7 +37,7 @@ def fill(net):
 
 def test_golden_figures_cover_every_deeply_fused_network():
     deeply_fused = {name for name in list_models() if not name.startswith("fractal")}
-    assert deeply_fused <= set(PARAMETERS)
+    assert deeply_fused <= {*PARAMETERS, *IMAGENET}
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,25 @@ def test_counts(name, case):
     weights = [p.shape for key, p in net.collect_params().items() if key.endswith("weight")]
     assert complexity(net).parameters == case["parameters"]
     assert sum(len(shape) == 4 for shape in weights) == case["convolutions"]
+
+
+@pytest.mark.parametrize("name", IMAGENET)
+def test_counts_of_imagenet(name):
+    case = IMAGENET[name]
+    net = get_model(name, classes=case["classes"])
+    assert default_depth(name) == case["depth"]
+    cost = complexity(net, (3, 224, 224))
+    assert (cost.parameters, cost.layers) == (case["parameters"], case["depth"])
+    shapes = [p.shape for key, p in net.collect_params().items() if key.endswith("weight")]
+    assert sum(len(shape) == 4 for shape in shapes) == case["convolutions"]
+
+
+def test_logits_of_imagenet():
+    net = get_model("cross_imagenet", 50, classes=1000)
+    fill(net)
+    expected = np.array(LOGITS["cross_imagenet_d50"])
+    logits = net(mx.nd.array(hashed((2, 3, 224, 224)))).asnumpy()[:, : expected.shape[1]]
+    assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("key", [key for key in LOGITS if "imagenet" not in key])

@@ -19,6 +19,7 @@ FOUNDATION |= {"architecture", "layout", "picture"}  # its picture
 IS_ALSO = {  # a family that is that other
     ("fuse6", "fuse3"),
     ("ensemble", "fuse3"),
+    ("fractal_imagenet", "fractal"),
     ("fractal_square", "fractal"),
     ("fractal_tapered", "fractal"),
 }

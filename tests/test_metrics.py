@@ -41,3 +41,16 @@ def test_confusion_has_a_row_a_label_and_class_errors_follow():
     errors = found.class_errors()
     assert errors[:2] == pytest.approx([0, 100 / 3])
     assert np.isnan(errors[2])
+
+
+def test_views_of_an_example_count_by_their_mean_probabilities():
+    views = some(count=60)
+    labels = np.repeat(np.arange(6), 10)
+    shares = np.exp(views.logits.astype(np.float64))
+    shares /= shares.sum(axis=1, keepdims=True)
+    mean = shares.reshape(6, 10, 6).mean(axis=1)
+    found = Predictions.averaged(views.logits, labels, 10)
+    assert np.allclose(np.exp(found.logits), mean, rtol=1e-12)
+    assert (found.labels == np.arange(6)).all()
+    far = Predictions.averaged(np.array([[0, 1e4], [0, 2e4]], np.float32), np.array([0, 0]), 2)
+    assert far.loss == pytest.approx(1e4 + np.log(2))

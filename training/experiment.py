@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from command import CommandError, InputError, Interrupted, nearest
 from data import records
-from data.augment import AUGMENTATIONS
+from data.sources import Photographs, SmallImages
 from data.spec import get_spec
 from network import drop_path, get_model, lesions, members
 from network.complexity import complexity
@@ -39,7 +39,6 @@ from training.schedule import step_lr
 from training.tally import NonFiniteLoss
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZE = 32  # height and width of an image
 OBSERVED = 50  # batches that moving averages are estimated from: the rest of 0.9^50 is 0.5%
 
 
@@ -73,7 +72,7 @@ def fit(run, machine, folder=None):
     if machine.log_columns and not hasattr(net, "column"):
         raise InputError(f"--log-columns: {run.network} has no columns")
     devices = contexts(machine.gpus)
-    train, test = load_images(run, "train"), load_images(run, "test")
+    source, train, test = source_of(run), load_images(run, "train"), load_images(run, "test")
     engine = _engine(run, net, predictor, devices, machine.kv_store)
     facts = Facts(
         recipe_changes=differences(run.recipe, run.recipe_name),
@@ -81,7 +80,7 @@ def fit(run, machine, folder=None):
         multiply_adds=cost.multiply_adds,
         layers=cost.layers,
         devices=len(devices),
-        data={"train": _facts(train), "test": _facts(test)},
+        data={"train": source.facts(train), "test": source.facts(test)},
     )
     if folder is None:
         folder = claim(parent_folder(run, machine, cost.layers), machine.exp_name)
@@ -203,6 +202,13 @@ def lesions_of(folder, draws, seed, gpus=None):
         return lesion_study(counted, single, orders)
 
 
+def source_of(run):
+    """What the run's images come from; see data.sources."""
+    if run.classes is None:
+        return SmallImages(get_spec(run.dataset))
+    return Photographs(run.data_dir, run.classes, run.data_shape)
+
+
 def load_images(run, which):
     """The images a run trains on ("train"), or is tested on ("test")."""
     if which == "test" and not run.val_split:
@@ -210,23 +216,18 @@ def load_images(run, which):
     train = _load_file(run, run.train_file)
     if not run.val_split:
         return train
-    return records.split(train, run.val_split)[which == "test"]
+    return source_of(run).split(train, run.val_split)[which == "test"]
 
 
 def _load_file(run, name):
     path = Path(run.data_dir) / name
     if not path.exists():
         raise InputError(
-            f"there is no {path}: make it with python -m data.prepare {run.dataset}, or name the "
-            "folder it is in with --data-dir"
+            f"there is no {path}: make it with python -m data.prepare "
+            f"{run.dataset if run.classes is None else 'imagenet'}, or name the folder it is in "
+            "with --data-dir"
         )
-    return records.load(path, get_spec(run.dataset).classes, SIZE)
-
-
-def _facts(images):
-    """Number and checksum of images, for ``config.json``."""
-    checksum = zlib.crc32(images.labels, zlib.crc32(images.pixels))
-    return {"examples": len(images), "crc32": checksum}
+    return source_of(run).load(path)
 
 
 def estimate(run, engine, part=None, train=None):
@@ -252,30 +253,31 @@ def observe(run, engine, part=None, train=None):
     engine.observe(islice(chain.from_iterable(epochs), OBSERVED), part)
 
 
-def predictions(run, engine, images, part=None, batch_size=250):
-    """Predictions of the network, or of a part of it, for ``images``."""
-    spec = get_spec(run.dataset)
-    batches = records.test_batches(images, batch_size, mean=spec.mean, std=spec.std)
-    return evaluate(engine, records.prefetch(batches), part)
+def predictions(run, engine, images, part=None, batch_size=250, crops=1):
+    """Predictions of the network, or of a part of it, for ``images``.
+
+    Args:
+        crops: of each image, whose mean probabilities it gets: 1 or, of photographs, 10.
+    """
+    source = source_of(run)
+    if crops not in source.crops:
+        raise InputError(f"{run.dataset} has images of {source.size} x {source.size}: no crops")
+    batches = source.test_batches(images, batch_size, crops)
+    return evaluate(engine, records.prefetch(batches), part, crops)
 
 
 def _train_batches(run, images, epoch):
-    spec, recipe = get_spec(run.dataset), run.recipe
-    return records.train_batches(
-        images,
-        recipe.batch_size,
-        mean=spec.mean,
-        std=spec.std,
-        augmentation=recipe.augmentation,
-        seed=run.seed,
-        epoch=epoch,
+    recipe = run.recipe
+    return source_of(run).train_batches(
+        images, recipe.batch_size, recipe.augmentation, run.seed, epoch
     )
 
 
 def _networks(run):
     """The run's network, the same without dropout and drop-path, and its Complexity."""
-    recipe, classes = run.recipe, get_spec(run.dataset).classes
-    _require(recipe.augmentation, AUGMENTATIONS, "augmentation")
+    recipe, source = run.recipe, source_of(run)
+    classes = source.classes
+    _require(recipe.augmentation, source.augmentations, "augmentation")
     _require(recipe.initializer, INITIALIZERS, "initializer")
     _require(recipe.drop_path, drop_path.MODES, "drop-path")
     options = {}
@@ -288,17 +290,17 @@ def _networks(run):
     predictor = get_model(*size, params=net.collect_params()) if options else net
     if recipe.drop_path != "none" and not hasattr(net, "column"):
         raise InputError(f"{run.network} has no columns: drop-path is for FractalNet")
-    cost = complexity(net, (3, SIZE, SIZE))
+    cost = complexity(net, (3, source.size, source.size))
     if cost.outputs != ((classes,),):
         raise InputError(f"{run.network} gives outputs {cost.outputs}, not {classes} logits")
     return net, predictor, cost
 
 
 def _engine(run, net, predictor, devices, kv_store="device"):
-    recipe = run.recipe
+    recipe, size = run.recipe, source_of(run).size
     net.initialize(INITIALIZERS[recipe.initializer](run.seed), ctx=devices)
     for device in devices:  # a peer learns the shapes of its parameters from its first images
-        net(mx.nd.zeros((1, 3, SIZE, SIZE), ctx=device))
+        net(mx.nd.zeros((1, 3, size, size), ctx=device))
     return _wrapped(run, net, predictor, devices, kv_store)
 
 
@@ -412,6 +414,8 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
         "test_loss": tested.loss,
         "test_error": tested.error(),
     }
+    if source_of(run).shows_top5:
+        row["test_top5_error"] = tested.error(5)
     if parts:
         kind = "member" if engine.losses else "column"
         row[f"{kind}_losses"] = [tested.loss for tested in parts]

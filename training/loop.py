@@ -1,9 +1,14 @@
 """One pass over training batches; one over test batches."""
 
+from collections import deque
+from functools import partial
+
 import numpy as np
 
 from training.metrics import Predictions
 from training.tally import NonFiniteLoss, Tally
+
+KEPT = 8  # predictions that are left on the device before the first is waited for
 
 
 def train_epoch(engine, batches, weights, lr, report=None, report_every=50):
@@ -30,18 +35,33 @@ def train_epoch(engine, batches, weights, lr, report=None, report_every=50):
     return tally.read()
 
 
-def evaluate(engine, batches, part=None):
+def evaluate(engine, batches, part=None, views=1):
     """Predictions of the network, or of a part of it, for every example of ``batches``.
+
+    Args:
+        views: images that each example has in the batches, one after the other; its probabilities
+            are the mean over them.
 
     Raises:
         NonFiniteLoss: at the first batch with a logit that is not finite.
     """
-    handles, labels = [], []
+    under_way, found = deque(), []
+
+    def gather():
+        handle, labels = under_way.popleft()
+        logits = engine.gather(handle)
+        if not np.isfinite(logits).all():
+            raise NonFiniteLoss("test batch", len(found) + 1)
+        make = Predictions if views == 1 else partial(Predictions.averaged, views=views)
+        found.append(make(logits, labels))
+
     for batch in batches:
-        handles.append(engine.predict(batch.images, part))
-        labels.append(batch.labels)
-    logits = [engine.gather(handle) for handle in handles]
-    for number, batch in enumerate(logits, 1):
-        if not np.isfinite(batch).all():
-            raise NonFiniteLoss("test batch", number)
-    return Predictions(np.concatenate(logits), np.concatenate(labels))
+        under_way.append((engine.predict(batch.images, part), batch.labels))
+        if len(under_way) > KEPT:
+            gather()
+    while under_way:
+        gather()
+    return Predictions(
+        np.concatenate([each.logits for each in found]),
+        np.concatenate([each.labels for each in found]),
+    )

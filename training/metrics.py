@@ -13,6 +13,19 @@ class Predictions:
     logits: np.ndarray  # (examples, classes)
     labels: np.ndarray  # (examples,), integers
 
+    @classmethod
+    def averaged(cls, logits, labels, views):
+        """Of examples that have ``views`` rows each, one after the other.
+
+        The logits are logarithms of the views' mean probabilities.
+        """
+        logits = logits.astype(np.float64).reshape(len(labels) // views, views, -1)
+        logs = logits - logits.max(axis=2, keepdims=True)
+        logs -= np.log(np.exp(logs).sum(axis=2, keepdims=True))
+        highest = logs.max(axis=1, keepdims=True)  # or all may be 0 as a float
+        means = np.log(np.exp(logs - highest).mean(axis=1)) + highest[:, 0]
+        return cls(means, labels[::views])
+
     def __len__(self):
         return len(self.labels)
 

@@ -80,6 +80,26 @@ FRACTAL_SVHN = replace(FRACTAL, epochs=20, augmentation="none")
 FRACTAL_QUICK = replace(FRACTAL, epochs=12, batch_size=20, augmentation="none", dropout=0.0)
 FRACTAL_PLAIN = replace(FRACTAL, drop_path="none", dropout=0.0)  # table 4's plain networks
 
+# The same papers' ImageNet. FractalNet's says nothing of augmentation, drop-path and dropout there:
+# its table 1 has a plain "FractalNet" without both, and so this is; augmentation is deep fusion's.
+DEEP_FUSION_IMAGENET = replace(
+    DEEP_FUSION,
+    epochs=120,
+    batch_size=256,
+    lr_steps=(Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)),
+    augmentation="imagenet",
+)
+FRACTAL_IMAGENET = replace(
+    FRACTAL,
+    epochs=70,
+    batch_size=32,
+    lr=0.001,
+    lr_steps=(Fraction(50, 70), Fraction(65, 70)),
+    augmentation="imagenet",
+    drop_path="none",
+    dropout=0.0,
+)
+
 RECIPES = {
     "deep-fusion": DEEP_FUSION,
     "deep-fusion-svhn": DEEP_FUSION_SVHN,
@@ -88,6 +108,8 @@ RECIPES = {
     "fractal-svhn": FRACTAL_SVHN,
     "fractal-quick": FRACTAL_QUICK,
     "fractal-plain": FRACTAL_PLAIN,
+    "deep-fusion-imagenet": DEEP_FUSION_IMAGENET,
+    "fractal-imagenet": FRACTAL_IMAGENET,
 }
 
 
@@ -98,6 +120,11 @@ def default_recipe(dataset, network):
     if network.startswith("fractal"):
         return {"svhn": "fractal-svhn", "digits": "fractal-quick"}.get(dataset, "fractal")
     return {"svhn": "deep-fusion-svhn", "digits": "quick"}.get(dataset, "deep-fusion")
+
+
+def default_recipe_of_photographs(network):
+    """Name of the recipe that a network is trained with on photographs when none is named."""
+    return "fractal-imagenet" if network.startswith("fractal") else "deep-fusion-imagenet"
 
 
 def get_recipe(name, **changes):

@@ -24,11 +24,15 @@ class Run:
     recipe_name: str
     recipe: Recipe
     seed: int
+    data_shape: int = 32  # height and width of what the network sees
+    classes: Optional[int] = None  # of photographs; None: the data set's
 
     def __post_init__(self):
         for name in ("seed", "val_split"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if self.data_shape < 1:
+            raise InputError(f"data_shape must be at least 1, not {self.data_shape}")
 
     def to_json(self):
         """Plain values for ``config.json``."""

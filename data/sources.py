@@ -1,0 +1,88 @@
+"""What a run's images come from: 32x32 images in memory, or photographs as a stream.
+
+Both are alike to whoever trains: they have ``classes``, ``class_names``, ``size`` and
+``augmentations``, ``load`` the images of a file and make batches of these.
+"""
+
+import zlib
+
+from data import augment, records, stream
+from data.photographs import read_classes
+
+
+class SmallImages:
+    """A data set of 32x32 images, held in memory."""
+
+    size = 32
+    augmentations = augment.AUG_TYPES
+    crops = (1,)
+    shows_top5 = False
+
+    def __init__(self, spec):
+        self._spec = spec
+        self.classes, self.class_names = spec.classes, spec.class_names
+
+    def load(self, path):
+        """The images of a .rec file."""
+        return records.load(path, self.classes, self.size)
+
+    def split(self, images, count):
+        """``images`` without ``count`` of them, and those."""
+        return records.split(images, count)
+
+    def facts(self, images):
+        """Number and checksum."""
+        checksum = zlib.crc32(images.labels, zlib.crc32(images.pixels))
+        return {"examples": len(images), "crc32": checksum}
+
+    def train_batches(self, images, batch_size, augmentation, seed, epoch):
+        """Every example once, in an order and augmented by (seed, epoch)."""
+        how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
+        return records.train_batches(images, batch_size, **self._statistics, **how)
+
+    def test_batches(self, images, batch_size, crops=1):
+        """Every example once, as it is."""
+        return records.test_batches(images, batch_size, **self._statistics)
+
+    @property
+    def _statistics(self):
+        return {"mean": self._spec.mean, "std": self._spec.std}
+
+
+class Photographs:
+    """Photographs in the files of ``folder``, decoded as they are needed.
+
+    Args:
+        classes: number of labels.
+        size: height and width of what a network gets to see.
+    """
+
+    augmentations = stream.AUG_TYPES
+    crops = (1, 10)
+    shows_top5 = True
+
+    def __init__(self, folder, classes, size):
+        self._folder, self.classes, self.size = folder, classes, size
+
+    @property
+    def class_names(self):
+        """Their names, of the list in the folder."""
+        return read_classes(self._folder)
+
+    def load(self, path):
+        """The images of a .rec file, looked at and not read."""
+        return stream.load(path, self.classes, self.size)
+
+    def facts(self, images):
+        """Number and checksum."""
+        return images.facts()
+
+    def train_batches(self, images, batch_size, augmentation, seed, epoch):
+        """Every example once, in an order and augmented by (seed, epoch)."""
+        how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
+        return stream.train_batches(images, batch_size, **how)
+
+    def test_batches(self, images, batch_size, crops=1):
+        """The centre of every example, or ten crops of each in a row."""
+        batches = stream.test_batches if crops == 1 else stream.ten_crop_batches
+        return batches(images, batch_size)

@@ -1,0 +1,184 @@
+"""Batches of photographs, decoded as they are needed: mx.io.ImageRecordIter over a .rec file.
+
+The training augmentation "imagenet" is deep fusion's, which is that of MXNet's examples. For images
+S x S (``size``; 224 in the papers) all lengths are multiplied by S / 224:
+
+- shorter side 480 (larger images are reduced, smaller ones enlarged), scaled by 0.533 to 1, which
+  is a shorter side of 256 to 480;
+- width over height changed by a factor of 0.75 to 1.25, the area kept;
+- a crop of S x S anywhere, mirrored with probability 1/2;
+- hue +-36, saturation and lightness +-50 (OpenCV's HLS of bytes).
+
+"crop" is the crop of shorter side 256 and the mirror alone, "none" no change. For testing, and with
+"none", it is the centre of shorter side 256.
+
+What differs from the paper, whose own program also was ImageRecordIter with these options:
+
+- Where a changed aspect leaves the picture short of the crop, the border is grey (FILL), as the
+  iterator takes one number for all channels.
+- The iterator draws an augmentation by an image's place in the iterator's batch, from ``seed_aug``,
+  which alone makes the pixels independent of the number of threads. So that an epoch has more than
+  a batch's worth of different ones, its batches are of at least CHUNK images, cut up here.
+"""
+
+import os
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+
+from command import InputError
+from data.augment import normalize
+from data.recordio import read_records
+from data.records import Batch
+from data.verify import bad_record, check, index_path
+
+# Per channel (RGB), 0 to 255: those of the deep fusion project for ImageNet.
+MEAN, STD = (123.370, 112.757, 99.406), (68.998, 66.093, 68.292)
+FILL = 112  # the mean of MEAN
+PAPER_SIZE, LONG, SHORT = 224, 480, 256  # crop, shorter side in training, in testing
+CHUNK = 512
+BILINEAR = 1  # MXNet's number of the interpolation
+RANDOM_CROP = {"rand_crop": True, "rand_mirror": True}
+SCALES = {"min_random_scale": 0.533, "max_random_scale": 1.0, "max_aspect_ratio": 0.25}
+COLOURS = {"random_h": 36, "random_s": 50, "random_l": 50}
+# Shorter side, and options of the iterator.
+AUGMENTATIONS = {
+    "none": (SHORT, {}),
+    "crop": (SHORT, RANDOM_CROP),
+    "imagenet": (LONG, {**RANDOM_CROP, **SCALES, **COLOURS}),
+}
+AUG_TYPES = tuple(AUGMENTATIONS)  # --aug-type 0, 1, 2
+
+
+@dataclass(frozen=True)
+class PhotographFile:
+    """The .rec file ``path``, looked at, with the .idx beside it.
+
+    ``labels`` are int64 (N,), in the order of the file.
+    """
+
+    path: Path
+    size: int  # height and width that images are cropped to
+    labels: np.ndarray = field(repr=False)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def facts(self):
+        """Number of examples, and a checksum of their labels and places in the file."""
+        places = zlib.crc32(index_path(self.path).read_bytes())
+        return {"examples": len(self), "crc32": zlib.crc32(self.labels, places)}
+
+
+def load(path, classes, size):
+    """The PhotographFile of the .rec ``path``, labels 0 to ``classes - 1``.
+
+    Raises:
+        InputError: the file is damaged, has no .idx, or bytes that are no image in it; MXNet, which
+            would abort, never sees it then. Damage further inside an image only data.verify finds.
+    """
+    if not index_path(path).exists():
+        raise InputError(
+            f"there is no {index_path(path)}: it tells where the records are, and is needed to "
+            "shuffle them; python -m data.prepare imagenet makes both"
+        )
+    return PhotographFile(Path(path), size, check(path, classes, heads=True))
+
+
+def train_batches(photographs, batch_size, *, augmentation, seed, epoch, part=0, parts=1):
+    """Yield the Batches of ``part`` of ``parts`` in one epoch; every example is in just one.
+
+    The order of a part's examples, and their augmentation, follow from (seed, epoch). Part k has
+    the k-th of ``parts`` stretches of the file, rounded up. The last batch is smaller where the
+    numbers do not divide.
+    """
+    side, options = AUGMENTATIONS[augmentation]
+    seeds = np.random.SeedSequence((seed, epoch)).generate_state(2) % 2**31
+    random = {"shuffle": True, "seed": int(seeds[0]), "seed_aug": int(seeds[1])}
+    return _batches(photographs, batch_size, side, part, parts, **random, **options)
+
+
+def test_batches(photographs, batch_size):
+    """Yield Batches of every example's centre once, in the order of the file."""
+    return _batches(photographs, batch_size, SHORT)
+
+
+def ten_crop_batches(photographs, batch_size):
+    """Yield Batches of every example ten times in a row, in the order of the file.
+
+    They are its corners, its centre, and the mirrored five. A batch has ten images or more,
+    ``batch_size`` at most where that is possible.
+    """
+    crops = []
+    for record in read_records(photographs.path):
+        if record.problem:
+            raise bad_record(photographs.path, record.index, record.problem)
+        try:
+            image = mx.image.imdecode(record.image)
+        except mx.MXNetError:
+            raise bad_record(photographs.path, record.index, "it cannot be decoded") from None
+        image = mx.image.resize_short(image, _side(photographs.size, SHORT), interp=BILINEAR)
+        crops.append(ten_crops(image.asnumpy(), photographs.size))
+        last = record.index + 1 == len(photographs)
+        if last or 10 * (len(crops) + 1) > batch_size:
+            pixels = np.concatenate(crops).transpose(0, 3, 1, 2)
+            labels = photographs.labels[record.index + 1 - len(crops) : record.index + 1]
+            yield Batch(normalize(pixels, MEAN, STD), np.repeat(labels, 10).astype(np.int32))
+            crops = []
+
+
+def ten_crops(image, size):
+    """Corners, centre and mirrors (10, size, size, channels) of (height, width, channels)."""
+    bottom, right = image.shape[0] - size, image.shape[1] - size
+    places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    crops = np.stack([image[y : y + size, x : x + size] for y, x in places])
+    return np.concatenate([crops, crops[:, :, ::-1]])
+
+
+def _side(size, side):
+    """Shorter side of images that are cropped to ``size``, where it is ``side`` for PAPER_SIZE."""
+    return round(side * size / PAPER_SIZE)
+
+
+def _batches(photographs, batch_size, side, part=0, parts=1, **options):
+    """Yield Batches out of an iterator over a part of the file."""
+    if batch_size < 1:
+        raise InputError(f"a batch of {batch_size} images is impossible: give 1 or more")
+    each = -(-len(photographs) // parts)  # as the iterator divides them
+    left = min(each, len(photographs) - part * each)
+    path, index = photographs.path, index_path(photographs.path)
+    try:
+        chunks = mx.io.ImageRecordUInt8Iter(
+            path_imgrec=str(path),
+            path_imgidx=str(index),
+            data_shape=(3, photographs.size, photographs.size),
+            batch_size=batch_size * -(-min(CHUNK, left) // batch_size),
+            resize=_side(photographs.size, side),
+            inter_method=BILINEAR,
+            fill_value=FILL,
+            part_index=part,
+            num_parts=parts,
+            round_batch=False,  # fills the last one up with anything: what counts is counted here
+            preprocess_threads=os.cpu_count(),  # MXNet takes less than half of them
+            prefetch_buffer=1,
+            verbose=False,
+            **options,
+        )
+        for chunk in chunks:
+            pixels, labels = chunk.data[0].asnumpy(), chunk.label[0].asnumpy()
+            for start in range(0, min(left, len(labels)), batch_size):
+                count = min(batch_size, left)
+                which = slice(start, start + count)
+                images = normalize(pixels[which], MEAN, STD)
+                yield Batch(images, labels[which].astype(np.int32))
+                left -= count
+    except mx.MXNetError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(
+            f"{path} cannot be read ({reason}); `python -m data.verify {path}` lists bad records"
+        ) from None
+    if left:
+        raise InputError(f"{path} gave {left} images less than it has records")

@@ -1,0 +1,126 @@
+"""Train a network on photographs: ImageNet, or any that python -m data.prepare imagenet packed."""
+
+import sys
+from pathlib import Path
+
+from command import InputError, Parser, command, nearest
+from data.photographs import SETS, read_classes
+from data.stream import AUG_TYPES
+from network import default_depth, list_models
+from network.drop_path import MODES
+from network.peers import is_peer
+from training.commandline import add_machine_flags, add_recipe_flags, recipe_of, train
+from training.experiment import ROOT
+from training.recipe import default_recipe_of_photographs
+from training.run import Run
+
+EXAMPLES = """examples:
+  python train_imagenet.py --network cross --gpus 0,1,2,3
+  python train_imagenet.py --network fractal --drop-path mixed
+  python train_imagenet.py --network gluoncv:resnet50_v1b
+  python train_imagenet.py --dataset birds --depth 26 --data-shape 64 --batch-size 16 --lr 0.0002
+  python train_imagenet.py --resume snapshot/imagenet/cross_imagenet_d50w1/run1
+
+A flag left out takes the value of the recipe, which follows from the network. Classes are those of
+classes.txt beside the images. python show_results.py shows the results."""
+
+AUGMENTATIONS = (
+    "none",
+    "random crop and mirror",
+    "also scale, aspect, hue, saturation, lightness",
+)
+SUFFIX = "_imagenet"  # of networks' names
+NETWORKS = [name[: -len(SUFFIX)] for name in list_models() if name.endswith(SUFFIX)]
+
+
+def make_parser():
+    """The command line."""
+    parser = Parser(description=__doc__, epilog=EXAMPLES)
+    what = parser.add_argument_group("network and data")
+    what.add_argument(
+        "--network",
+        default="cross",
+        metavar="NAME",
+        help=f"{', '.join(NETWORKS)}, or gluoncv:NAME for one of gluoncv's; default: cross",
+    )
+    what.add_argument(
+        "--depth",
+        type=int,
+        help="weight layers of the corresponding plain network: cross 50 or 26, resnet 98 or 26, "
+        "fractal 34, 18, 10 or 6; default: the first",
+    )
+    what.add_argument(
+        "--widen-factor", type=int, default=1, help="multiplies the network's widths; default: 1"
+    )
+    what.add_argument(
+        "--data-shape",
+        type=int,
+        default=224,
+        help="height and width of what the network sees; scales of the augmentation are in "
+        "proportion; default: 224",
+    )
+    what.add_argument(
+        "--dataset", default="imagenet", help="name in results and folders; default: imagenet"
+    )
+    what.add_argument("--data-dir", help="folder of the .rec files; default: data/<dataset>")
+    for flag, name in zip(("--train-dataset", "--val-dataset"), SETS.values()):
+        what.add_argument(flag, default=name, help=f"default: {name}")
+    add_recipe_flags(parser, AUGMENTATIONS, MODES)
+    add_machine_flags(parser, test_batch_size=50)
+    return parser
+
+
+def run_of(args):
+    """The run that the flags describe."""
+    network = args.network
+    if not is_peer(network):
+        network = network if network.endswith(SUFFIX) else network + SUFFIX
+        if network not in list_models():
+            raise InputError(
+                f"no network for photographs is named {args.network!r}"
+                f"{nearest(args.network, NETWORKS)} (there are {', '.join(NETWORKS)}, and "
+                "gluoncv:NAME for one of gluoncv's)"
+            )
+    if Path(args.dataset).name != args.dataset or args.dataset in (".", ".."):
+        raise InputError(f"--dataset must be a plain name, not {args.dataset!r}")
+    folder = Path(args.data_dir or ROOT / "data" / args.dataset).resolve()
+    name = args.recipe or default_recipe_of_photographs(network)
+    return Run(
+        network=network,
+        depth=default_depth(network) if args.depth is None else args.depth,
+        widen_factor=args.widen_factor,
+        dataset=args.dataset,
+        data_dir=str(folder),
+        train_file=args.train_dataset,
+        test_file=args.val_dataset,
+        val_split=0,
+        recipe_name=name,
+        recipe=recipe_of(args, name, AUG_TYPES),
+        seed=args.rand_seed,
+        data_shape=args.data_shape,
+        classes=len(read_classes(folder)),
+    )
+
+
+def flags_of(run):
+    """The flags, by their names in the parser, that describe a run's network and data."""
+    return {
+        "network": run.network,
+        "depth": run.depth,
+        "widen_factor": run.widen_factor,
+        "data_shape": run.data_shape,
+        "dataset": run.dataset,
+        "data_dir": run.data_dir,
+        "train_dataset": run.train_file,
+        "val_dataset": run.test_file,
+    }
+
+
+@command
+def main(argv=None):
+    """Train every run that the flags ask for."""
+    train(argv, make_parser, run_of, flags_of, AUG_TYPES, say=print)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""What the training programs share: flags, the run that they describe, resuming, several seeds."""
+
+import shlex
+import sys
+from dataclasses import fields, replace
+from fractions import Fraction
+from pathlib import Path
+
+from command import InputError, Interrupted
+from training.checkpoint import FOLDER, path_of
+from training.experiment import find, fit
+from training.log import read_config, read_run
+from training.recipe import RECIPES, get_recipe
+from training.run import Machine, Run
+
+
+def steps(text):
+    """Parse "200,300,350" or "1/2,3/4,7/8"."""
+    try:
+        return tuple(Fraction(part) for part in text.split(",") if part.strip())
+    except ZeroDivisionError as error:
+        raise ValueError(str(error)) from None
+
+
+def add_recipe_flags(parser, augmentations, drop_paths):
+    """Add the flags that change a recipe.
+
+    Args:
+        augmentations: what --aug-type 0, 1, ... do, in words.
+        drop_paths: the ways of drop-path.
+    """
+    how = parser.add_argument_group("recipe")
+    how.add_argument("--recipe", help=f"{', '.join(RECIPES)}; default: by data set and network")
+    how.add_argument("--num-epochs", type=int, help="passes over the training set")
+    how.add_argument("--batch-size", type=int, help="images a step, over all devices together")
+    how.add_argument("--lr", type=float, help="learning rate at the start")
+    how.add_argument("--lr-factor", type=float, help="what the rate is multiplied by at each step")
+    how.add_argument(
+        "--lr-steps",
+        type=steps,
+        metavar="STEPS",
+        help="when: epochs done (200,300,350) or fractions of all (1/2,3/4,7/8)",
+    )
+    how.add_argument("--weight-decay", type=float, help="of the parameters the recipe decays")
+    how.add_argument(
+        "--drop-path",
+        choices=drop_paths,
+        help="FractalNet: what a mini-batch trains. local: the network but for paths dropped at "
+        "joins; global: one column; mixed: either; tied: the network and all columns",
+    )
+    how.add_argument(
+        "--drop-path-rate", type=float, help="at which joins drop inputs (local); paper: 0.15"
+    )
+    how.add_argument(
+        "--dropout",
+        type=float,
+        help="FractalNet: rates are 0, 1, 2, 3, 4 times this in its blocks; paper: 0.1",
+    )
+    how.add_argument(
+        "--aug-type",
+        type=int,
+        choices=range(len(augmentations)),
+        help="; ".join(f"{number} {words}" for number, words in enumerate(augmentations)),
+    )
+    how.add_argument("--rand-seed", type=int, default=0, help="seed of the (first) run; default: 0")
+    how.add_argument("--runs", type=int, default=1, help="train so many seeds, one after the other")
+
+
+def add_machine_flags(parser, test_batch_size=Machine.test_batch_size):
+    """Add the flags that say where and how to train."""
+    where = parser.add_argument_group("machine and files")
+    where.add_argument(
+        "--gpus",
+        help="such as 0,1, or cpu; default: every GPU that MXNet sees, else the CPU. Each takes a "
+        "share of the batch, with batch statistics of its own",
+    )
+    where.add_argument(
+        "--kv-store",
+        choices=("device", "local", "nccl"),
+        default=Machine.kv_store,
+        help="how gradients of several devices are summed; default: device",
+    )
+    where.add_argument(
+        "--test-batch-size",
+        type=int,
+        default=test_batch_size,
+        help=f"images tested at once; default: {test_batch_size}",
+    )
+    where.add_argument("--log-dir", default=Machine.log_dir, help="default: snapshot")
+    where.add_argument(
+        "--exp-name",
+        default=Machine.exp_name,
+        help="the run's folder is <exp-name><k>; default: run",
+    )
+    where.add_argument(
+        "--log-iters",
+        type=int,
+        default=Machine.log_iters,
+        help="steps between lines of the log; default: 100",
+    )
+    where.add_argument(
+        "--log-columns",
+        action="store_true",
+        help="test every column of FractalNet each epoch, not the last alone, and draw columns.png",
+    )
+    where.add_argument(
+        "--checkpoint-epochs",
+        type=int,
+        help="keep a checkpoint every so many epochs; default: an eighth of them. The newest is "
+        "always kept",
+    )
+    where.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="RUN",
+        help="go on with the run in folder RUN; without RUN, with the newest that has the same "
+        "settings and seed, where there is one",
+    )
+    where.add_argument("--quiet", action="store_true", help="show nothing but errors")
+
+
+def recipe_of(args, name, augmentations):
+    """The recipe ``name`` as the flags change it; ``augmentations``: names by --aug-type."""
+    recipe = get_recipe(
+        name,
+        epochs=args.num_epochs,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        lr_factor=args.lr_factor,
+        weight_decay=args.weight_decay,
+        drop_path=args.drop_path,
+        drop_path_rate=args.drop_path_rate,
+        dropout=args.dropout,
+        augmentation=None if args.aug_type is None else augmentations[args.aug_type],
+    )
+    if args.lr_steps is not None:
+        fractions = (step if step < 1 else step / recipe.epochs for step in args.lr_steps)
+        recipe = replace(recipe, lr_steps=tuple(fractions))
+    return recipe
+
+
+def train(argv, make_parser, run_of, flags_of, augmentations, say):
+    """Train every run that the command line ``argv`` asks for.
+
+    Args:
+        make_parser: gives the program's parser, with the flags above.
+        run_of: flags -> the Run that they describe.
+        flags_of: a Run -> {name: value} of the program's own flags.
+        augmentations: names by --aug-type.
+        say: shows a line.
+    """
+    args = make_parser().parse_args(argv)
+    if isinstance(args.resume, str):
+        folder = Path(args.resume)
+        config = read_config(folder)
+        run, machine = Run.from_json(config), Machine.from_json(config)
+        flags = {**_flags_of(run, machine, augmentations), **flags_of(run)}
+        _resume(folder, run, flags, argv, make_parser(), run_of, say)
+        return
+    run, machine = run_of(args), _machine_of(args)
+    if args.runs < 1:
+        raise InputError(f"--runs must be at least 1, not {args.runs}")
+    try:
+        for seed in range(run.seed, run.seed + args.runs):
+            one = replace(run, seed=seed)
+            _finish(one, machine, say, find(one, machine) if args.resume else None)
+    except (Interrupted, KeyboardInterrupt):
+        if args.runs == 1:
+            raise
+        words = sys.argv if argv is None else [sys.argv[0], *argv]
+        again = " ".join(map(shlex.quote, [w for w in words if w != "--resume"]))
+        raise Interrupted(f"interrupted; go on with: python {again} --resume") from None
+
+
+def _machine_of(args):
+    """Where and how to train, from the flags."""
+    return Machine(**{field.name: getattr(args, field.name) for field in fields(Machine)})
+
+
+def _flags_of(run, machine, augmentations):
+    """The flags, by their names in the parser, that describe a run's recipe and its machine."""
+    recipe = run.recipe
+    if recipe.augmentation not in augmentations:
+        raise InputError(f"config.json: there is no augmentation {recipe.augmentation!r}")
+    return {
+        **{field.name: getattr(machine, field.name) for field in fields(Machine)},
+        "recipe": run.recipe_name,
+        "num_epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "lr": recipe.lr,
+        "lr_factor": recipe.lr_factor,
+        "lr_steps": recipe.lr_steps,
+        "weight_decay": recipe.weight_decay,
+        "drop_path": recipe.drop_path,
+        "drop_path_rate": recipe.drop_path_rate,
+        "dropout": recipe.dropout,
+        "aug_type": augmentations.index(recipe.augmentation),
+        "rand_seed": run.seed,
+        "quiet": False,
+    }
+
+
+def _resume(folder, run, flags, argv, parser, run_of, say):
+    """Go on with ``run`` in ``folder``, by its own settings; flags may change the machine's."""
+    began = {**flags, "runs": 1}
+    parser.set_defaults(**began)
+    args = parser.parse_args(argv)
+    asked = replace(run_of(args), data_dir=run.data_dir)  # may have moved: its content is compared
+    names = [field.name for field in fields(Run)]
+    differ = [name for name in names if getattr(asked, name) != getattr(run, name)]
+    fixed = ("log_dir", "exp_name", "runs")
+    differ += [name for name in fixed if getattr(args, name) != began[name]]
+    if differ:
+        raise InputError(
+            f"{folder} began with another {' and '.join(differ)}: leave those flags out, or start "
+            "a new run without --resume"
+        )
+    moved = replace(run, data_dir=str(Path(args.data_dir).resolve()))
+    _finish(moved, _machine_of(args), say, folder)
+
+
+def _finish(run, machine, say, folder=None):
+    """Train a run to its end, and say where to look."""
+    if folder is not None and not read_run(folder).problem:
+        lines = [f"finished already: {folder}"]
+    else:
+        folder = fit(run, machine, folder)
+        lines = [
+            f"log         {folder / 'log.txt'} and log.jsonl",
+            f"curves      {folder / 'curves.png'}",
+            f"checkpoint  {path_of(folder / FOLDER, run.recipe.epochs)}",
+        ]
+    if not machine.quiet:
+        say("\n".join(lines))
