@@ -8,7 +8,16 @@ from command import InputError, Parser, command
 from network.complexity import complexity
 from training.anytime import Point, anytime_table, draw_anytime, measure
 from training.confusion import draw_confusion
-from training.experiment import estimate, load_images, predictions, restore, source_of
+from training.curves import require_place
+from training.experiment import (
+    estimate,
+    load_images,
+    predictions,
+    reported_on,
+    restore,
+    source_of,
+    training_images,
+)
 from training.extract import engine_of_extracted, extract
 from training.tables import FORMATS
 
@@ -20,8 +29,7 @@ EXAMPLES = """examples:
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --extract-column 2 --out column2
 
 Column c of a FractalNet has 2^c convolutions a block: 0 is the shallowest. Moving averages of a
-column, and of a network that was trained with dropout or drop-path, are estimated from training
-images first, as the last epoch of training does, so that those are needed, too."""
+column that the run did not test at that epoch are estimated from its training images first."""
 
 
 def make_parser():
@@ -31,9 +39,8 @@ def make_parser():
     parser.add_argument("--epoch", type=int, help="of the checkpoint; default: the newest")
     parser.add_argument(
         "--images",
-        choices=("test", "train"),
-        default="test",
-        help="what to evaluate on, training images without augmentation; default: test",
+        choices=("test", "held-out", "train"),
+        help="what to evaluate on, without augmentation; default: what the log's errors are of",
     )
     parser.add_argument(
         "--crops",
@@ -48,7 +55,7 @@ def make_parser():
         "--columns",
         action="store_true",
         help="every column and the whole network: size, error, latency, throughput; the picture of "
-        "error over latency goes to anytime.png in the run's folder",
+        "error over latency goes to the run's folder",
     )
     parser.add_argument("--classes", action="store_true", help="the error of each class")
     parser.add_argument("--confusion", metavar="PNG", help="draw the confusion matrix")
@@ -60,7 +67,7 @@ def make_parser():
     )
     parser.add_argument("--out", metavar="DIR", help="folder for --extract-column")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
-    parser.add_argument("--gpus", help="such as 0, or cpu; default: the first that MXNet sees")
+    parser.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
     parser.add_argument(
         "--test-batch-size", type=int, default=250, help="images predicted at once; default: 250"
     )
@@ -73,20 +80,20 @@ def summary(found):
     return f"{len(found):,} images  loss {found.loss:.4f}  {errors}"
 
 
-def points_of(run, engine, shape, predict):
-    """Points of every column and of the whole network, for images of ``shape``."""
+def points_of(run, engine, shape, found):
+    """Points of every column and of the whole network, from Predictions of each."""
     parts = [*range(engine.parts), None]
     points = []
-    for part, seconds in zip(parts, measure(engine, parts, shape)):
-        cost, found = complexity(engine.network(part), shape), predict(part)
+    for part, predicted, seconds in zip(parts, found, measure(engine, parts, shape)):
+        cost = complexity(engine.network(part), shape)
         points.append(
             Point(
                 name="whole" if part is None else f"column {part}",
                 depth=run.depth if part is None else engine.net.depths[part],
                 parameters=cost.parameters,
                 multiply_adds=cost.multiply_adds,
-                error=found.error(),
-                loss=found.loss,
+                error=predicted.error(),
+                loss=predicted.loss,
                 seconds=seconds,
             )
         )
@@ -97,48 +104,51 @@ def points_of(run, engine, shape, predict):
 def main(argv=None):
     """Evaluate a run's checkpoint."""
     args = make_parser().parse_args(argv)
-    table = FORMATS[args.format]
-    run, engine, epoch = restore(args.run, args.gpus, args.epoch)
-    column = args.extract_column
+    table, folder, column = FORMATS[args.format], args.run, args.extract_column
+    if (column is None) != (args.out is None):
+        raise InputError("--extract-column and its folder, --out, go together")
+    if args.confusion:
+        require_place(args.confusion)
+    run, engine, row = restore(folder, args.gpus, args.epoch)
     if (args.columns or column is not None) and not hasattr(engine.net, "column"):
         raise InputError(f"{run.network} has no columns")
-    if column is not None and (column not in range(engine.parts) or not args.out):
-        raise InputError(f"--extract-column takes 0 to {engine.parts - 1}, and a folder by --out")
+    if column is not None and column not in range(engine.parts):
+        raise InputError(f"--extract-column takes 0 to {engine.parts - 1}, not {column}")
     if args.data_dir:
         run = replace(run, data_dir=args.data_dir)
-    images = load_images(run, args.images)
-    source = source_of(run)
+    kind = args.images or reported_on(run)
+    if kind == "held-out" and not run.val_split:
+        raise InputError(f"{folder} holds no training images out")
+    images, source = load_images(run, kind), source_of(run)
     shape = (3, source.size, source.size)
-    title = f"{args.run.parent.name} on {run.dataset}, epoch {epoch}, {args.images} images"
-    title += ", 10 crops" if args.crops == 10 else ""
+    crops = ", 10 crops" if args.crops == 10 else ""
+    title = f"{folder.resolve().parent.name} on {run.dataset}, epoch {row['epoch']}, {kind}{crops}"
+    if (args.columns or column is not None) and "column_errors" not in row:
+        train = training_images(folder, run)
+        for part in range(engine.parts):
+            estimate(run, engine, train, part)
 
-    train = load_images(run, "train") if engine.parts else None
-
-    def predict(part):
-        estimate(run, engine, part, train)
+    def predict(part, engine=engine):
         return predictions(run, engine, images, part, args.test_batch_size, args.crops)
 
+    whole = predict(None)
+    print(f"{title}\n{summary(whole)}")
+    if args.classes:
+        errors = [f"{error:.2f}" for error in whole.class_errors()]
+        print(table([["class", "error %"], *zip(source.class_names, errors)]))
+    if args.confusion:
+        draw_confusion(whole.confusion(), source.class_names, args.confusion, title)
+        print(args.confusion)
     if args.columns:
-        points = points_of(run, engine, shape, predict)
-        picture = args.run / "anytime.png"
+        found = [*map(predict, range(engine.parts)), whole]
+        points = points_of(run, engine, shape, found)
+        picture = folder / f"anytime_{kind}_epoch{row['epoch']:04d}.png"
         draw_anytime(points, picture, title)
-        print(f"{title}\n{table(anytime_table(points))}\n{picture}")
-    elif column is not None:
-        estimate(run, engine, column, train)
+        print(f"{table(anytime_table(points))}\n{picture}")
+    if column is not None:
         files = extract(engine.network(column), Path(args.out), f"column{column}", shape)
-        written = engine_of_extracted(*files, engine.contexts)
-        found = predictions(run, written, images, None, args.test_batch_size, args.crops)
-        print("\n".join([title, summary(found), *map(str, files)]))
-    else:
-        found = predict(None)
-        names = source.class_names if args.classes or args.confusion else ()
-        print(f"{title}\n{summary(found)}")
-        if args.classes:
-            errors = [f"{error:.2f}" for error in found.class_errors()]
-            print(table([["class", "error %"], *zip(names, errors)]))
-        if args.confusion:
-            draw_confusion(found.confusion(), names, args.confusion, title)
-            print(args.confusion)
+        written = predict(None, engine_of_extracted(*files, engine.contexts))
+        print("\n".join([f"column {column}: {summary(written)}", *map(str, files)]))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def make_parser():
         "--depth",
         type=int,
         help="weight layers of the corresponding plain network; FractalNet's is 5, 10, 20, 40, 80 "
-        "or 160; default: 56 (FractalNet: 20)",
+        "or 160; default: 56 (FractalNet: 20, tapered 40)",
     )
     what.add_argument(
         "--widen-factor",

@@ -42,7 +42,7 @@ def conv_unit(channels, in_channels, dropout, kernel_size=3, prefix=None):
                 kernel_size,
                 padding=kernel_size // 2,
                 in_channels=in_channels,
-                use_bias=False,  # BN's beta does the same
+                use_bias=False,  # in prediction BN's beta does the same
                 prefix="conv_",
             ),
             nn.Dropout(dropout) if dropout else contrib.nn.Identity(),
@@ -107,25 +107,27 @@ class FractalBlock(HybridBlock):
         """The layers of one column on its own."""
         return [*self.columns[index], self.pool]
 
+    def steps(self):
+        """Of each step, the units that end there: {column: unit}."""
+        columns = len(self.columns)
+        units = [iter(column) for column in self.columns]
+        return [
+            {c: next(units[c]) for c in columns_ending(step, columns)}
+            for step in range(1, 2 ** (columns - 1) + 1)
+        ]
+
     def joins(self):
         """Of each join of several columns, in order, the units that end there: {column: unit}."""
-        columns = len(self.columns)
-        steps = range(1, 2 ** (columns - 1) + 1)
-        units = [iter(column) for column in self.columns]
-        ending = [{c: next(units[c]) for c in columns_ending(step, columns)} for step in steps]
-        return [units for units in ending if len(units) > 1]
+        return [units for units in self.steps() if len(units) > 1]
 
     def hybrid_forward(self, F, x):
-        columns = len(self.columns)
-        inputs = [x] * columns
-        units = [iter(column) for column in self.columns]
-        for step in range(1, 2 ** (columns - 1) + 1):
-            ending = columns_ending(step, columns)
-            outputs = [next(units[c])(inputs[c]) for c in ending]
-            if len(ending) == columns:
+        inputs = [x] * len(self.columns)
+        for units in self.steps():
+            outputs = [unit(inputs[c]) for c, unit in units.items()]
+            if len(units) == len(self.columns):
                 outputs = [self.pool(y) for y in outputs]
             joined = self.join(*outputs)
-            for c in ending:
+            for c in units:
                 inputs[c] = joined
         return joined
 

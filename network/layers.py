@@ -1,5 +1,6 @@
 """Layers that the families share. The constants of batch normalisation have their home here."""
 
+import numpy as np
 from mxnet.gluon import HybridBlock, contrib, nn
 
 BN_MOMENTUM = 0.9
@@ -86,6 +87,10 @@ class OwnStatistics(HybridBlock):
         for name, init in (("running_mean", "zeros"), ("running_var", "ones")):
             options = {"shape": norm.gamma.shape, "init": init, "differentiable": False}
             setattr(self, name, self.params.get(name, grad_req="null", **options))
+
+    def cast(self, dtype):
+        """As Gluon's BatchNorm: float16 networks normalise in float32."""
+        super().cast("float32" if np.dtype(dtype) == np.float16 else dtype)
 
     def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
         statistics = (running_mean, running_var)

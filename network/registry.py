@@ -51,7 +51,7 @@ def get_model(name, depth=None, classes=10, widen_factor=1, **kwargs):
         name: one of ``list_models()``, or ``gluoncv:NAME`` for a network of gluoncv's model zoo.
         depth: weight layers of the corresponding plain network; None takes the network's default.
         classes: number of logits.
-        widen_factor: multiplies the widths 16-32-64 of the three stages.
+        widen_factor: multiplies the network's widths.
         kwargs: the network's own options, and ``prefix`` and ``params`` as for any Gluon block.
 
     Returns:

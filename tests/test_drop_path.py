@@ -53,7 +53,7 @@ def probability(mask):
 @forms
 @pytest.mark.parametrize("count", [2, 3])
 def test_each_set_of_survivors_has_its_probability(form, count):
-    join, xs, draws = make(form), inputs(count), 2000
+    join, xs, draws = make(form), inputs(count), 600
     mx.random.seed(7)
     seen = Counter()
     for _ in range(draws):

@@ -270,7 +270,7 @@ def test_a_column_step_touches_the_averages_of_that_column_alone():
     assert moved == {n for n in before if n.startswith("column1_") and "running" in n}
 
 
-def test_sums_of_a_step_are_of_its_first_part():
+def test_sums_of_a_step_are_of_the_whole_where_it_is_trained():
     engine, other = fractal(), fractal()
     both = engine.fetch([engine.train_step(*batch(6), LR, {None: 1.0, 0: 0.5})])
     assert (both == other.fetch([other.train_step(*batch(6), LR)])).all()

@@ -16,13 +16,22 @@ from data.spec import get_spec
 from network import get_model
 from tests.record_files import write_random_rec
 from tests.test_scripts import refused
+from training import experiment
 from training.log import read_log
 
 NETWORKS = {
     "plain": ["--network", "plain", "--depth", "5"],
     "fractal": ["--network", "fractal", "--depth", "10", "--dropout", "0.1"],
 }
-FLAGS = ["--num-epochs", "2", "--batch-size", "30", "--log-columns", "--checkpoint-epochs", "1"]
+FLAGS = ["--num-epochs", "2", "--batch-size", "30", "--checkpoint-epochs", "1"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_observed():
+    """Averages estimated from three batches, to save time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "OBSERVED", 3)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +41,8 @@ def runs(tmp_path_factory):
     write_random_rec(top / "train.rec", 130, classes=10)
     write_random_rec(top / "test.rec", 103, classes=10)
     where = ["--data-dir", str(top), "--log-dir", str(top), "--quiet"]
-    for name, flags in NETWORKS.items():
-        more = FLAGS if name == "fractal" else [flag for flag in FLAGS if flag != "--log-columns"]
-        train_cifar.main([*flags, *more, *where])
+    for flags in NETWORKS.values():
+        train_cifar.main([*flags, *FLAGS, *where])
     return {
         "plain": top / "cifar10" / "plain_d5w1" / "run1",
         "fractal": top / "cifar10" / "fractal_d10w1" / "run1",
@@ -83,18 +91,20 @@ def test_columns_are_those_of_the_log(runs, capsys):
     row = read_log(runs["fractal"])[-1]
     cells = [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("| ")]
     assert [line[0] for line in cells] == ["network", "column 0", "column 1", "whole"]
+    assert cells[0][4] == "error %"
     assert [line[1] for line in cells[1:]] == ["5", "10", "10"]
     assert cells[1][2] == "246,682"
     errors = [*row["column_errors"], row["test_error"]]
     assert [line[4] for line in cells[1:]] == [f"{error:.2f}" for error in errors]
-    assert (runs["fractal"] / "anytime.png").read_bytes().startswith(b"\x89PNG")
+    picture = runs["fractal"] / "anytime_test_epoch0002.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_an_extracted_column_runs_alone_and_errs_as_the_table_says(runs, capsys, tmp_path):
     """In a process that knows nothing of this project but its NumPy."""
     out = printed(capsys, runs["fractal"], "--extract-column", 1, "--out", tmp_path)
     row = read_log(runs["fractal"])[-1]
-    assert figures(out)[:2] == (
+    assert figures(out.split("column 1: ")[1])[:2] == (
         round(row["column_losses"][1], 4),
         round(row["column_errors"][1], 2),
     )
@@ -123,6 +133,25 @@ def test_classes_and_confusion(runs, capsys, tmp_path):
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_columns_that_the_epoch_did_not_test_are_estimated_from_the_runs_images(
+    runs, capsys, tmp_path
+):
+    """Epoch 1 has no errors of columns in the log; the whole network's averages are stored."""
+    first = printed(capsys, runs["fractal"], "--epoch", "1", "--columns")
+    again = printed(capsys, runs["fractal"], "--epoch", "1", "--columns")
+    errors = [re.findall(r"column \d .* (\d+\.\d\d) +\d\.", out) for out in (first, again)]
+    assert errors[0] == errors[1]
+    assert len(errors[0]) == 2
+    shutil.copy(runs["fractal"].parents[2] / "test.rec", tmp_path)
+    whole = printed(capsys, runs["fractal"], "--epoch", "1", "--data-dir", tmp_path)
+    assert figures(whole) == figures(first)
+    write_random_rec(tmp_path / "train.rec", 50, classes=10)
+    flags = [runs["fractal"], "--epoch", "1", "--columns", "--data-dir", tmp_path]
+    status, err = refused(capsys, *flags, main=evaluate.main)
+    assert status == 2
+    assert "training images are not those" in err
+
+
 def test_training_images_can_be_evaluated(runs, capsys):
     assert "130 images" in printed(capsys, runs["plain"], "--images", "train")
 
@@ -132,8 +161,14 @@ def test_training_images_can_be_evaluated(runs, capsys):
     [
         ("plain", ["--columns"], "plain has no columns"),
         ("plain", ["--extract-column", "0", "--out", "x"], "plain has no columns"),
+        ("plain", ["--out", "x"], "go together"),
+        ("plain", ["--epoch", "0"], "there are: [1, 2]"),
+        ("plain", ["--images", "held-out"], "holds no training images out"),
+        ("plain", ["--confusion", "nowhere/confusion.png"], "in a folder that is there"),
+        ("plain", ["--confusion", "."], "cannot be a picture"),
+        ("fractal", ["--extract-column", "1", "--out", "/proc/self"], "/proc/self"),
         ("fractal", ["--extract-column", "2", "--out", "x"], "0 to 1"),
-        ("fractal", ["--extract-column", "1"], "a folder by --out"),
+        ("fractal", ["--extract-column", "1"], "go together"),
         ("plain", ["--epoch", "7"], "there are: [1, 2]"),
         ("plain", ["--data-dir", "nowhere"], "there is no nowhere"),
         ("plain", ["--test-batch-size", "0"], "a batch of 0 images"),

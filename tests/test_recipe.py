@@ -40,7 +40,10 @@ def test_fractalnets_values():
         ("cross", ["deep-fusion", "deep-fusion", "deep-fusion-svhn", "quick"]),
         ("fractal", ["fractal", "fractal", "fractal-svhn", "fractal-quick"]),
         ("fractal_square", ["fractal", "fractal", "fractal-svhn", "fractal-quick"]),
-        ("fractal_plain", ["fractal-plain"] * 4),
+        (
+            "fractal_plain",
+            ["fractal-plain", "fractal-plain", "fractal-plain-svhn", "fractal-plain-quick"],
+        ),
     ],
 )
 def test_the_recipe_follows_from_data_set_and_network(network, names):

@@ -2,14 +2,17 @@ import csv
 import io
 import json
 import statistics as stdlib
+from dataclasses import replace
 
 import pytest
 
 from command import InputError
 from tests.test_log import ROW, make_config
 from training import log
+from training.papers import paper_error
 from training.recipe import get_recipe
 from training.results import FORMATS, collect, statistics
+from training.run import Run
 
 
 def test_statistics_are_the_papers():
@@ -106,3 +109,42 @@ def test_nothing_is_said_of_nothing(tmp_path):
     assert FORMATS["text"](*collect(tmp_path)) == "no runs yet"
     with pytest.raises(InputError, match="there is no folder"):
         collect(tmp_path / "nothing")
+
+
+def test_columns_and_the_papers_figures_stand_below_their_network(tmp_path):
+    recipe = get_recipe("fractal", epochs=1, augmentation="+")
+    what = {"network": "fractal", "depth": 20, "widen_factor": 4, "recipe_name": "fractal"}
+    for seed, shift in ((1, 0.0), (2, 2.0)):
+        folder = make_run(tmp_path, seed, [5.0], recipe=recipe, dataset="cifar100", **what)
+        row = {**log.read_log(folder)[0], "column_errors": [30.0, 20.0, 10.0 + shift]}
+        log.RunLog(folder, print).rewrite([row])
+    found, _ = collect(tmp_path)
+    assert [(r.column, r.depth) for r in found] == [(None, 20), (0, 5), (1, 10), (2, 20)]
+    assert [r.paper for r in found] == [23.73, None, None, 24.32]
+    assert str(found[3].test_error) == "12.00 (11.00 +/- 1.00, 10.00)"
+    lines = FORMATS["text"](found, []).splitlines()
+    assert lines[-1].startswith("- column 2 alone")
+    assert lines[-1].endswith("24.32")
+    assert len(list(csv.DictReader(io.StringIO(FORMATS["csv"](found, []))))) == 4
+
+
+@pytest.mark.parametrize(
+    "network,depth,widen,augmentation,drop_path,dropout,column,error",
+    [
+        ("fractal_square", 20, 4, "++", "none", 0.0, None, 22.85),
+        ("fractal_tapered", 40, 4, "+", "none", 0.0, None, 22.49),
+        ("fractal", 160, 1, "++", "none", 0.0, None, 27.38),
+        ("fractal_plain", 40, 1, "++", "none", 0.0, None, 38.84),
+        ("fractal", 40, 1, "++", "mixed", 0.0, 3, 31.75),
+        ("fractal", 40, 1, "++", "mixed", 0.1, 3, None),
+        ("fractal", 40, 1, "+", "mixed", 0.0, 3, None),
+    ],
+)
+def test_the_papers_figures_go_with_how_a_network_was_trained(
+    network, depth, widen, augmentation, drop_path, dropout, column, error
+):
+    recipe = get_recipe("fractal", augmentation=augmentation, drop_path=drop_path, dropout=dropout)
+    size = {"network": network, "depth": depth, "widen_factor": widen}
+    run = Run.from_json(make_config(recipe, dataset="cifar100", **size))
+    assert paper_error(run, column) == error
+    assert paper_error(replace(run, val_split=10), column) is None

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from itertools import islice
 
 import mxnet as mx
 import numpy as np
@@ -14,8 +15,10 @@ import show_results
 import train_cifar
 from data import records
 from data.spec import get_spec
-from network import get_model
+from network import drop_path, get_model
 from tests.record_files import patch, write_random_rec
+from training import experiment
+from training.engine import MXNetEngine
 from training.log import read_config, read_log
 
 FAST = ["--network", "plain", "--depth", "5", "--num-epochs", "1"]
@@ -124,18 +127,51 @@ def test_a_peer_trains_by_the_same_program(data, tmp_path, capsys):
     assert "gluoncv:cifar_resnet20_v1" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("mode", ["none", "local", "global", "mixed", "tied"])
-def test_every_drop_path_trains_and_its_columns_are_tested(data, tmp_path, mode):
-    flags = ["--network", "fractal", "--depth", "10", "--num-epochs", "1", "--batch-size", "30"]
-    flags += ["--data-dir", str(data), "--log-dir", str(tmp_path), "--drop-path", mode]
-    train_cifar.main([*flags, "--log-columns"])
+FRACTAL = ["--network", "fractal", "--depth", "10", "--batch-size", "30"]
+
+
+@pytest.mark.parametrize("mode", drop_path.MODES)
+def test_every_drop_path_trains_what_it_samples(data, tmp_path, monkeypatch, mode):
+    trained = []
+
+    def train_step(engine, images, labels, lr, weights):
+        trained.append(weights)
+        return step(engine, images, labels, lr, weights)
+
+    step = MXNetEngine.train_step
+    monkeypatch.setattr(MXNetEngine, "train_step", train_step)
+    monkeypatch.setattr(experiment, "OBSERVED", 3)
+    train(data, tmp_path, *FRACTAL, "--drop-path", mode, "--log-columns")
+    assert trained == list(islice(drop_path.samples(mode, 2, (0, 1, 2)), 5))
     folder = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
     (row,) = read_log(folder)
     assert len(row["column_errors"]) == len(row["column_losses"]) == 2
     assert (folder / "columns.png").read_bytes().startswith(b"\x89PNG")
     config = read_config(folder)
     assert (config["recipe_name"], config["recipe"]["drop_path"]) == ("fractal", mode)
-    show_results.main([str(tmp_path)])
+
+
+@pytest.mark.parametrize("before", [[], ["--log-columns"]])
+@pytest.mark.parametrize("after", [[], ["--log-columns"]])
+def test_columns_may_be_logged_in_a_part_of_a_run(data, tmp_path, monkeypatch, before, after):
+    monkeypatch.setattr(experiment, "OBSERVED", 3)
+    flags = [*FRACTAL, "--num-epochs", "3", "--checkpoint-epochs", "1"]
+    train(data, tmp_path, *flags, *before)
+    folder = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
+    for epoch in (2, 3):
+        shutil.rmtree(folder / "checkpoints" / f"epoch000{epoch}")
+    (folder / "columns.png").unlink(missing_ok=True)
+    log_rows(folder, read_log(folder)[:1])
+    train_cifar.main(["--resume", str(folder), *after])
+    logged = ["column_errors" in row for row in read_log(folder)]
+    kept = bool(before or after)  # a run resumed by its folder keeps the flag it began with
+    assert logged == [bool(before), kept, True]
+    assert (folder / "columns.png").exists() == kept
+
+
+def log_rows(folder, rows):
+    """Make these the log of a run."""
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def test_two_devices_train(data, tmp_path):
@@ -166,15 +202,15 @@ def test_two_devices_train(data, tmp_path):
         (["--train-dataset", "no.rec"], "no.rec"),
         (["--kv-store", "nccl", "--gpus", "cpu:0,cpu:1"], "--kv-store nccl cannot be used here"),
         (["--network", "gluoncv:alexnet", "--depth", "3"], "leave them out"),
-        (["--drop-path", "mixed"], "cross has no option drop_path"),
+        (["--drop-path", "mixed"], "drop-path is for FractalNet"),
         (["--drop-path", "global"], "drop-path is for FractalNet"),
         (["--drop-path", "both"], "invalid choice: 'both'"),
         (["--dropout", "0.1"], "cross has no option dropout"),
         (["--log-columns"], "cross has no columns"),
         (["--network", "fractal", "--depth", "56"], "5, 10, 20, 40, 80 or 160"),
         (["--network", "fractal", "--dropout", "0.3"], "dropout must be from 0 to less than 0.25"),
-        (["--network", "fractal", "--drop-path-rate", "1"], "drop_path must be from 0"),
-        (["--network", "fractal_plain", "--drop-path", "local"], "has no option drop_path"),
+        (["--network", "fractal", "--drop-path-rate", "1"], "drop_path_rate must be below 1"),
+        (["--network", "fractal_plain", "--drop-path", "local"], "fractal_plain has no columns"),
         (["--resume", "nowhere"], "nowhere holds no run"),
     ],
 )

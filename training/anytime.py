@@ -45,7 +45,7 @@ def measure(engine, parts, shape, rounds=ROUNDS):
 
 def anytime_table(points):
     """Points as rows of words, the heading first."""
-    head = ["network", "depth", "parameters", "M multiply-adds", "test error %", "loss"]
+    head = ["network", "depth", "parameters", "M multiply-adds", "error %", "loss"]
     for size in BATCH_SIZES:
         head += [f"ms, batch {size}", f"images/s, batch {size}"]
     rows = [head]

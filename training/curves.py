@@ -4,6 +4,8 @@ import os
 from itertools import cycle
 from pathlib import Path
 
+from command import InputError
+
 KINDS = {"error": "error (%)", "loss": "loss"}
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # for all eyes
 BLACK = "#000000"
@@ -78,5 +80,19 @@ def save_figure(figure, path):
     """Write the PNG at ``path``, whole or not at all."""
     path = Path(path)
     aside = path.with_name(f".{path.name}")
-    figure.savefig(aside, format="png", dpi=120)
-    os.replace(aside, path)
+    try:
+        figure.savefig(aside, format="png", dpi=120)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def require_place(path):
+    """Refuse a picture's path before the work that leads to it.
+
+    Raises:
+        InputError: its folder is not there, or it is one itself.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path} cannot be a picture: name a file in a folder that is there")

@@ -72,7 +72,8 @@ def fit(run, machine, folder=None):
     if machine.log_columns and not hasattr(net, "column"):
         raise InputError(f"--log-columns: {run.network} has no columns")
     devices = contexts(machine.gpus)
-    source, train, test = source_of(run), load_images(run, "train"), load_images(run, "test")
+    source, train = source_of(run), load_images(run, "train")
+    test = load_images(run, reported_on(run))
     engine = _engine(run, net, predictor, devices, machine.kv_store)
     facts = Facts(
         recipe_changes=differences(run.recipe, run.recipe_name),
@@ -111,7 +112,10 @@ def parent_folder(run, machine, layers):
 
 
 def restore(folder, gpus=None, epoch=None):
-    """The run in ``folder`` as it was after an epoch: (run, engine, epoch).
+    """The run in ``folder`` as it was after an epoch: (run, engine, the log's row).
+
+    The moving averages of the whole network are those it was tested with; those of parts, where the
+    row has errors of theirs.
 
     Args:
         gpus: see training.devices.
@@ -122,15 +126,17 @@ def restore(folder, gpus=None, epoch=None):
     """
     run = Run.from_json(read_config(folder))
     checkpoints = Path(folder) / checkpoint.FOLDER
-    path = checkpoint.path_of(checkpoints, epoch) if epoch else checkpoint.latest(checkpoints)
+    path = checkpoint.latest(checkpoints)
+    if epoch is not None:
+        path = checkpoint.path_of(checkpoints, epoch)
     if path is None or not path.is_dir():
         there = sorted(filter(None, map(checkpoint.epoch_of, checkpoints.glob("epoch*"))))
         raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
-    values, momenta, _ = checkpoint.load(path)
+    values, momenta, rows = checkpoint.load(path)
     net, predictor, _ = _networks(run)
     engine = _engine(run, net, predictor, contexts(gpus))
     engine.load(values, momenta)
-    return run, engine, checkpoint.epoch_of(path)
+    return run, engine, rows[-1]
 
 
 def ensemble_of(folder, size, seed, gpus=None):
@@ -152,7 +158,7 @@ def ensemble_of(folder, size, seed, gpus=None):
     net, found = engine.net, []
     there = len(net.parts) if engine.losses else members.count(net)
     paths = net.paths if engine.losses else members.sample(net, size, seed)
-    train, test = load_images(run, "train"), load_images(run, "test")
+    train, test = training_images(folder, run), load_images(run, reported_on(run))
     for part, path in enumerate(tqdm(paths, "members", leave=False, disable=None)):
         if engine.losses:
             member, predicted = net.parts[part], predictions(run, engine, test, part)
@@ -162,7 +168,7 @@ def ensemble_of(folder, size, seed, gpus=None):
                 if parameter.grad_req == "null":  # the others are the whole network's
                     parameter.initialize(ctx=engine.contexts)
             alone = _wrapped(run, member, member, engine.contexts)
-            observe(run, alone, train=train)
+            observe(run, alone, train)
             predicted = predictions(run, alone, test)
         (length,) = count_lengths(member)
         found.append(MemberPredictions(path, length, predicted))
@@ -180,8 +186,7 @@ def lesions_of(folder, draws, seed, gpus=None):
     """
     run, engine, _ = restore(folder, gpus)
     fusions = lesions.fusions(engine.net)
-    test = load_images(run, "test")
-    estimate(run, engine)
+    test = load_images(run, reported_on(run))
     values, momenta = engine.arrays()
 
     def error(removed):
@@ -209,14 +214,31 @@ def source_of(run):
     return Photographs(run.data_dir, run.classes, run.data_shape)
 
 
+def reported_on(run):
+    """The images that the log's test errors are of: "test", or "held-out" ones."""
+    return "held-out" if run.val_split else "test"
+
+
 def load_images(run, which):
-    """The images a run trains on ("train"), or is tested on ("test")."""
-    if which == "test" and not run.val_split:
+    """The images a run trains on ("train"), holds out of them ("held-out"), or the "test" set."""
+    if which == "test":
         return _load_file(run, run.test_file)
     train = _load_file(run, run.train_file)
     if not run.val_split:
         return train
-    return source_of(run).split(train, run.val_split)[which == "test"]
+    return source_of(run).split(train, run.val_split)[which == "held-out"]
+
+
+def training_images(folder, run):
+    """The images that the run in ``folder`` was trained on.
+
+    Raises:
+        InputError: they are not there any more, or others are.
+    """
+    train = load_images(run, "train")
+    if read_config(folder).get("data", {}).get("train") != source_of(run).facts(train):
+        raise InputError(f"the training images are not those that the run in {folder} began with")
+    return train
 
 
 def _load_file(run, name):
@@ -230,7 +252,7 @@ def _load_file(run, name):
     return source_of(run).load(path)
 
 
-def estimate(run, engine, part=None, train=None):
+def estimate(run, engine, train, part=None):
     """Estimate moving averages where those of training would fit badly.
 
     That is where the network is trained with dropout or drop-path, above all with dropout before
@@ -238,17 +260,15 @@ def estimate(run, engine, part=None, train=None):
     the same images.
 
     Args:
-        train: the images that the run trains on, if they are at hand.
+        train: the images that the run trains on.
     """
     trained = part is None and not run.recipe.dropout and run.recipe.drop_path == "none"
     if not (trained or engine.losses):
-        observe(run, engine, part, train)
+        observe(run, engine, train, part)
 
 
-def observe(run, engine, part=None, train=None):
+def observe(run, engine, train, part=None):
     """Estimate moving averages anew; see ``estimate``."""
-    if train is None:
-        train = load_images(run, "train")
     epochs = (_train_batches(run, train, epoch) for epoch in count())  # a small set has few batches
     engine.observe(islice(chain.from_iterable(epochs), OBSERVED), part)
 
@@ -286,10 +306,13 @@ def _networks(run):
     if recipe.drop_path in drop_path.LOCAL_MODES:
         options["drop_path"] = recipe.drop_path_rate
     size = (run.network, run.depth, classes, run.widen_factor)
-    net = get_model(*size, **options)
-    predictor = get_model(*size, params=net.collect_params()) if options else net
+    predictor = net = get_model(*size)
     if recipe.drop_path != "none" and not hasattr(net, "column"):
-        raise InputError(f"{run.network} has no columns: drop-path is for FractalNet")
+        raise InputError(
+            f"{run.network} has no columns: drop-path is for FractalNet (--drop-path none)"
+        )
+    if options:
+        net = get_model(*size, params=predictor.collect_params(), **options)
     cost = complexity(net, (3, source.size, source.size))
     if cost.outputs != ((classes,),):
         raise InputError(f"{run.network} gives outputs {cost.outputs}, not {classes} logits")
@@ -403,7 +426,7 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
     tests = []
     every = engine.losses or machine.log_columns or epoch == recipe.epochs
     for part in (None, *range(engine.parts if every else 0)):
-        estimate(run, engine, part, train)
+        estimate(run, engine, train, part)
         tests.append(predictions(run, engine, test, part, machine.test_batch_size))
     tested, *parts = tests
     row = {
@@ -443,9 +466,10 @@ class _Clock:
 def _draw(run, folder, rows):
     title = f"{folder.parent.name} on {run.dataset}"
     draw_curves(rows, folder / "curves.png", title)
-    for kind in PARTS:
-        if f"{kind}_losses" in rows[0]:
-            draw_parts(rows, kind, folder / f"{kind}s.png", title)
+    for kind in PARTS:  # the last epoch tests parts in any case
+        tested = [row for row in rows if f"{kind}_losses" in row]
+        if len(tested) > 1 or len(tested) == len(rows):
+            draw_parts(tested, kind, folder / f"{kind}s.png", title)
 
 
 def _echo(machine):

@@ -1,5 +1,9 @@
 """A network, or a part of one, as files that run without this project."""
 
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import mxnet as mx
 from mxnet import gluon
 
@@ -17,10 +21,17 @@ def extract(net, folder, name, shape):
         folder: a Path; it is made.
         shape: of an image, (channels, height, width).
     """
-    folder.mkdir(parents=True, exist_ok=True)
     device = next(iter(net.collect_params().values())).list_ctx()[0]
     net(mx.nd.zeros((1, *shape), ctx=device))
-    net.export(str(folder / name))
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as aside:
+        try:
+            net.export(str(Path(aside) / name))
+        except mx.MXNetError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise OSError(f"{folder} could not be written (a full disk?): {reason}") from None
+        for file in (f"{name}-symbol.json", f"{name}-0000.params"):
+            os.replace(Path(aside) / file, folder / file)
     return folder / f"{name}-symbol.json", folder / f"{name}-0000.params"
 
 

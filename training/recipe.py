@@ -34,6 +34,8 @@ class Recipe:
         for name in ("lr", "lr_factor", "momentum", "weight_decay", "dropout", "drop_path_rate"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} must be a number from 0 on, not {getattr(self, name)}")
+        if self.drop_path_rate >= 1:
+            raise InputError(f"drop_path_rate must be below 1, not {self.drop_path_rate}")
         for step in self.lr_steps:
             if not 0 < step < 1:
                 raise InputError(f"lr_steps must lie between 0 and 1 (of the epochs), not {step}")
@@ -56,7 +58,7 @@ class Recipe:
         return from_plain(cls, {**values, "lr_steps": steps})
 
 
-# Zhao et al., "On the Connection of Deep Fusion to Ensembling"; its errors: training/results.py.
+# Zhao et al., "On the Connection of Deep Fusion to Ensembling"; its errors: training/papers.py.
 DEEP_FUSION = Recipe(epochs=400)
 DEEP_FUSION_SVHN = replace(DEEP_FUSION, epochs=40, augmentation="none")
 
@@ -78,7 +80,10 @@ FRACTAL = Recipe(
 )
 FRACTAL_SVHN = replace(FRACTAL, epochs=20, augmentation="none")
 FRACTAL_QUICK = replace(FRACTAL, epochs=12, batch_size=20, augmentation="none", dropout=0.0)
-FRACTAL_PLAIN = replace(FRACTAL, drop_path="none", dropout=0.0)  # table 4's plain networks
+ALONE = {"drop_path": "none", "dropout": 0.0}  # table 4's plain networks
+FRACTAL_PLAIN = replace(FRACTAL, **ALONE)
+FRACTAL_PLAIN_SVHN = replace(FRACTAL_SVHN, **ALONE)
+FRACTAL_PLAIN_QUICK = replace(FRACTAL_QUICK, **ALONE)
 
 # The same papers' ImageNet. FractalNet's says nothing of augmentation, drop-path and dropout there:
 # its table 1 has a plain "FractalNet" without both, and so this is; augmentation is deep fusion's.
@@ -108,6 +113,8 @@ RECIPES = {
     "fractal-svhn": FRACTAL_SVHN,
     "fractal-quick": FRACTAL_QUICK,
     "fractal-plain": FRACTAL_PLAIN,
+    "fractal-plain-svhn": FRACTAL_PLAIN_SVHN,
+    "fractal-plain-quick": FRACTAL_PLAIN_QUICK,
     "deep-fusion-imagenet": DEEP_FUSION_IMAGENET,
     "fractal-imagenet": FRACTAL_IMAGENET,
 }
@@ -115,10 +122,9 @@ RECIPES = {
 
 def default_recipe(dataset, network):
     """Name of the recipe that a network is trained with on a data set when none is named."""
-    if network == "fractal_plain":
-        return "fractal-plain"
     if network.startswith("fractal"):
-        return {"svhn": "fractal-svhn", "digits": "fractal-quick"}.get(dataset, "fractal")
+        family = "fractal-plain" if network == "fractal_plain" else "fractal"
+        return family + {"svhn": "-svhn", "digits": "-quick"}.get(dataset, "")
     return {"svhn": "deep-fusion-svhn", "digits": "quick"}.get(dataset, "deep-fusion")
 
 

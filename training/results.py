@@ -110,11 +110,12 @@ def _results(records):
         train_error=statistics([row["train_error"] for row in last]),
         paper=paper_error(run),
     )
-    columns = zip(*(row.get("column_errors", ()) for row in last))
+    columns = list(zip(*(row.get("column_errors", ()) for row in last)))
     return [whole] + [
         replace(
             whole,
             column=index,
+            depth=run.depth >> (len(columns) - 1 - index),
             test_error=statistics(errors),
             train_error=None,
             paper=paper_error(run, index),
