@@ -16,6 +16,6 @@ from network import (  # noqa: F401
     resnet,
     side,
 )
-from network.registry import default_depth, get_model, list_models
+from network.registry import default_depth, get_model, image_shape, list_models
 
-__all__ = ["default_depth", "get_model", "list_models"]
+__all__ = ["default_depth", "get_model", "image_shape", "list_models"]

@@ -456,8 +456,15 @@ def repetitions(graph, taken, signs, begin, end):
 
 
 def follows(graph, taken, start, period, count):
-    """Whether each block takes from the one before it alone, and gives to the next alone."""
+    """Whether each block is of one stage, takes from the last one and gives to the next one alone.
+
+    A block of two stages would split streams that the network has side by side.
+    """
     first, last = range(start, start + period), start + period * (count - 1)
+    for begin in range(start, start + period * count, period):
+        nodes = graph.nodes[begin : begin + period]
+        if len({node.shape[-1] for node in nodes if node.kind == "conv"}) > 1:
+            return False
     return all(
         source >= start - period for position in first for source in graph.nodes[position].inputs
     ) and all(

@@ -15,7 +15,7 @@ from command import CommandError, InputError
 from network import architecture
 from network.complexity import complexity
 from network.layout import lay_out
-from network.registry import default_depth, get_model
+from network.registry import default_depth, get_model, image_shape
 
 FONT = "DejaVu Sans"
 FILLS = ("#cfe2f3", "#d9ead3", "#fff2cc", "#f4cccc", "#d9d2e9", "#d0e0e3")  # of stages
@@ -49,8 +49,8 @@ def visualize(
         CommandError: nothing can draw here; the .gv file is written all the same.
     """
     net = get_model(network, depth, widen_factor=widen_factor)
-    cost = complexity(net)
-    graph = architecture.read_graph(net)
+    cost = complexity(net, image_shape(network))
+    graph = architecture.read_graph(net, image_shape(network))
     graph = architecture.fold(graph) if fold else graph
     layout = lay_out(graph, [size(node, detail) for node in graph.nodes])
     depth = depth or default_depth(network)  # None for a network with its depth in its name

@@ -44,6 +44,12 @@ def default_depth(name):
     return inspect.signature(find_constructor(name)).parameters["depth"].default
 
 
+def image_shape(name):
+    """(channels, height, width) of the images that a network is for."""
+    size = 224 if name.endswith("_imagenet") else 32
+    return 3, size, size
+
+
 def get_model(name, depth=None, classes=10, widen_factor=1, **kwargs):
     """Build the network ``name``.
 

@@ -7,17 +7,25 @@ import sys
 import pytest
 
 from command import CommandError, InputError
-from network import get_model, list_models, picture
+from network import get_model, image_shape, list_models, picture
 from network.architecture import fold, path_through, read_graph
 from network.layout import lay_out
 from network.picture import dot_text, find_path, size, visualize
 
-DEPTHS = {"fractal": 20, "fractal_plain": 20, "fractal_square": 20, "fractal_tapered": 40}
+DEPTHS = {
+    "cross_imagenet": 26,
+    "fractal": 20,
+    "fractal_imagenet": 18,
+    "fractal_plain": 20,
+    "fractal_square": 20,
+    "fractal_tapered": 40,
+    "resnet_imagenet": 26,
+}
 FORMS = [(False, False), (True, False), (False, True)]
 
 
 def laid_out(name, depth=None, folded=False, detail=False):
-    graph = read_graph(get_model(name, depth or DEPTHS.get(name, 26)))
+    graph = read_graph(get_model(name, depth or DEPTHS.get(name, 26)), image_shape(name))
     graph = fold(graph) if folded else graph
     return graph, lay_out(graph, [size(node, detail) for node in graph.nodes])
 
