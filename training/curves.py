@@ -75,8 +75,8 @@ def new_figure(size=(9, 3.6)):
 
 
 def save_figure(figure, path):
-    """Write the PNG at ``path``, whole or not at all."""
+    """Write the picture at ``path``, an SVG if it is named so and else a PNG; whole or not at all."""
     path = Path(path)
     aside = path.with_name(f".{path.name}")
-    figure.savefig(aside, format="png", dpi=120)
+    figure.savefig(aside, format="svg" if path.suffix == ".svg" else "png", dpi=120)
     os.replace(aside, path)
