@@ -50,6 +50,17 @@ def compare(settings):
     }
 
 
+def top(settings):
+    """Height of a panel of curves, or None: of all but the first tenth of epochs, often high."""
+    highest = (
+        error
+        for setting in settings
+        for part in PARTS
+        for error in getattr(setting, part).highest[len(setting.test.median) // 10 :]
+    )
+    return 1.05 * max(highest) or None
+
+
 def _setting(index, label, records):
     run, facts = records[0].run, records[0].facts
     return Setting(

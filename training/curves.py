@@ -75,7 +75,7 @@ def new_figure(size=(9, 3.6)):
 
 
 def save_figure(figure, path):
-    """Write the picture at ``path``, an SVG if it is named so and else a PNG; whole or not at all."""
+    """Write the PNG at ``path``, or an SVG where it is named so; whole or not at all."""
     path = Path(path)
     aside = path.with_name(f".{path.name}")
     figure.savefig(aside, format="svg" if path.suffix == ".svg" else "png", dpi=120)

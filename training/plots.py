@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from command import InputError
-from training.comparison import PARTS
+from training.comparison import top
 from training.curves import BLACK, new_figure, save_figure
 
 FORMATS = (".png", ".svg")
@@ -39,8 +39,6 @@ def plot_paths(datasets, folder, file=None):
 def draw_comparison(dataset, settings, paths):
     """Draw error (%) over epochs, and last against parameters and against multiply-adds.
 
-    Early epochs may leave the panel at its top: it is as high as what comes after a tenth of them.
-
     Args:
         settings: of training.comparison.
         paths: the pictures to write, PNG or SVG.
@@ -53,7 +51,7 @@ def draw_comparison(dataset, settings, paths):
         _draw_curves(curves, setting, index / len(settings))
     for part, style in STYLES.items():
         curves.plot([], style, color=BLACK, label=part)
-    curves.set(xlabel="epoch", ylabel="error (%)", ylim=(0, _top(settings)))
+    curves.set(xlabel="epoch", ylabel="error (%)", ylim=(0, top(settings)))
     curves.set_title("median run, band over all runs")
     curves.xaxis.get_major_locator().set_params(integer=True)
     curves.legend(handles=curves.get_lines()[-len(STYLES) :], loc="upper right")
@@ -105,17 +103,6 @@ def _draw_sizes(axes, settings, name):
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     return shown
-
-
-def _top(settings):
-    """Height of the panel of curves."""
-    after = [
-        error
-        for setting in settings
-        for part in PARTS
-        for error in getattr(setting, part).highest[len(setting.test.median) // 10 :]
-    ]
-    return 1.05 * max(after) or None
 
 
 def _plain(text):
