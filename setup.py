@@ -14,6 +14,9 @@ CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads the
     "nvidia-nvtx-cu11>=11,<12",
 ]
 
+BOKEH = "bokeh>=3.1,<4"  # show_results.py --html
+TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
+
 setup(
     name="deep-fusion",
     version="0.1.0",
@@ -35,8 +38,10 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
+        "report": [BOKEH],
+        "tensorboard": [TENSORBOARD],
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
-        "dev": ["pytest>=7", "ruff==0.17.6"],
+        "dev": ["pytest>=7", "ruff==0.17.6", BOKEH, TENSORBOARD],
     },
 )

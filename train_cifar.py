@@ -11,6 +11,7 @@ from data.augment import AUG_TYPES
 from data.spec import list_datasets
 from network import default_depth, list_models
 from network.drop_path import MODES
+from training import tensorboard
 from training.checkpoint import FOLDER, path_of
 from training.experiment import ROOT, find, fit
 from training.log import read_config, read_run
@@ -23,6 +24,7 @@ EXAMPLES = """examples:
   python train_cifar.py --dataset cifar100 --network resnet --depth 110 --runs 5
   python train_cifar.py --network fractal --depth 20 --widen-factor 4 --drop-path mixed
   python train_cifar.py --network gluoncv:cifar_resnet56_v1
+  python train_cifar.py --network resnet --depth 56 --tensorboard
   python train_cifar.py --resume snapshot/cifar10/cross_d110w1/run1
 
 A flag left out takes the value of the recipe, which follows from the data set and the network.
@@ -143,6 +145,12 @@ def make_parser():
         help="test every column of FractalNet each epoch, not the last alone, and draw columns.png",
     )
     where.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write the figures of each epoch to the run's folder tensorboard, too; look with "
+        "tensorboard --logdir snapshot (needs tensorboardX)",
+    )
+    where.add_argument(
         "--checkpoint-epochs",
         type=int,
         help="keep a checkpoint every so many epochs; default: an eighth of them. The newest is "
@@ -261,6 +269,8 @@ def finish(run, machine, folder=None):
             f"curves      {folder / 'curves.png'}",
             f"checkpoint  {path_of(folder / FOLDER, run.recipe.epochs)}",
         ]
+        if machine.tensorboard:
+            lines.append(f"tensorboard {folder / tensorboard.FOLDER}")
     if not machine.quiet:
         print("\n".join(lines))
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UNITS = ("network", "data", "training")
 SHARED = ("compat.py", "command.py")  # importable by all
 LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}
+LATE |= {"bokeh", "tensorboardX"}
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
 # Inside network: these import none but each other; base imports them; a family imports both.
 FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer"}

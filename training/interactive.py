@@ -6,7 +6,14 @@ from command import InputError
 from training.comparison import PARTS, top
 
 DASHES = {"train": "dashed", "test": "solid"}
-MARKERS = dict(zip("osD^vP", "circle square diamond triangle inverted_triangle plus".split()))
+MARKERS = {
+    "o": "circle",
+    "s": "square",
+    "D": "diamond",
+    "^": "triangle",
+    "v": "inverted_triangle",
+    "P": "plus",
+}
 SIZES = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
 TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
 
@@ -91,24 +98,28 @@ def _curves(dataset, settings):
 
 def _sizes(settings, name, label):
     """The last epoch's error, from best to worst run, against what a network costs."""
-    from bokeh.models import HoverTool
+    from bokeh.models import HoverTool, LogTicker, NumeralTickFormatter
     from bokeh.plotting import figure
 
+    costs = [getattr(setting, name) for setting in settings]
     axes = figure(
         title="median, from best to worst run; hollow: the paper's",
         x_axis_type="log",
         x_axis_label=label,
+        x_range=(min(costs) / 1.6, max(costs) * 1.6),
         y_axis_label="test error (%), last epoch",
         height=360,
         tools=TOOLS,
         sizing_mode="stretch_width",
     )
     axes.y_range.start = 0
+    axes.xaxis.ticker = LogTicker(mantissas=[1, 2, 5])
+    axes.xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
     marks = []
-    for setting in settings:
-        cost, test = [getattr(setting, name)], setting.test
-        look = {"marker": MARKERS[setting.marker], "size": 11, "line_color": setting.colour}
-        look["name"] = setting.label
+    for setting, cost in zip(settings, costs):
+        cost, test = [cost], setting.test
+        look = {"marker": MARKERS[setting.marker], "size": 11, "name": setting.label}
+        look.update(line_color=setting.colour, line_width=2)
         axes.segment(cost, test.lowest[-1:], cost, test.highest[-1:], color=setting.colour)
         marks.append(axes.scatter(cost, test.median[-1:], fill_color=setting.colour, **look))
         if setting.paper is not None:
