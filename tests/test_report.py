@@ -73,7 +73,9 @@ def page(tmp_path_factory):
     make_run(top, 4, [60.0, 9.5], depth=20, parameters=300000)
     make_run(top, 5, [60.0, 30.0], depth=110, parameters=1000000)
     texts = {"network": HOSTILE, "recipe_name": HOSTILE, HOSTILE: HOSTILE, "commit": HOSTILE}
-    hostile = make_run(top, 1, [70.0], dataset=f"of {HOSTILE}", machine={"exp_name": HOSTILE}, **texts)
+    hostile = make_run(
+        top, 1, [70.0], dataset=f"of {HOSTILE}", machine={"exp_name": HOSTILE}, **texts
+    )
     (hostile / "curves.png").write_bytes(b"<svg onload='window.hacked = 1'>")
     damaged = finished(top / HOSTILE.replace("/", "_") / "run1")
     (damaged / "config.json").write_text("{")
