@@ -14,7 +14,10 @@ MARKERS = {
     "v": "inverted_triangle",
     "P": "plus",
 }
-SIZES = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
+SIZES = {
+    "parameters": "parameters (millions)",
+    "multiply_adds": "multiply-adds of an image (millions)",
+}
 TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
 
 
@@ -98,10 +101,10 @@ def _curves(dataset, settings):
 
 def _sizes(settings, name, label):
     """The last epoch's error, from best to worst run, against what a network costs."""
-    from bokeh.models import HoverTool, LogTicker, NumeralTickFormatter
+    from bokeh.models import HoverTool, NumeralTickFormatter
     from bokeh.plotting import figure
 
-    costs = [getattr(setting, name) for setting in settings]
+    costs = [getattr(setting, name) / 1e6 for setting in settings]
     axes = figure(
         title="median, from best to worst run; hollow: the paper's",
         x_axis_type="log",
@@ -113,8 +116,7 @@ def _sizes(settings, name, label):
         sizing_mode="stretch_width",
     )
     axes.y_range.start = 0
-    axes.xaxis.ticker = LogTicker(mantissas=[1, 2, 5])
-    axes.xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
+    axes.xaxis.formatter = NumeralTickFormatter(format="0,0.[000]")
     marks = []
     for setting, cost in zip(settings, costs):
         cost, test = [cost], setting.test
@@ -124,7 +126,7 @@ def _sizes(settings, name, label):
         marks.append(axes.scatter(cost, test.median[-1:], fill_color=setting.colour, **look))
         if setting.paper is not None:
             marks.append(axes.scatter(cost, [setting.paper], fill_color=None, **look))
-    tips = [("", "$name"), (label, "@x{0,0}"), ("error", "@y{0.00}%")]
+    tips = [("", "$name"), (label, "@x{0,0.[000]}"), ("error", "@y{0.00}%")]
     axes.add_tools(HoverTool(renderers=marks, tooltips=tips))
     return axes
 

@@ -33,7 +33,8 @@ th[aria-sort=ascending] button::after { content: " \\25b2"; }
 th[aria-sort=descending] button::after { content: " \\25bc"; }
 details { border: 1px solid #ddd; border-radius: 4px; padding: .4rem .8rem; margin: .4rem 0; }
 summary { cursor: pointer; } .run { display: flex; flex-wrap: wrap; gap: 1.5rem; }
-.run > div { flex: 1 1 24rem; } .run th { font-weight: normal; color: #555; }
+.run > div { flex: 1 1 24rem; } .run th { font-weight: normal; color: #555;
+  min-width: 11rem; }
 img { max-width: 100%; }
 """
 
