@@ -44,23 +44,21 @@ def draw_comparison(dataset, settings, paths):
         paths: the pictures to write, PNG or SVG.
     """
     columns = 2 if len(settings) > 1 else 1
-    rows = -(-len(settings) // columns)
+    rows = -(-(len(settings) + len(STYLES) + 1) // columns)
     figure = new_figure((15, 4.6 + 0.22 * rows))
     curves, *sizes = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1.7, 1, 1)})
     for index, setting in enumerate(settings):
         _draw_curves(curves, setting, index / len(settings))
-    for part, style in STYLES.items():
-        curves.plot([], style, color=BLACK, label=part)
+    parts = [curves.plot([], s, color=BLACK, label=part)[0] for part, s in STYLES.items()]
     curves.set(xlabel="epoch", ylabel="error (%)", ylim=(0, top(settings)))
     curves.set_title("median run, band over all runs")
     curves.xaxis.get_major_locator().set_params(integer=True)
-    curves.legend(handles=curves.get_lines()[-len(STYLES) :], loc="upper right")
     for axes, (name, label) in zip(sizes, SIZES.items()):
         shown = _draw_sizes(axes, settings, name)
         axes.set(xlabel=label, title="median, from best to worst run")
     for axes in (curves, *sizes):
         axes.grid(alpha=0.3)
-    figure.legend(handles=shown, loc="outside lower center", ncols=columns)
+    figure.legend(handles=[*parts, *shown], loc="outside lower center", ncols=columns)
     figure.suptitle(_plain(dataset))
     for path in paths:
         save_figure(figure, path)
