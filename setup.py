@@ -29,7 +29,7 @@ setup(
         "numpy>=1.21,<1.27",
         "gluoncv>=0.10.5,<0.11",
         "graphviz>=0.8.1,<0.9",  # MXNet's own bound
-        "matplotlib>=3.5",
+        "matplotlib>=3.7",
         "opencv-python>=4.5,<4.12",  # of gluoncv; from 4.12 on it demands NumPy 2
         "Pillow>=9",
         "scikit-learn>=1.0",  # the digits data set

@@ -28,7 +28,6 @@ class Setting:
     label: str
     colour: str
     marker: str  # matplotlib's name; with the colour it is the setting's alone up to 36 settings
-    runs: int
     parameters: int
     multiply_adds: int
     train: Line
@@ -67,7 +66,6 @@ def _setting(index, label, records):
         label=f"{label} ({len(records)} runs)" if len(records) > 1 else label,
         colour=COLOURS[index % len(COLOURS)],
         marker=MARKERS[(index + index // len(COLOURS)) % len(MARKERS)],
-        runs=len(records),
         parameters=facts.parameters,
         multiply_adds=facts.multiply_adds,
         train=_line(records, "train"),
