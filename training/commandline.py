@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from command import InputError, Interrupted
+from training import tensorboard
 from training.checkpoint import FOLDER, path_of
 from training.experiment import find, fit
 from training.log import read_config, read_run
@@ -102,6 +103,12 @@ def add_machine_flags(parser, test_batch_size=Machine.test_batch_size):
         "--log-columns",
         action="store_true",
         help="test every column of FractalNet each epoch, not the last alone, and draw columns.png",
+    )
+    where.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write the figures of each epoch to the run's folder tensorboard, too; look with "
+        "tensorboard --logdir snapshot (needs tensorboardX)",
     )
     where.add_argument(
         "--checkpoint-epochs",
@@ -231,5 +238,7 @@ def _finish(run, machine, say, folder=None):
             f"curves      {folder / 'curves.png'}",
             f"checkpoint  {path_of(folder / FOLDER, run.recipe.epochs)}",
         ]
+        if machine.tensorboard:
+            lines.append(f"tensorboard {folder / tensorboard.FOLDER}")
     if not machine.quiet:
         say("\n".join(lines))

@@ -77,11 +77,11 @@ def new_figure(size=(9, 3.6)):
 
 
 def save_figure(figure, path):
-    """Write the PNG at ``path``, whole or not at all."""
+    """Write the PNG at ``path``, or an SVG where it is named so; whole or not at all."""
     path = Path(path)
     aside = path.with_name(f".{path.name}")
     try:
-        figure.savefig(aside, format="png", dpi=120)
+        figure.savefig(aside, format="svg" if path.suffix == ".svg" else "png", dpi=120)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

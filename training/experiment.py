@@ -25,7 +25,7 @@ from network import drop_path, get_model, lesions, members
 from network.complexity import complexity
 from network.initializer import INITIALIZERS
 from network.paths import count_lengths
-from training import checkpoint
+from training import checkpoint, tensorboard
 from training.curves import PARTS, draw_curves, draw_parts
 from training.devices import contexts
 from training.engine import MXNetEngine
@@ -71,6 +71,8 @@ def fit(run, machine, folder=None):
     net, predictor, cost = _networks(run)
     if machine.log_columns and not hasattr(net, "column"):
         raise InputError(f"--log-columns: {run.network} has no columns")
+    if machine.tensorboard:
+        tensorboard.require()
     devices = contexts(machine.gpus)
     source, train = source_of(run), load_images(run, "train")
     test = load_images(run, reported_on(run))
@@ -357,6 +359,7 @@ def _train(run, machine, folder, facts, engine, train, test):
         config = read_config(folder)
         resumed = {"epoch": len(rows), **_circumstances(machine)}
         write_config(folder, {**config, "resumed": [*config.get("resumed", []), resumed]})
+    board = tensorboard.Board(folder, rows) if machine.tensorboard else None
     clock = _Clock(len(rows), epochs)
     every = machine.checkpoint_epochs or max(epochs // 8, 1)
     for epoch in range(len(rows) + 1, epochs + 1):
@@ -368,6 +371,8 @@ def _train(run, machine, folder, facts, engine, train, test):
         rows.append(row)
         checkpoint.save(checkpoints, epoch, *engine.arrays(), rows)
         log.write(**row)
+        if board:
+            board.write(row)
         if (epoch - 1) % every:
             checkpoint.remove(checkpoints, epoch - 1)
         if epoch % every == 0:
@@ -379,6 +384,8 @@ def _train(run, machine, folder, facts, engine, train, test):
             f"{row['seconds']:.1f} s  {row['images_per_second']:.0f} images/s  "
             f"left {clock.left(epoch)}"
         )
+    if board:
+        board.close()
     _draw(run, folder, rows)
 
 

@@ -1,7 +1,8 @@
 """A run's folder and the files in it: writer and reader together.
 
 ``<log dir>/<dataset>/<network>_d<depth>w<widen>/<name><k>/`` holds ``config.json`` (what the run
-is), ``log.txt`` (for people), ``log.jsonl`` (an object an epoch), ``curves.png``, ``checkpoints/``.
+is), ``log.txt`` (for people), ``log.jsonl`` (an object an epoch), ``curves.png``, ``checkpoints/``
+and, where asked for, ``tensorboard/``.
 """
 
 import fcntl

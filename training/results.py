@@ -31,7 +31,16 @@ def statistics(errors):
     ordered = sorted(errors)
     mean = math.fsum(ordered) / len(ordered)
     variance = math.fsum((error - mean) ** 2 for error in ordered) / len(ordered)
-    return Statistics(ordered[len(ordered) // 2], mean, math.sqrt(variance), ordered[0])
+    return Statistics(_median(ordered), mean, math.sqrt(variance), ordered[0])
+
+
+def median_run(records):
+    """Of RunRecords of one setting, the one whose error is the median of the Statistics."""
+    return _median(sorted(records, key=lambda record: record.rows[-1]["test_error"]))
+
+
+def _median(ordered):
+    return ordered[len(ordered) // 2]
 
 
 @dataclass(frozen=True)
@@ -62,14 +71,24 @@ def collect(path):
     Raises:
         InputError: ``path`` does not exist.
     """
+    settings, left_out = read_settings(path)
+    return tabulate(settings), left_out
+
+
+def read_settings(path):
+    """``collect`` before it counts: (lists of RunRecords of one setting; those left out)."""
     groups, left_out = defaultdict(list), []
     for record in map(read_run, find_runs(path)):
         if record.problem:
             left_out.append(record)
         else:
             groups[_setting(record)].append(record)
-    settings = sorted(groups.values(), key=_order)
-    return [result for records in settings for result in _results(records)], left_out
+    return sorted(groups.values(), key=_order), left_out
+
+
+def tabulate(settings):
+    """The Results of ``read_settings``."""
+    return [result for records in settings for result in _results(records)]
 
 
 def _order(records):
@@ -84,9 +103,9 @@ def _setting(record):
     return same, json.dumps([record.facts.data, record.facts.devices], sort_keys=True)
 
 
-def _results(records):
-    """The Result of runs of one setting, then one for each column that all of them tested."""
-    run, facts = records[0].run, records[0].facts
+def describe_recipe(record):
+    """The recipe's name, and each value that was changed."""
+    run, facts = record.run, record.facts
     changes = [f"{k} {v}" for k, v in facts.recipe_changes.items() if k != "epochs"]
     if run.val_split:
         changes.append(f"on {run.val_split} held out")
@@ -94,6 +113,12 @@ def _results(records):
         changes.append(f"{run.data_shape} x {run.data_shape} pixels")
     if facts.devices > 1:
         changes.append(f"{facts.devices} devices")
+    return ", ".join([run.recipe_name, *changes])
+
+
+def _results(records):
+    """The Result of runs of one setting, then one for each column that all of them tested."""
+    run, facts = records[0].run, records[0].facts
     last = [record.rows[-1] for record in records]
     whole = Result(
         dataset=run.dataset,
@@ -104,7 +129,7 @@ def _results(records):
         layers=facts.layers,
         parameters=facts.parameters,
         epochs=run.recipe.epochs,
-        recipe=", ".join([run.recipe_name, *changes]),
+        recipe=describe_recipe(records[0]),
         runs=len(records),
         test_error=statistics([row["test_error"] for row in last]),
         train_error=statistics([row["train_error"] for row in last]),

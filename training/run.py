@@ -64,6 +64,7 @@ class Machine:
     log_iters: int = 100
     checkpoint_epochs: Optional[int] = None  # None: an eighth of the epochs
     log_columns: bool = False
+    tensorboard: bool = False
     quiet: bool = False
 
     def __post_init__(self):

@@ -1,0 +1,78 @@
+import show_results
+from tests.test_results import make_run
+from tests.test_scripts import refused
+from training.comparison import compare, top
+from training.recipe import get_recipe
+from training.results import read_settings
+
+
+def compared(top):
+    return compare(read_settings(top)[0])
+
+
+def test_a_setting_is_its_median_run_and_the_range_over_all(tmp_path):
+    make_run(tmp_path, 1, [90.0, 5.0])
+    make_run(tmp_path, 2, [70.0, 8.0])
+    make_run(tmp_path, 3, [80.0, 6.0])
+    (setting,) = compared(tmp_path)["cifar10"]
+    assert setting.label == "cross 110 widen 1 (3 runs)"
+    assert setting.test.median == (80.0, 6.0)  # the run of the median at the end, all of it
+    assert setting.test.lowest == (70.0, 5.0)
+    assert setting.test.highest == (90.0, 8.0)
+    assert setting.train.median == (40.0, 3.0)
+    assert (setting.parameters, setting.multiply_adds) == (12345, 251052672)
+    assert setting.paper == 4.94
+
+
+def test_settings_are_told_apart_by_name_and_look(tmp_path):
+    for seed in range(20):
+        make_run(tmp_path, seed, [5.0], depth=14 + 6 * seed)
+    slow = get_recipe("deep-fusion", epochs=1, lr=0.05)
+    make_run(tmp_path, 20, [5.0], recipe=slow, recipe_changes={"lr": 0.05}, depth=14)
+    make_run(tmp_path, 21, [5.0, 4.0], depth=20)
+    settings = compared(tmp_path)["cifar10"]
+    labels = {setting.label for setting in settings}
+    assert len(labels) == len({(s.colour, s.marker) for s in settings}) == len(settings) == 22
+    assert {"cross 14 widen 1, deep-fusion", "cross 14 widen 1, deep-fusion, lr 0.05"} < labels
+    assert {"cross 20 widen 1, 1 epochs", "cross 20 widen 1, 2 epochs", "cross 26 widen 1"} < labels
+
+
+def test_high_errors_at_the_start_do_not_squash_the_curves(tmp_path):
+    make_run(tmp_path, 1, [90.0, *[10.0] * 9, 5.0, 0.0])
+    assert top(compared(tmp_path)["cifar10"]) == 10.5
+    make_run(tmp_path, 1, [0.0], dataset="digits")
+    assert top(compared(tmp_path)["digits"]) is None
+
+
+def test_each_data_set_has_pictures(tmp_path, capsys):
+    make_run(tmp_path, 1, [60.0, 5.0])
+    make_run(tmp_path, 2, [50.0, 6.0])
+    hostile = r"$\frac</text><script>alert(1)</script>"
+    make_run(tmp_path, 1, [70.0], dataset="x/y z", network=hostile, depth=None)
+    show_results.main([str(tmp_path), "--plot"])
+    said = capsys.readouterr().err
+    for name in ("cifar10.png", "cifar10.svg", "x-y-z.png", "x-y-z.svg"):
+        assert str(tmp_path / name) in said
+    assert (tmp_path / "cifar10.png").read_bytes().startswith(b"\x89PNG")
+    drawn = (tmp_path / "cifar10.svg").read_text()
+    assert "stroke-dasharray" in drawn  # the training curve
+    assert "#0072b2" in drawn
+    assert "<script" not in (tmp_path / "x-y-z.svg").read_text()
+
+
+def test_a_picture_where_it_is_named(tmp_path, capsys):
+    make_run(tmp_path, 1, [60.0, 5.0])
+    show_results.main([str(tmp_path), "--plot", str(tmp_path / "a.svg")])
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    make_run(tmp_path, 1, [70.0], dataset="digits")
+    show_results.main([str(tmp_path), "--plot", str(tmp_path / "b.png")])
+    assert {path.name for path in tmp_path.glob("*.*")} == {
+        "a.svg",
+        "b-cifar10.png",
+        "b-digits.png",
+    }
+    capsys.readouterr()
+    for name, message in (("c.gif", "ends in .png or .svg"), ("no/c.png", "there is no folder")):
+        flags = [tmp_path, "--plot", tmp_path / name]
+        status, err = refused(capsys, *flags, main=show_results.main)
+        assert (status, message in err) == (2, True)
