@@ -88,6 +88,7 @@ def run_of(args):
         recipe_name=name,
         recipe=recipe_of(args, name, AUG_TYPES),
         seed=args.rand_seed,
+        dtype=args.dtype,
     )
 
 

@@ -97,6 +97,7 @@ def run_of(args):
         recipe_name=name,
         recipe=recipe_of(args, name, AUG_TYPES),
         seed=args.rand_seed,
+        dtype=args.dtype,
         data_shape=args.data_shape,
         classes=len(read_classes(folder)),
     )

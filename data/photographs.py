@@ -235,7 +235,8 @@ def _write(photographs, convert_all, plan, path, classes):
     plan = hashlib.sha256(repr(plan).encode()).hexdigest()
     entries = _read_journal(journal, plan)
     done, end = (entries[-1]["done"], entries[-1]["end"]) if entries else (0, 0)
-    if done == len(photographs) and path.exists() and path.stat().st_size == end:
+    there = all(path.with_suffix(suffix).exists() for suffix in (".rec", ".idx", ".lst"))
+    if there and done == len(photographs) and path.stat().st_size == end:
         return _report(entries)
     if not part.exists() or part.stat().st_size < end:
         entries, done, end = [], 0, 0

@@ -78,8 +78,12 @@ def test_stopped_it_goes_on_where_it_was(tmp_path, monkeypatch):
     assert made(tmp_path / "out") == made(tmp_path / "whole")
     again = photographs.prepare(source, tmp_path / "out", size=32, jobs=1)
     assert len(seen) == 35 and again == reports
+    (tmp_path / "out" / "val.idx").unlink()
+    photographs.prepare(source, tmp_path / "out", size=32, jobs=1)
+    assert made(tmp_path / "out") == made(tmp_path / "whole")
+    assert len(seen) == 35 + 12
     photographs.prepare(source, tmp_path / "out", size=34, jobs=1)  # another size: all anew
-    assert len(seen) == 35 + 32
+    assert len(seen) == 35 + 12 + 32
 
 
 def test_a_sound_jpeg_is_kept_as_it_is():

@@ -11,6 +11,7 @@ from training import tensorboard
 from training.checkpoint import FOLDER, path_of
 from training.experiment import find, fit
 from training.log import read_config, read_run
+from training.precision import DTYPES
 from training.recipe import RECIPES, get_recipe
 from training.run import Machine, Run
 
@@ -62,6 +63,12 @@ def add_recipe_flags(parser, augmentations, drop_paths):
         type=int,
         choices=range(len(augmentations)),
         help="; ".join(f"{number} {words}" for number, words in enumerate(augmentations)),
+    )
+    how.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=Run.dtype,
+        help="what convolutions compute in; bfloat16 is for CPUs that have it. Default: float32",
     )
     how.add_argument("--rand-seed", type=int, default=0, help="seed of the (first) run; default: 0")
     how.add_argument("--runs", type=int, default=1, help="train so many seeds, one after the other")
@@ -203,6 +210,7 @@ def _flags_of(run, machine, augmentations):
         "drop_path_rate": recipe.drop_path_rate,
         "dropout": recipe.dropout,
         "aug_type": augmentations.index(recipe.augmentation),
+        "dtype": run.dtype,
         "rand_seed": run.seed,
         "quiet": False,
     }

@@ -121,7 +121,7 @@ class MXNetEngine:
         """Logits of a part in predict mode, still on the devices: a handle for ``gather``."""
         self._synchronize()
         net = self.network(part)
-        logits = [net(x) for x in self._share(images)]
+        logits = [net(x).astype(np.float32, copy=False) for x in self._share(images)]
         self._keep_pace(logits)
         return logits
 

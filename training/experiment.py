@@ -25,7 +25,7 @@ from network import drop_path, get_model, lesions, members
 from network.complexity import complexity
 from network.initializer import INITIALIZERS
 from network.paths import count_lengths
-from training import checkpoint, tensorboard
+from training import checkpoint, precision, tensorboard
 from training.curves import PARTS, draw_curves, draw_parts
 from training.devices import contexts
 from training.engine import MXNetEngine
@@ -68,12 +68,13 @@ def fit(run, machine, folder=None):
         Interrupted: the process was told to stop; the message says how to go on.
         CommandError: the loss is not finite any more, or a device has too little memory.
     """
+    devices = contexts(machine.gpus)
+    precision.use(run.dtype, devices)
     net, predictor, cost = _networks(run)
     if machine.log_columns and not hasattr(net, "column"):
         raise InputError(f"--log-columns: {run.network} has no columns")
     if machine.tensorboard:
         tensorboard.require()
-    devices = contexts(machine.gpus)
     source, train = source_of(run), load_images(run, "train")
     test = load_images(run, reported_on(run))
     engine = _engine(run, net, predictor, devices, machine.kv_store)
@@ -135,8 +136,10 @@ def restore(folder, gpus=None, epoch=None):
         there = sorted(filter(None, map(checkpoint.epoch_of, checkpoints.glob("epoch*"))))
         raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
     values, momenta, rows = checkpoint.load(path)
+    devices = contexts(gpus)
+    precision.use(run.dtype, devices)
     net, predictor, _ = _networks(run)
-    engine = _engine(run, net, predictor, contexts(gpus))
+    engine = _engine(run, net, predictor, devices)
     engine.load(values, momenta)
     return run, engine, rows[-1]
 

@@ -109,6 +109,8 @@ def describe_recipe(record):
     changes = [f"{k} {v}" for k, v in facts.recipe_changes.items() if k != "epochs"]
     if run.val_split:
         changes.append(f"on {run.val_split} held out")
+    if run.dtype != "float32":
+        changes.append(run.dtype)
     if run.classes is not None:
         changes.append(f"{run.data_shape} x {run.data_shape} pixels")
     if facts.devices > 1:

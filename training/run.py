@@ -26,6 +26,7 @@ class Run:
     seed: int
     data_shape: int = 32  # height and width of what the network sees
     classes: Optional[int] = None  # of photographs; None: the data set's
+    dtype: str = "float32"  # see training/precision.py
 
     def __post_init__(self):
         for name in ("seed", "val_split"):
