@@ -73,7 +73,14 @@ def columns(graph, taken, sizes):
     broad = widest(graph, sizes)
     circle = max((w for node, (w, _) in zip(nodes, sizes) if node.merges), default=0)
     shortcut = max((w for node, (w, _) in zip(nodes, sizes) if node.role == "shortcut"), default=0)
-    narrow = broad + LANE
+    between = [  # merges that run on to others stand between columns
+        sizes[position][0]
+        for position, node in enumerate(nodes)
+        if node.merges
+        and node.kind != "join"
+        and any(nodes[user].merges for user in taken[position])
+    ]
+    narrow = broad + LANE + max(between, default=0)
     wide = broad + circle + 2 * (shortcut + LANE)  # a merge between, and a shortcut on each side
     xs = [0.0] * len(nodes)
     for position, node in enumerate(nodes):

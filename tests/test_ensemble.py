@@ -96,6 +96,7 @@ def test_moving_averages_are_those_of_each_member_alone():
     net, alone = make(), make().parts[7]
     engine, (images, labels) = engine_of(net), batch()
     engine.train_step(images, labels, 0.1, engine.losses)
+    mx.nd.waitall()  # the averages of the last step are written some time after it
     ours = {name: p.data().asnumpy() for name, p in net.collect_params("ensemble_member").items()}
     with autograd.record():
         loss = alone(mx.nd.array(images)).sum()
