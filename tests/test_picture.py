@@ -11,16 +11,8 @@ from network import get_model, image_shape, list_models, picture
 from network.architecture import fold, path_through, read_graph
 from network.layout import lay_out
 from network.picture import dot_text, find_path, size, visualize
+from tests.test_architecture import DEPTHS
 
-DEPTHS = {
-    "cross_imagenet": 26,
-    "fractal": 20,
-    "fractal_imagenet": 18,
-    "fractal_plain": 20,
-    "fractal_square": 20,
-    "fractal_tapered": 40,
-    "resnet_imagenet": 26,
-}
 FORMS = [(False, False), (True, False), (False, True)]
 
 

@@ -81,7 +81,7 @@ class MXNetEngine:
 
     def network(self, part=None):
         """What predicts: the network, or a part of it, without dropout and drop-path."""
-        return self.predictor if part is None else self.predictor.parts[part]
+        return _part(self.predictor, part)
 
     def train_step(self, images, labels, lr, weights=None):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally.
