@@ -1,5 +1,7 @@
 """Networks of gluoncv's model zoo under ``gluoncv:NAME``, as baselines for the same programs."""
 
+import sys
+
 import mxnet as mx
 
 from command import InputError, nearest
@@ -19,8 +21,7 @@ def peer(name, depth, classes, widen_factor, **kwargs):
         InputError: gluoncv has no such network, or not one with a free number of classes; or a
             depth or widen factor is given, which a peer has in its name.
     """
-    from gluoncv import model_zoo
-
+    model_zoo = _model_zoo()
     if depth is not None or widen_factor != 1:
         raise InputError(f"{name} has its depth and width in its name: leave them out")
     short = name[len(PREFIX) :].lower()
@@ -35,3 +36,16 @@ def peer(name, depth, classes, widen_factor, **kwargs):
             return model_zoo.get_model(short, classes=classes, **kwargs)
     except TypeError as error:
         raise InputError(f"{name} cannot be made with {classes} classes: {error}") from None
+
+
+def _model_zoo():
+    """gluoncv's, whose import fails where it finds PyTorch 2 or later: here it finds none."""
+    torch = sys.modules.pop("torch", None)
+    sys.modules["torch"] = None  # to import it is an ImportError now
+    try:
+        from gluoncv import model_zoo
+    finally:
+        del sys.modules["torch"]
+        if torch is not None:
+            sys.modules["torch"] = torch
+    return model_zoo
