@@ -40,7 +40,7 @@ def gradients(engine, images, labels, weights=None):
             used.update(net.collect_params())
     autograd.backward(losses)
     return {
-        engine._short(p.name): p.grad().asnumpy() if p.name in used else np.zeros(p.shape)
+        engine.short(p.name): p.grad().asnumpy() if p.name in used else np.zeros(p.shape)
         for p in engine.parameters.values()
         if p.grad_req != "null"
     }

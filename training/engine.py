@@ -1,8 +1,9 @@
-"""A network on its devices: steps, and its arrays in and out. This one is MXNet's.
+"""A network on its devices: steps, and its arrays in and out. ``MXNetEngine`` is the first.
 
 The training loop, the tally and the checkpoints speak to an engine through its methods
 (``train_step``, ``fetch``, ``predict``, ``gather``, ``observe``, ``seed``, ``arrays``, ``load``)
-and numpy arrays by parameter name; nothing above this file knows what a device array is.
+and numpy arrays by parameter name; nothing above this file knows what a device array is. Another
+engine runs the compiled graph of the same network: training/torch_engine.py.
 """
 
 import ctypes
@@ -19,21 +20,67 @@ from training.optimizer import make_trainer
 STEPS_AHEAD = 8  # more would not be faster, and would hold memory and delay a stop
 
 
-class MXNetEngine:
+class Engine:
+    """What engines have in common: the network that they run.
+
+    A network may have ``parts``: networks that share its parameters, such as FractalNet's columns.
+    A step trains the whole or parts, a prediction is of one; ``None`` stands for the whole.
+
+    Args:
+        net: an initialized HybridBlock, images -> logits (batch, classes).
+        predictor: the same network, of the same parameters, without dropout and drop-path, where
+            ``net`` has them; it predicts.
+    """
+
+    def __init__(self, net, predictor=None):
+        self.net = net
+        self.predictor = predictor or net
+        self.parameters = net.collect_params()
+
+    @property
+    def parts(self):
+        """Number of parts of the network."""
+        return len(getattr(self.net, "parts", ()))
+
+    @property
+    def losses(self):
+        """{part: weight of its loss} that every step is to go by; empty if the caller decides."""
+        return getattr(self.net, "losses", {})
+
+    def network(self, part=None):
+        """What predicts: the network, or a part of it, without dropout and drop-path."""
+        return part_of(self.predictor, part)
+
+    def short(self, name):
+        """A parameter's name without the net's prefix, as ``net.load_parameters`` knows it."""
+        return name[len(self.net.prefix) :] if name.startswith(self.net.prefix) else name
+
+    def trained(self):
+        """The parameters that have a gradient; the others are moving averages."""
+        return [p for p in self.parameters.values() if p.grad_req != "null"]
+
+    def require_fit(self, values, momenta):
+        """Refuse arrays that are not this network's.
+
+        Raises:
+            InputError: a name or a shape is another.
+        """
+        shapes = {self.short(p.name): p.shape for p in self.parameters.values()}
+        _require_same_shapes(shapes, values)
+        if momenta:  # before the first step, and without momentum, there are none
+            _require_same_shapes({self.short(p.name): p.shape for p in self.trained()}, momenta)
+
+
+class MXNetEngine(Engine):
     """Trains ``net`` data-parallel over ``contexts``.
 
     Each device takes a share of the batch and has batch statistics of its own, as is usual on GPUs;
     whenever training is followed by something else, every device gets the mean of the devices'
     moving averages.
 
-    A network may have ``parts``: networks that share its parameters, such as FractalNet's columns.
-    A step trains the whole or parts, a prediction is of one; ``None`` stands for the whole.
-
     Args:
-        net: a HybridBlock, initialized on ``contexts``, images -> logits (batch, classes).
+        net, predictor: see Engine; initialized on ``contexts``.
         contexts: list of mx.Context.
-        predictor: the same network, of the same parameters, without dropout and drop-path, where
-            ``net`` has them; it predicts.
         optimizer, momentum, weight_decay, decayed: see training.optimizer.
         kv_store: how gradients of several devices are summed: "device", "local" or "nccl".
 
@@ -52,11 +99,9 @@ class MXNetEngine:
         kv_store="device",
         predictor=None,
     ):
-        self.net = net
-        self.predictor = predictor or net
+        super().__init__(net, predictor)
         self.contexts = contexts
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
-        self.parameters = net.collect_params()
         self.trainer = make_trainer(
             self.parameters, optimizer, momentum, weight_decay, decayed, kv_store
         )
@@ -68,20 +113,6 @@ class MXNetEngine:
             raise InputError(f"--kv-store {kv_store} cannot be used here: {reason}") from None
         self._synchronized = True
         self._under_way = deque()
-
-    @property
-    def parts(self):
-        """Number of parts of the network."""
-        return len(getattr(self.net, "parts", ()))
-
-    @property
-    def losses(self):
-        """{part: weight of its loss} that every step is to go by; empty if the caller decides."""
-        return getattr(self.net, "losses", {})
-
-    def network(self, part=None):
-        """What predicts: the network, or a part of it, without dropout and drop-path."""
-        return _part(self.predictor, part)
 
     def train_step(self, images, labels, lr, weights=None):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally.
@@ -96,13 +127,13 @@ class MXNetEngine:
         weights = weights or {None: 1.0}
         shards = self._shards(images, labels)
         with autograd.record():
-            logits = [[_part(self.net, part)(x) for part in weights] for x, _ in shards]
+            logits = [[part_of(self.net, part)(x) for part in weights] for x, _ in shards]
             losses = [[self.loss(z, y) for z in zs] for zs, (_, y) in zip(logits, shards)]
             total = [weight * each for all in losses for weight, each in zip(weights.values(), all)]
-            idle = [self._zero(self._trained(), c) for c in self.contexts[len(shards) :]]
+            idle = [self._zero(self.trained(), c) for c in self.contexts[len(shards) :]]
             if None not in weights:
-                used = {p for part in weights for p in _part(self.net, part).collect_params()}
-                unused = [p for p in self._trained() if p.name not in used]
+                used = {p for part in weights for p in part_of(self.net, part).collect_params()}
+                unused = [p for p in self.trained() if p.name not in used]
                 idle += [self._zero(unused, c) for c in self.contexts[: len(shards)] if unused]
         autograd.backward(total + idle)
         self.trainer.set_learning_rate(lr)
@@ -166,10 +197,10 @@ class MXNetEngine:
         """(parameters and moving averages, momenta), each {name: array}; names without the net's
         prefix, so that ``net.load_parameters`` reads the first."""
         self._synchronize()
-        values = {self._short(p.name): p.list_data()[0].asnumpy() for p in self.parameters.values()}
+        values = {self.short(p.name): p.list_data()[0].asnumpy() for p in self.parameters.values()}
         states = self.trainer._updaters[0].states  # Gluon shows them only as a pickle
         momenta = {
-            self._short(self.trainer._params[index].name): state.asnumpy()
+            self.short(self.trainer._params[index].name): state.asnumpy()
             for index, state in states.items()
             if state is not None
         }
@@ -182,16 +213,13 @@ class MXNetEngine:
             InputError: the arrays are not this network's, by name or shape.
         """
         self._synchronize()
-        parameters = {self._short(p.name): p for p in self.parameters.values()}
-        _require_same_shapes({name: p.shape for name, p in parameters.items()}, values)
-        if momenta:  # before the first step, and without momentum, there are none
-            shapes = {self._short(p.name): p.shape for p in self._trained()}
-            _require_same_shapes(shapes, momenta)
-        for name, parameter in parameters.items():
-            parameter.set_data(mx.nd.array(values[name], dtype=parameter.dtype))
+        self.require_fit(values, momenta)
+        for parameter in self.parameters.values():
+            value = values[self.short(parameter.name)]
+            parameter.set_data(mx.nd.array(value, dtype=parameter.dtype))
         for context, updater in zip(self.contexts, self.trainer._updaters):
             for index, parameter in enumerate(self.trainer._params):
-                name = self._short(parameter.name)
+                name = self.short(parameter.name)
                 if name in momenta:
                     state = mx.nd.array(momenta[name], ctx=context, dtype=parameter.dtype)
                     updater.states[index] = state
@@ -211,9 +239,6 @@ class MXNetEngine:
                 copies = [array.asnumpy() for array in parameter.list_data()]
                 parameter.set_data(mx.nd.array(np.mean(copies, axis=0), dtype=parameter.dtype))
         self._synchronized = True
-
-    def _trained(self):
-        return [p for p in self.parameters.values() if p.grad_req != "null"]
 
     def _keep_pace(self, arrays):
         """Wait for what was asked for ``STEPS_AHEAD`` calls ago."""
@@ -247,11 +272,9 @@ class MXNetEngine:
         """A loss of zero that gives the parameters on a device a gradient of zero."""
         return mx.nd.add_n(*[(0 * p.data(context)).sum() for p in parameters])
 
-    def _short(self, name):
-        return name[len(self.net.prefix) :] if name.startswith(self.net.prefix) else name
 
-
-def _part(net, part):
+def part_of(net, part):
+    """``net``, or a part of it."""
     return net if part is None else net.parts[part]
 
 
