@@ -19,6 +19,7 @@ from training.experiment import (
     training_images,
 )
 from training.extract import engine_of_extracted, extract
+from training.run import ENGINES
 from training.tables import FORMATS
 
 EXAMPLES = """examples:
@@ -67,6 +68,9 @@ def make_parser():
     )
     parser.add_argument("--out", metavar="DIR", help="folder for --extract-column")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0], help="what computes; default: mxnet"
+    )
     parser.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
     parser.add_argument(
         "--test-batch-size", type=int, default=250, help="images predicted at once; default: 250"
@@ -109,7 +113,7 @@ def main(argv=None):
         raise InputError("--extract-column and its folder, --out, go together")
     if args.confusion:
         require_place(args.confusion)
-    run, engine, row = restore(folder, args.gpus, args.epoch)
+    run, engine, row = restore(folder, args.gpus, args.epoch, args.engine)
     if (args.columns or column is not None) and not hasattr(engine.net, "column"):
         raise InputError(f"{run.network} has no columns")
     if column is not None and column not in range(engine.parts):

@@ -16,6 +16,7 @@ CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads the
 
 BOKEH = "bokeh>=3.1,<4"  # show_results.py --html
 TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
+TORCH = "torch>=2.1"  # --engine torch
 
 setup(
     name="deep-fusion",
@@ -42,8 +43,9 @@ setup(
     extras_require={
         "report": [BOKEH],
         "tensorboard": [TENSORBOARD],
+        "torch": [TORCH],
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
-        "dev": ["pytest>=7", "ruff==0.17.6", BOKEH, TENSORBOARD],
+        "dev": ["pytest>=7", "ruff==0.17.6", BOKEH, TENSORBOARD, TORCH],
     },
 )

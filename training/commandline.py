@@ -13,7 +13,7 @@ from training.experiment import find, fit
 from training.log import read_config, read_run
 from training.precision import DTYPES
 from training.recipe import RECIPES, get_recipe
-from training.run import Machine, Run
+from training.run import ENGINES, Machine, Run
 
 
 def steps(text):
@@ -68,7 +68,8 @@ def add_recipe_flags(parser, augmentations, drop_paths):
         "--dtype",
         choices=DTYPES,
         default=Run.dtype,
-        help="what convolutions compute in; bfloat16 is for CPUs that have it. Default: float32",
+        help="what convolutions compute in; bfloat16 is for CPUs that have it and, with --engine "
+        "torch, for GPUs. Default: float32",
     )
     how.add_argument("--rand-seed", type=int, default=0, help="seed of the (first) run; default: 0")
     how.add_argument("--runs", type=int, default=1, help="train so many seeds, one after the other")
@@ -77,6 +78,13 @@ def add_recipe_flags(parser, augmentations, drop_paths):
 def add_machine_flags(parser, test_batch_size=Machine.test_batch_size):
     """Add the flags that say where and how to train."""
     where = parser.add_argument_group("machine and files")
+    where.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=Machine.engine,
+        help="what computes: MXNet, or PyTorch running the network that MXNet compiled, also on "
+        "GPUs that MXNet has no code for. A run goes on with either. Default: mxnet",
+    )
     where.add_argument(
         "--gpus",
         help="such as 0,1, or cpu; default: every GPU that MXNet sees, else the CPU. Each takes a "

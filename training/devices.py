@@ -1,4 +1,4 @@
-"""``--gpus`` -> MXNet contexts."""
+"""``--gpus`` -> devices: MXNet's contexts, or PyTorch's."""
 
 import ctypes
 import re
@@ -32,6 +32,32 @@ def contexts(gpus=None):
         if context.device_type == "gpu":
             _require_code_for(context.device_id, _capability(context.device_id))
     return chosen
+
+
+def torch_device(gpus=None):
+    """The torch.device to train on, one a process.
+
+    Args:
+        gpus: "0" for GPU 0, "cpu" for the CPU; None takes the first GPU, if there is one.
+
+    Raises:
+        InputError: PyTorch is not installed, or there is no such GPU.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            "--engine torch needs PyTorch, which is not installed: pip install -e '.[torch]'"
+        ) from None
+    there = torch.cuda.device_count()
+    item = gpus or ("0" if there else "cpu")
+    if item == "cpu":
+        return torch.device("cpu")
+    if not re.fullmatch("[0-9]+", item):
+        raise InputError(f"--engine torch takes one GPU, such as --gpus 0, or cpu; not {gpus!r}")
+    if int(item) >= there:
+        raise InputError(f"there is no GPU {item} (PyTorch sees {there or 'none'} here)")
+    return torch.device("cuda", int(item))
 
 
 def _context(item, available):

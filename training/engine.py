@@ -113,6 +113,7 @@ class MXNetEngine(Engine):
             raise InputError(f"--kv-store {kv_store} cannot be used here: {reason}") from None
         self._synchronized = True
         self._under_way = deque()
+        self._dtype = next(iter(self.parameters.values())).dtype
 
     def train_step(self, images, labels, lr, weights=None):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally.
@@ -261,12 +262,12 @@ class MXNetEngine(Engine):
 
     def _shards(self, images, labels):
         """A part of the batch on each device; fewer parts where there are fewer examples."""
-        return list(zip(self._share(images), self._share(np.asarray(labels, np.float32))))
+        return list(zip(self._share(images), self._share(labels)))
 
     def _share(self, array):
         count = min(len(self.contexts), len(array))
         parts = zip(self.contexts, np.array_split(array, count))
-        return [mx.nd.array(part, ctx=context, dtype=np.float32) for context, part in parts]
+        return [mx.nd.array(part, ctx=context, dtype=self._dtype) for context, part in parts]
 
     def _zero(self, parameters, context):
         """A loss of zero that gives the parameters on a device a gradient of zero."""

@@ -27,16 +27,17 @@ from network.initializer import INITIALIZERS
 from network.paths import count_lengths
 from training import checkpoint, precision, tensorboard
 from training.curves import PARTS, draw_curves, draw_parts
-from training.devices import contexts
+from training.devices import contexts, torch_device
 from training.engine import MXNetEngine
 from training.lesions import doubling, lesion_study
 from training.log import RunLog, claim, find_runs, locked, read_config, read_log, write_config
 from training.loop import evaluate, train_epoch
 from training.members import MemberPredictions
 from training.recipe import differences
-from training.run import Facts, Run
+from training.run import Facts, Machine, Run
 from training.schedule import step_lr
 from training.tally import NonFiniteLoss
+from training.torch_engine import TorchEngine
 
 ROOT = Path(__file__).resolve().parent.parent
 OBSERVED = 50  # batches that moving averages are estimated from: the rest of 0.9^50 is 0.5%
@@ -68,8 +69,7 @@ def fit(run, machine, folder=None):
         Interrupted: the process was told to stop; the message says how to go on.
         CommandError: the loss is not finite any more, or a device has too little memory.
     """
-    devices = contexts(machine.gpus)
-    precision.use(run.dtype, devices)
+    devices = _devices(run, machine.engine, machine.gpus)
     net, predictor, cost = _networks(run)
     if machine.log_columns and not hasattr(net, "column"):
         raise InputError(f"--log-columns: {run.network} has no columns")
@@ -77,7 +77,7 @@ def fit(run, machine, folder=None):
         tensorboard.require()
     source, train = source_of(run), load_images(run, "train")
     test = load_images(run, reported_on(run))
-    engine = _engine(run, net, predictor, devices, machine.kv_store)
+    engine = _engine(run, net, predictor, devices, machine.engine, machine.kv_store)
     facts = Facts(
         recipe_changes=differences(run.recipe, run.recipe_name),
         parameters=cost.parameters,
@@ -95,7 +95,7 @@ def fit(run, machine, folder=None):
     except KeyboardInterrupt:
         again = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder))}"
         raise Interrupted(f"interrupted; go on with: {again}") from None
-    except mx.MXNetError as error:
+    except RuntimeError as error:  # MXNet's and PyTorch's errors are
         if "out of memory" not in str(error).lower():
             raise
         raise CommandError(f"{folder}: a device is out of memory: lower --batch-size") from None
@@ -114,7 +114,7 @@ def parent_folder(run, machine, layers):
     return Path(machine.log_dir) / run.dataset / setting
 
 
-def restore(folder, gpus=None, epoch=None):
+def restore(folder, gpus=None, epoch=None, engine=Machine.engine):
     """The run in ``folder`` as it was after an epoch: (run, engine, the log's row).
 
     The moving averages of the whole network are those it was tested with; those of parts, where the
@@ -123,6 +123,7 @@ def restore(folder, gpus=None, epoch=None):
     Args:
         gpus: see training.devices.
         epoch: one that has a checkpoint; None takes the newest.
+        engine: one of training.run.ENGINES, whichever trained.
 
     Raises:
         InputError: there is no such run or checkpoint, or it is damaged.
@@ -136,10 +137,9 @@ def restore(folder, gpus=None, epoch=None):
         there = sorted(filter(None, map(checkpoint.epoch_of, checkpoints.glob("epoch*"))))
         raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
     values, momenta, rows = checkpoint.load(path)
-    devices = contexts(gpus)
-    precision.use(run.dtype, devices)
+    devices = _devices(run, engine, gpus)
     net, predictor, _ = _networks(run)
-    engine = _engine(run, net, predictor, devices)
+    engine = _engine(run, net, predictor, devices, engine)
     engine.load(values, momenta)
     return run, engine, rows[-1]
 
@@ -324,20 +324,32 @@ def _networks(run):
     return net, predictor, cost
 
 
-def _engine(run, net, predictor, devices, kv_store="device"):
-    recipe, size = run.recipe, source_of(run).size
-    net.initialize(INITIALIZERS[recipe.initializer](run.seed), ctx=devices)
-    for device in devices:  # a peer learns the shapes of its parameters from its first images
-        net(mx.nd.zeros((1, 3, size, size), ctx=device))
-    return _wrapped(run, net, predictor, devices, kv_store)
+def _devices(run, kind, gpus):
+    """What an engine of a kind is to run on."""
+    if kind == "torch":
+        return [torch_device(gpus)]
+    devices = contexts(gpus)
+    precision.use(run.dtype, devices)
+    return devices
 
 
-def _wrapped(run, net, predictor, devices, kv_store="device"):
+def _engine(run, net, predictor, devices, kind, kv_store=Machine.kv_store):
+    size = source_of(run).size
+    places = [mx.cpu()] if kind == "torch" else devices
+    net.initialize(INITIALIZERS[run.recipe.initializer](run.seed), ctx=places)
+    for place in places:  # a peer learns the shapes of its parameters from its first images
+        net(mx.nd.zeros((1, 3, size, size), ctx=place))
+    return _wrapped(run, net, predictor, devices, kind, kv_store)
+
+
+def _wrapped(run, net, predictor, devices, kind=Machine.engine, kv_store=Machine.kv_store):
     """An engine of ``net``, whose parameters have values."""
-    for each in (net, predictor):
-        each.hybridize(static_alloc=True, static_shape=True)
     names = ("momentum", "weight_decay", "optimizer", "decayed")
     settings = {name: getattr(run.recipe, name) for name in names}
+    if kind == "torch":
+        return TorchEngine(net, *devices, predictor=predictor, dtype=run.dtype, **settings)
+    for each in (net, predictor):
+        each.hybridize(static_alloc=True, static_shape=True)
     return MXNetEngine(net, devices, kv_store=kv_store, predictor=predictor, **settings)
 
 

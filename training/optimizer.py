@@ -34,9 +34,7 @@ def make_trainer(parameters, optimizer, momentum, weight_decay, decayed, kv_stor
     Raises:
         InputError: there is no such optimizer, or no such group of parameters.
     """
-    for name, known in ((optimizer, OPTIMIZERS), (decayed, DECAYED)):
-        if name not in known:
-            raise InputError(f"{name!r} is none of {', '.join(known)}{nearest(name, known)}")
+    require_known(optimizer, decayed)
     if decayed == "weights":
         for parameter in parameters.values():
             parameter.wd_mult = float(parameter.name.endswith("weight"))
@@ -47,3 +45,10 @@ def make_trainer(parameters, optimizer, momentum, weight_decay, decayed, kv_stor
         kvstore=kv_store,
         update_on_kvstore=False,
     )
+
+
+def require_known(optimizer, decayed):
+    """Refuse what is not among OPTIMIZERS, or not among DECAYED."""
+    for name, known in ((optimizer, OPTIMIZERS), (decayed, DECAYED)):
+        if name not in known:
+            raise InputError(f"{name!r} is none of {', '.join(known)}{nearest(name, known)}")

@@ -8,6 +8,8 @@ from command import InputError
 from training.plain import from_plain
 from training.recipe import Recipe
 
+ENGINES = ("mxnet", "torch")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -57,6 +59,7 @@ class Machine:
     are each device's own.
     """
 
+    engine: str = ENGINES[0]  # see training/engine.py
     gpus: Optional[str] = None
     kv_store: str = "device"
     test_batch_size: int = 250
@@ -73,6 +76,8 @@ class Machine:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, not {value}")
+        if self.engine not in ENGINES:
+            raise InputError(f"engine must be {' or '.join(ENGINES)}, not {self.engine!r}")
         if os.path.basename(self.exp_name) != self.exp_name:
             raise InputError(f"exp_name must be a plain name, not {self.exp_name!r}")
 

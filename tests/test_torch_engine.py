@@ -1,0 +1,190 @@
+"""The engine on PyTorch against MXNet's."""
+
+from collections import Counter
+from itertools import product
+
+import mxnet as mx
+import numpy as np
+import pytest
+from test_all_networks import DEPTHS
+from test_drop_path import RATE, kept, probability
+
+from command import InputError
+from data.records import Batch
+from network import get_model, list_models
+from network.drop_path import Join
+from network.initializer import DeepFusionInit
+from training.engine import MXNetEngine
+
+torch = pytest.importorskip("torch")
+
+from training.torch_engine import TorchEngine  # noqa: E402
+from training.torch_graph import torch_module  # noqa: E402
+
+CPU, LR = torch.device("cpu"), 1e-4
+SMALL = {**DEPTHS, "fractal_imagenet": 6}
+SETTINGS = {
+    "nesterov": {"momentum": 0.9, "weight_decay": 1e-2},
+    "sgd": {"momentum": 0.9, "weight_decay": 1e-2, "optimizer": "sgd", "decayed": "weights"},
+}
+
+
+def size_of(name):
+    return 64 if name.endswith("imagenet") else 32
+
+
+def make_net(name, dtype="float64"):
+    net = get_model(
+        name, None if ":" in name else {**DEPTHS, "fractal_imagenet": 6}.get(name, 14), classes=7
+    )
+    net.initialize(DeepFusionInit(0))
+    net(mx.nd.zeros((1, 3, size_of(name), size_of(name))))
+    net.cast(dtype)
+    return net
+
+
+def engines(name, settings=SETTINGS["nesterov"], dtype="float64"):
+    """The same network on MXNet and on PyTorch."""
+    ours, theirs = make_net(name, dtype), make_net(name, dtype)
+    return MXNetEngine(ours, [mx.cpu()], **settings), TorchEngine(theirs, CPU, **settings)
+
+
+def batch(count, seed=0, size=32):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, 3, size, size)), rng.integers(0, 7, count)
+
+
+def assert_equal(ours, theirs, tolerance):
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        scale = max(np.abs(ours[name]).max(), 1e-3)
+        assert np.abs(ours[name] - theirs[name]).max() <= tolerance * scale, name
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_three_steps_are_mxnets(name):
+    """Logits, losses, gradients (as momenta), averages and parameters, in double precision.
+
+    In single precision sums differ in their last digits, which now and then decides on which side
+    of zero a ReLU's input is; that changes gradients by more than any tolerance worth testing.
+    """
+    mxnet, pytorch = engines(name)
+    parts = [*range(mxnet.parts)]
+    weights = mxnet.losses or {None: 1.0, **dict.fromkeys(parts, 0.5)}
+    for seed in range(3):
+        images, labels = batch(4, seed, size_of(name))
+        sums = [engine.train_step(images, labels, LR, weights) for engine in (mxnet, pytorch)]
+        ours, theirs = mxnet.fetch(sums[:1]), pytorch.fetch(sums[1:])
+        assert np.allclose(ours, theirs, rtol=1e-6, atol=0)
+        for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+            assert_equal(mine, other, 1e-4)
+    images, _ = batch(3, 3, size_of(name))
+    for part in (None, *parts):
+        logits = [engine.gather(engine.predict(images, part)) for engine in (mxnet, pytorch)]
+        assert_equal({"logits": logits[0]}, {"logits": logits[1]}, 1e-6)
+
+
+def test_three_steps_in_single_precision():
+    mxnet, pytorch = engines("resnet", SETTINGS["sgd"], "float32")
+    for seed in range(3):
+        images, labels = batch(8, seed)
+        mxnet.train_step(images, labels, LR)
+        pytorch.train_step(images, labels, LR)
+    for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+        assert_equal(mine, other, 1e-3)
+
+
+def test_one_engine_goes_on_where_the_other_was():
+    mxnet, pytorch = engines("cross")
+    assert pytorch.arrays()[1] == {}  # no momenta before the first step
+    images, labels = batch(4)
+    mxnet.train_step(images, labels, LR)
+    pytorch.load(*mxnet.arrays())
+    for engine in (mxnet, pytorch):
+        engine.train_step(images, labels, LR)
+    for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+        assert_equal(mine, other, 1e-4)
+    mxnet.load(*pytorch.arrays())
+    with pytest.raises(InputError, match="has shape"):
+        pytorch.load({}, {})
+
+
+@pytest.mark.parametrize("weights", [{0: 1.0}, {1: 0.5, 0: 0.25}])
+def test_a_column_alone_leaves_the_rest_to_momentum_and_decay(weights):
+    mxnet, pytorch = engines("fractal")
+    for seed, chosen in enumerate([{None: 1.0}, weights]):
+        images, labels = batch(4, seed)
+        sums = [engine.train_step(images, labels, LR, chosen) for engine in (mxnet, pytorch)]
+        ours, theirs = mxnet.fetch(sums[:1]), pytorch.fetch(sums[1:])
+        assert np.allclose(ours, theirs, rtol=1e-6, atol=0)
+    for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+        assert_equal(mine, other, 1e-4)
+
+
+def test_averages_estimated_anew_are_mxnets():
+    mxnet, pytorch = engines("fractal")
+    for part in (None, 1):
+        for engine in (mxnet, pytorch):
+            engine.observe([Batch(*batch(4, seed)) for seed in range(3)], part)
+        assert_equal(mxnet.arrays()[0], pytorch.arrays()[0], 1e-5)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_each_set_of_survivors_of_a_join_has_its_probability(count):
+    join, draws = Join(RATE), 1000
+    symbol = join(*[mx.sym.var(f"x{index}") for index in range(count)])
+    module = torch_module(symbol, {}, training=True)
+    inputs = [torch.full((2, 3, 4, 4), 1000.0**index) for index in range(count)]
+    torch.manual_seed(7)
+    seen = Counter(kept(module(*inputs).numpy(), count) for _ in range(draws))
+    for mask in product((0, 1), repeat=count):
+        expected = draws * probability(mask) if any(mask) else 0
+        assert abs(seen[mask] - expected) <= 4 * expected**0.5
+    kept_all = torch_module(symbol, {}, training=False)(*inputs)
+    assert kept(kept_all.numpy(), count) == (1,) * count
+
+
+def test_dropout_is_drawn_anew_and_follows_the_seed():
+    net = get_model("fractal", 10, dropout=0.1, drop_path=0.15)
+    net.initialize(DeepFusionInit(0))
+    plain = get_model("fractal", 10, params=net.collect_params())
+    engine = TorchEngine(net, CPU, predictor=plain, **SETTINGS["sgd"])
+    images, labels = batch(8)
+    losses = []
+    for seed in (1, 1, 2):
+        engine.seed(seed)
+        losses.append(engine.fetch([engine.train_step(images, labels, 0.0)])[0, 0])
+    assert losses[0] == losses[1] != losses[2]
+    first, second = (engine.gather(engine.predict(images)) for _ in range(2))
+    assert (first == second).all()
+
+
+def test_bfloat16_is_near_float32():
+    full, half = (
+        TorchEngine(make_net("cross", "float32"), CPU, dtype=dtype, **SETTINGS["nesterov"])
+        for dtype in ("float32", "bfloat16")
+    )
+    images, labels = batch(16)
+    for _ in range(3):
+        sums = [engine.train_step(images, labels, 0.01) for engine in (full, half)]
+    losses = [engine.fetch([each])[0, 0] for engine, each in zip((full, half), sums)]
+    assert losses[0] != losses[1]  # it does compute in another type
+    assert abs(losses[0] - losses[1]) < 0.05 * losses[0]
+    assert all(values.dtype == np.float32 for values in half.arrays()[0].values())
+
+
+def test_gluoncvs_networks_run_too():
+    mxnet, pytorch = engines("gluoncv:cifar_resnet20_v1")
+    images, labels = batch(4)
+    for engine in (mxnet, pytorch):
+        engine.train_step(images, labels, LR)
+    for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+        assert_equal(mine, other, 1e-4)
+
+
+@pytest.mark.parametrize(
+    "operator", [lambda x: mx.sym.erf(x), lambda x: mx.sym.Pooling(x, kernel=(2, 2), p_value=2)]
+)
+def test_what_it_does_not_know_it_names(operator):
+    with pytest.raises(InputError, match="does not know MXNet's (erf|Pooling) .*--engine mxnet"):
+        torch_module(operator(mx.sym.var("data")), {}, training=True)
