@@ -4,6 +4,7 @@ import queue
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -34,6 +35,7 @@ class Batch:
 
     images: np.ndarray
     labels: np.ndarray
+    total: Optional[int] = None  # examples in the batches of all parts together, in training
 
     def __len__(self):
         return len(self.labels)
@@ -100,13 +102,13 @@ def number_of_batches(count, batch_size, parts=1):
     return full + (rest >= parts or full == 0)
 
 
-def _shard(order, batch_size, part, parts):
-    """The indices of each batch of ``part``: batch k of all parts is slice k of ``order``."""
+def _shared_batches(order, batch_size, parts):
+    """For each batch, the indices of every part: a slice of ``order``, cut into equal parts."""
     batches = number_of_batches(len(order), batch_size, parts)
     step = batch_size * parts
     for k in range(batches):
         stop = (k + 1) * step if k + 1 < batches else len(order)
-        yield order[k * step + part : stop : parts]
+        yield np.array_split(order[k * step : stop], parts)
 
 
 def train_batches(images, batch_size, *, mean, std, augmentation, seed, epoch, part=0, parts=1):
@@ -115,19 +117,21 @@ def train_batches(images, batch_size, *, mean, std, augmentation, seed, epoch, p
     Every example is in exactly one batch of one part; all parts have ``number_of_batches``. Where
     the numbers do not divide, the last batch is smaller, or in some parts one larger than
     ``batch_size``. The order follows from (seed, epoch), non-negative integers, and the pixels from
-    (seed, epoch, part). Batch k of all parts together is batch k of one part with
+    (seed, epoch, part). Batch k of all parts, one after the other, is batch k of one part with
     ``parts * batch_size``, but for the augmentation.
     """
     order = np.random.default_rng((seed, epoch, 0)).permutation(len(images))
     rng = np.random.default_rng((seed, epoch, 1, part))
-    for indices in _shard(order, batch_size, part, parts):
+    for shares in _shared_batches(order, batch_size, parts):
+        indices = shares[part]
         batch = normalize(images.pixels[indices], mean, std)
-        yield Batch(augment(batch, augmentation, rng), images.labels[indices])
+        total = sum(map(len, shares))
+        yield Batch(augment(batch, augmentation, rng), images.labels[indices], total)
 
 
-def test_batches(images, batch_size, *, mean, std, part=0, parts=1):
-    """Yield Batches of every example once, as it is, in order (each ``parts``-th of it)."""
-    for indices in _shard(np.arange(len(images)), batch_size, part, parts):
+def test_batches(images, batch_size, *, mean, std):
+    """Yield Batches of every example once, as it is, in order."""
+    for (indices,) in _shared_batches(np.arange(len(images)), batch_size, parts=1):
         yield Batch(normalize(images.pixels[indices], mean, std), images.labels[indices])
 
 

@@ -35,9 +35,10 @@ class SmallImages:
         checksum = zlib.crc32(images.labels, zlib.crc32(images.pixels))
         return {"examples": len(images), "crc32": checksum}
 
-    def train_batches(self, images, batch_size, augmentation, seed, epoch):
-        """Every example once, in an order and augmented by (seed, epoch)."""
+    def train_batches(self, images, batch_size, augmentation, seed, epoch, part=0, parts=1):
+        """Every example once in one of ``parts``, in an order and augmented by (seed, epoch)."""
         how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
+        how.update(part=part, parts=parts)
         return records.train_batches(images, batch_size, **self._statistics, **how)
 
     def test_batches(self, images, batch_size, crops=1):
@@ -77,9 +78,10 @@ class Photographs:
         """Number and checksum."""
         return images.facts()
 
-    def train_batches(self, images, batch_size, augmentation, seed, epoch):
-        """Every example once, in an order and augmented by (seed, epoch)."""
+    def train_batches(self, images, batch_size, augmentation, seed, epoch, part=0, parts=1):
+        """Every example once in one of ``parts``, in an order and augmented by (seed, epoch)."""
         how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
+        how.update(part=part, parts=parts)
         return stream.train_batches(images, batch_size, **how)
 
     def test_batches(self, images, batch_size, crops=1):

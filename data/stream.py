@@ -32,7 +32,7 @@ import numpy as np
 from command import InputError
 from data.augment import normalize
 from data.recordio import read_records
-from data.records import Batch
+from data.records import Batch, number_of_batches
 from data.verify import bad_record, check, index_path
 
 # Per channel (RGB), 0 to 255: those of the deep fusion project for ImageNet.
@@ -91,12 +91,15 @@ def load(path, classes, size):
 def train_batches(photographs, batch_size, *, augmentation, seed, epoch, part=0, parts=1):
     """Yield the Batches of ``part`` of ``parts`` in one epoch; every example is in just one.
 
-    The order of a part's examples, and their augmentation, follow from (seed, epoch). Part k has
-    the k-th of ``parts`` stretches of the file, rounded up. The last batch is smaller where the
-    numbers do not divide.
+    The order of a part's examples, and their augmentation, follow from (seed, epoch, part). Part k
+    has the k-th of ``parts`` stretches of the file, rounded up. All parts have
+    ``records.number_of_batches``; where the numbers do not divide, the last ones differ in size.
+
+    Raises:
+        InputError: there are too few examples for so many parts.
     """
     side, options = AUGMENTATIONS[augmentation]
-    seeds = np.random.SeedSequence((seed, epoch)).generate_state(2) % 2**31
+    seeds = np.random.SeedSequence((seed, epoch, part)).generate_state(2) % 2**31
     random = {"shuffle": True, "seed": int(seeds[0]), "seed_aug": int(seeds[1])}
     return _batches(photographs, batch_size, side, part, parts, **random, **options)
 
@@ -143,12 +146,44 @@ def _side(size, side):
     return round(side * size / PAPER_SIZE)
 
 
+def _shares(count, batch_size, parts):
+    """Sizes of every part's batches, as the iterator divides ``count``: as many, and none empty."""
+    batches, each = number_of_batches(count, batch_size, parts), -(-count // parts)
+    shares = []
+    for part in range(parts):
+        left = min(each, count - part * each)
+        if left < batches:
+            raise InputError(
+                f"{count} photographs are too few for {parts} parts of {batches} batches: "
+                "take fewer workers"
+            )
+        sizes = []
+        for after in range(batches - 1, 0, -1):
+            sizes.append(min(batch_size, left - after))
+            left -= sizes[-1]
+        shares.append([*sizes, left])
+    return shares
+
+
+def _cut(chunks, sizes):
+    """Yield (pixels, labels) of so many images each out of an iterator's larger batches."""
+    pixels, labels = [], []
+    for size in sizes:
+        while len(labels) < size:
+            chunk = next(chunks, None)
+            if chunk is None:
+                return
+            more = chunk.data[0].asnumpy(), chunk.label[0].asnumpy()
+            pixels = np.concatenate([pixels, more[0]]) if len(labels) else more[0]
+            labels = np.concatenate([labels, more[1]]) if len(labels) else more[1]
+        yield pixels[:size], labels[:size]
+        pixels, labels = pixels[size:], labels[size:]
+
+
 def _batches(photographs, batch_size, side, part=0, parts=1, **options):
     """Yield Batches out of an iterator over a part of the file."""
-    if batch_size < 1:
-        raise InputError(f"a batch of {batch_size} images is impossible: give 1 or more")
-    each = -(-len(photographs) // parts)  # as the iterator divides them
-    left = min(each, len(photographs) - part * each)
+    shares = _shares(len(photographs), batch_size, parts)
+    left = sum(shares[part])
     path, index = photographs.path, index_path(photographs.path)
     try:
         chunks = mx.io.ImageRecordUInt8Iter(
@@ -167,14 +202,10 @@ def _batches(photographs, batch_size, side, part=0, parts=1, **options):
             verbose=False,
             **options,
         )
-        for chunk in chunks:
-            pixels, labels = chunk.data[0].asnumpy(), chunk.label[0].asnumpy()
-            for start in range(0, min(left, len(labels)), batch_size):
-                count = min(batch_size, left)
-                which = slice(start, start + count)
-                images = normalize(pixels[which], MEAN, STD)
-                yield Batch(images, labels[which].astype(np.int32))
-                left -= count
+        totals = map(sum, zip(*shares))
+        for (pixels, labels), total in zip(_cut(chunks, shares[part]), totals):
+            yield Batch(normalize(pixels, MEAN, STD), labels.astype(np.int32), total)
+            left -= len(labels)
     except mx.MXNetError as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(

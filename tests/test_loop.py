@@ -10,7 +10,7 @@ from command import CommandError
 from training.loop import evaluate, train_epoch
 from training.tally import NonFiniteLoss, Tally
 
-Batch = namedtuple("Batch", "images labels")
+Batch = namedtuple("Batch", "images labels total")
 
 
 class CountingEngine:
@@ -19,7 +19,7 @@ class CountingEngine:
     def __init__(self):
         self.rates, self.weights, self.fetched = [], [], []
 
-    def train_step(self, images, labels, lr, weights):
+    def train_step(self, images, labels, lr, weights, total):
         self.rates.append(lr)
         self.weights.append(weights)
         return [images.sum(), (labels % 2).sum()]
@@ -39,7 +39,7 @@ class CountingEngine:
 def batches(losses, size):
     for start in range(0, len(losses), size):
         part = np.array(losses[start : start + size], dtype=np.float64)
-        yield Batch(part, np.arange(start, start + len(part)))
+        yield Batch(part, np.arange(start, start + len(part)), len(part))
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1003, 2000])
@@ -53,7 +53,7 @@ def test_every_example_is_predicted_once_whatever_the_batch_size(size):
 def parity(values, size):
     """Batches whose labels are 0 and 1 by turns."""
     for batch in batches(values, size):
-        yield Batch(batch.images, batch.labels % 2)
+        yield Batch(batch.images, batch.labels % 2, batch.total)
 
 
 def test_training_reports_running_figures_and_waits_only_then():

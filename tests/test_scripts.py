@@ -134,9 +134,9 @@ FRACTAL = ["--network", "fractal", "--depth", "10", "--batch-size", "30"]
 def test_every_drop_path_trains_what_it_samples(data, tmp_path, monkeypatch, mode):
     trained = []
 
-    def train_step(engine, images, labels, lr, weights):
+    def train_step(engine, images, labels, lr, weights, total):
         trained.append(weights)
-        return step(engine, images, labels, lr, weights)
+        return step(engine, images, labels, lr, weights, total)
 
     step = MXNetEngine.train_step
     monkeypatch.setattr(MXNetEngine, "train_step", train_step)

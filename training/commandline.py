@@ -14,6 +14,7 @@ from training.log import read_config, read_run
 from training.precision import DTYPES
 from training.recipe import RECIPES, get_recipe
 from training.run import ENGINES, Machine, Run
+from training.workers import DISTRIBUTED
 
 
 def steps(text):
@@ -92,9 +93,18 @@ def add_machine_flags(parser, test_batch_size=Machine.test_batch_size):
     )
     where.add_argument(
         "--kv-store",
-        choices=("device", "local", "nccl"),
+        choices=("device", "local", "nccl", DISTRIBUTED),
         default=Machine.kv_store,
-        help="how gradients of several devices are summed; default: device",
+        help="how gradients of several devices are summed; dist_sync: of several machines, too, as "
+        "a worker of a job that python -m training.launch starts. Default: device",
+    )
+    where.add_argument(
+        "--wait-limit",
+        type=int,
+        default=Machine.wait_limit,
+        metavar="SECONDS",
+        help="with dist_sync, end when the others are not heard of for so long, which must be more "
+        f"than a step takes; default: {Machine.wait_limit}",
     )
     where.add_argument(
         "--test-batch-size",
@@ -183,6 +193,8 @@ def train(argv, make_parser, run_of, flags_of, augmentations, say):
     run, machine = run_of(args), _machine_of(args)
     if args.runs < 1:
         raise InputError(f"--runs must be at least 1, not {args.runs}")
+    if args.runs > 1 and machine.kv_store == DISTRIBUTED:
+        raise InputError(f"--kv-store {DISTRIBUTED} trains one seed a job: leave --runs out")
     try:
         for seed in range(run.seed, run.seed + args.runs):
             one = replace(run, seed=seed)
@@ -249,6 +261,8 @@ def _finish(run, machine, say, folder=None):
         lines = [f"finished already: {folder}"]
     else:
         folder = fit(run, machine, folder)
+        if folder is None:  # another worker's
+            return
         lines = [
             f"log         {folder / 'log.txt'} and log.jsonl",
             f"curves      {folder / 'curves.png'}",

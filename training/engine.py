@@ -1,9 +1,10 @@
 """A network on its devices: steps, and its arrays in and out. ``MXNetEngine`` is the first.
 
 The training loop, the tally and the checkpoints speak to an engine through its methods
-(``train_step``, ``fetch``, ``predict``, ``gather``, ``observe``, ``seed``, ``arrays``, ``load``)
-and numpy arrays by parameter name; nothing above this file knows what a device array is. Another
-engine runs the compiled graph of the same network: training/torch_engine.py.
+(``train_step``, ``fetch``, ``predict``, ``gather``, ``observe``, ``seed``, ``arrays``, ``load``),
+its ``workers`` (see training.workers) and numpy arrays by parameter name; nothing above this file
+knows what a device array is. Another engine runs the compiled graph of the same network:
+training/torch_engine.py.
 """
 
 import ctypes
@@ -16,6 +17,7 @@ from mxnet.base import _LIB, check_call
 
 from command import InputError
 from training.optimizer import make_trainer
+from training.workers import Alone
 
 STEPS_AHEAD = 8  # more would not be faster, and would hold memory and delay a stop
 
@@ -30,12 +32,14 @@ class Engine:
         net: an initialized HybridBlock, images -> logits (batch, classes).
         predictor: the same network, of the same parameters, without dropout and drop-path, where
             ``net`` has them; it predicts.
+        workers: who trains together; see training.workers.
     """
 
-    def __init__(self, net, predictor=None):
+    def __init__(self, net, predictor=None, workers=None):
         self.net = net
         self.predictor = predictor or net
         self.parameters = net.collect_params()
+        self.workers = workers or Alone()
 
     @property
     def parts(self):
@@ -78,14 +82,17 @@ class MXNetEngine(Engine):
     whenever training is followed by something else, every device gets the mean of the devices'
     moving averages.
 
+    Workers, each with an engine of the same network, train as one with all their devices: they take
+    the same steps, each with a share of the batch. Whatever is told of steps and all arrays is the
+    same in all of them.
+
     Args:
-        net, predictor: see Engine; initialized on ``contexts``.
+        net, predictor, workers: see Engine; the network is initialized on ``contexts``.
         contexts: list of mx.Context.
         optimizer, momentum, weight_decay, decayed: see training.optimizer.
-        kv_store: how gradients of several devices are summed: "device", "local" or "nccl".
 
     Raises:
-        InputError: there is no such ``kv_store`` here.
+        InputError: gradients cannot be summed here the way the workers do it.
     """
 
     def __init__(
@@ -96,29 +103,33 @@ class MXNetEngine(Engine):
         weight_decay,
         optimizer="nesterov",
         decayed="all",
-        kv_store="device",
+        workers=None,
         predictor=None,
     ):
-        super().__init__(net, predictor)
+        super().__init__(net, predictor, workers)
         self.contexts = contexts
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
+        store = self.workers.store
         self.trainer = make_trainer(
-            self.parameters, optimizer, momentum, weight_decay, decayed, kv_store
+            self.parameters, optimizer, momentum, weight_decay, decayed, store
         )
         try:
             # sets the KVStore up now: it writes every parameter, moving averages too
-            self.trainer.allreduce_grads()
+            self._restore_layout()  # a distributed one may ask for a rearranged array too early
+            with self.workers.waiting():
+                self.trainer.allreduce_grads()
         except mx.MXNetError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise InputError(f"--kv-store {kv_store} cannot be used here: {reason}") from None
+            raise InputError(f"--kv-store {store} cannot be used here: {reason}") from None
         self._synchronized = True
         self._under_way = deque()
         self._dtype = next(iter(self.parameters.values())).dtype
 
-    def train_step(self, images, labels, lr, weights=None):
+    def train_step(self, images, labels, lr, weights=None, total=None):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally.
 
         Args:
+            total: examples of the batch where workers share it.
             weights: {part: weight of its loss}; without it, the whole network with weight 1. What
                 no part in it uses has a gradient of zero: momentum and decay go on there. The sums
                 are of the whole where it is trained, else means over the parts by weight.
@@ -130,15 +141,15 @@ class MXNetEngine(Engine):
         with autograd.record():
             logits = [[part_of(self.net, part)(x) for part in weights] for x, _ in shards]
             losses = [[self.loss(z, y) for z in zs] for zs, (_, y) in zip(logits, shards)]
-            total = [weight * each for all in losses for weight, each in zip(weights.values(), all)]
+            heads = [weight * each for all in losses for weight, each in zip(weights.values(), all)]
             idle = [self._zero(self.trained(), c) for c in self.contexts[len(shards) :]]
             if None not in weights:
                 used = {p for part in weights for p in part_of(self.net, part).collect_params()}
                 unused = [p for p in self.trained() if p.name not in used]
                 idle += [self._zero(unused, c) for c in self.contexts[: len(shards)] if unused]
-        autograd.backward(total + idle)
+        autograd.backward(heads + idle)
         self.trainer.set_learning_rate(lr)
-        self.trainer.step(len(labels))
+        self.trainer.step(total or len(labels))
         self._synchronized = False
         told = {None: 1.0} if None in weights else weights
         sums = []
@@ -183,16 +194,18 @@ class MXNetEngine(Engine):
         self._synchronize()
 
     def fetch(self, steps):
-        """Wait for the sums of several steps: array (steps, 2) of loss and wrong answers."""
+        """Wait for the sums of several steps over all workers: array (steps, 2) of loss and wrong
+        answers."""
         flat = [sums.as_in_context(mx.cpu()) for step in steps for sums in step]
         if not flat:
             return np.zeros((0, 2))
+        self._wait(flat)
         values = iter(mx.nd.stack(*flat).asnumpy().astype(np.float64))
-        return np.array([sum(next(values) for _ in step) for step in steps])
+        return self.workers.sum(np.array([sum(next(values) for _ in step) for step in steps]))
 
     def seed(self, seed):
-        """Seed what is random inside the network."""
-        mx.random.seed(seed)
+        """Seed what is random inside the network; every worker draws something else."""
+        mx.random.seed((seed + self.workers.rank) % 2**31)
 
     def arrays(self):
         """(parameters and moving averages, momenta), each {name: array}; names without the net's
@@ -227,25 +240,38 @@ class MXNetEngine(Engine):
                     updater.states_synced[index] = True
 
     def _synchronize(self):
-        """Let training come to rest, and give every device the mean of the moving averages.
+        """Let training come to rest, and give every device of every worker the mean of the moving
+        averages.
 
         MXNet 1.9.1 does not order what reads moving averages after the backward pass that writes
         them (``static_shape``): read at once, they are those of the step before.
         """
         if self._synchronized:
             return
-        mx.nd.waitall()
-        for parameter in self.parameters.values():
-            if parameter.grad_req == "null" and len(self.contexts) > 1:
-                copies = [array.asnumpy() for array in parameter.list_data()]
-                parameter.set_data(mx.nd.array(np.mean(copies, axis=0), dtype=parameter.dtype))
+        while self._under_way:
+            self._wait(self._under_way.popleft())
+        with self.workers.waiting():
+            mx.nd.waitall()
+        if len(self.contexts) * self.workers.count > 1:
+            moving = [p for p in self.parameters.values() if p.grad_req == "null"]
+            sums = [sum(array.asnumpy() for array in p.list_data()).ravel() for p in moving]
+            # one array for all, with the number of devices at its end
+            flat = self.workers.sum(np.concatenate([*sums, [len(self.contexts)]]))
+            means = np.split(flat[:-1] / flat[-1], np.cumsum([len(each) for each in sums]))
+            for parameter, mean in zip(moving, means):
+                array = mx.nd.array(mean.reshape(parameter.shape), dtype=parameter.dtype)
+                parameter.set_data(array)
         self._synchronized = True
 
     def _keep_pace(self, arrays):
         """Wait for what was asked for ``STEPS_AHEAD`` calls ago."""
         self._under_way.append(arrays)
         if len(self._under_way) > STEPS_AHEAD:
-            for array in self._under_way.popleft():
+            self._wait(self._under_way.popleft())
+
+    def _wait(self, arrays):
+        for array in arrays:
+            with self.workers.waiting():
                 array.wait_to_read()
 
     def _restore_layout(self):
@@ -254,7 +280,8 @@ class MXNetEngine(Engine):
         In predict mode oneDNN rearranges weights in place, some time later. MXNet 1.9.1's update
         rounds differently on a rearranged weight, so that chance would decide the last bit.
         """
-        mx.nd.waitall()
+        with self.workers.waiting():
+            mx.nd.waitall()
         for parameter in self.parameters.values():
             for array in parameter.list_data():
                 # a C function that promises a plain layout to whoever asks for the address

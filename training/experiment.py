@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zlib
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
 from itertools import chain, count, islice, repeat
@@ -30,7 +31,16 @@ from training.curves import PARTS, draw_curves, draw_parts
 from training.devices import contexts, torch_device
 from training.engine import MXNetEngine
 from training.lesions import doubling, lesion_study
-from training.log import RunLog, claim, find_runs, locked, read_config, read_log, write_config
+from training.log import (
+    NoLog,
+    RunLog,
+    claim,
+    find_runs,
+    locked,
+    read_config,
+    read_log,
+    write_config,
+)
 from training.loop import evaluate, train_epoch
 from training.members import MemberPredictions
 from training.recipe import differences
@@ -38,6 +48,7 @@ from training.run import Facts, Machine, Run
 from training.schedule import step_lr
 from training.tally import NonFiniteLoss
 from training.torch_engine import TorchEngine
+from training.workers import join
 
 ROOT = Path(__file__).resolve().parent.parent
 OBSERVED = 50  # batches that moving averages are estimated from: the rest of 0.9^50 is 0.5%
@@ -61,6 +72,8 @@ def find(run, machine):
 def fit(run, machine, folder=None):
     """Train ``run`` to its last epoch; returns its folder.
 
+    Of several workers that of rank 0 keeps the run's files; the others return None.
+
     Args:
         folder: an unfinished run's, to go on with from its newest checkpoint; None makes a new one.
 
@@ -77,29 +90,38 @@ def fit(run, machine, folder=None):
         tensorboard.require()
     source, train = source_of(run), load_images(run, "train")
     test = load_images(run, reported_on(run))
-    engine = _engine(run, net, predictor, devices, machine.engine, machine.kv_store)
-    facts = Facts(
-        recipe_changes=differences(run.recipe, run.recipe_name),
-        parameters=cost.parameters,
-        multiply_adds=cost.multiply_adds,
-        layers=cost.layers,
-        devices=len(devices),
-        data={"train": source.facts(train), "test": source.facts(test)},
-    )
-    if folder is None:
-        folder = claim(parent_folder(run, machine, cost.layers), machine.exp_name)
-        write_config(folder, {**run.to_json(), **asdict(facts), **_circumstances(machine)})
-    try:
-        with locked(folder):
-            _train(run, machine, folder, facts, engine, train, test)
-    except KeyboardInterrupt:
-        again = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder))}"
-        raise Interrupted(f"interrupted; go on with: {again}") from None
-    except RuntimeError as error:  # MXNet's and PyTorch's errors are
-        if "out of memory" not in str(error).lower():
-            raise
-        raise CommandError(f"{folder}: a device is out of memory: lower --batch-size") from None
-    return folder
+    with join(machine.kv_store, machine.wait_limit) as workers:
+        if run.recipe.batch_size % workers.count:
+            raise InputError(
+                f"a batch of {run.recipe.batch_size} cannot be shared by {workers.count} workers: "
+                "give --batch-size a multiple of their number"
+            )
+        engine = _engine(run, net, predictor, devices, machine.engine, workers)
+        facts = Facts(
+            recipe_changes=differences(run.recipe, run.recipe_name),
+            parameters=cost.parameters,
+            multiply_adds=cost.multiply_adds,
+            layers=cost.layers,
+            devices=len(devices),
+            workers=workers.count,
+            data={"train": source.facts(train), "test": source.facts(test)},
+        )
+        if folder is None and workers.rank == 0:
+            folder = claim(parent_folder(run, machine, cost.layers), machine.exp_name)
+            write_config(folder, {**run.to_json(), **asdict(facts), **_circumstances(machine)})
+        try:
+            with locked(folder) if workers.rank == 0 else nullcontext():
+                _train(run, machine, folder, facts, engine, train, test)
+        except KeyboardInterrupt:
+            if workers.rank:
+                raise Interrupted("interrupted") from None
+            again = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder))}"
+            raise Interrupted(f"interrupted; go on with: {workers.launcher}{again}") from None
+        except RuntimeError as error:  # MXNet's and PyTorch's errors are
+            if "out of memory" not in str(error).lower():
+                raise
+            raise CommandError(f"{folder}: a device is out of memory: lower --batch-size") from None
+    return folder if workers.rank == 0 else None
 
 
 def _require(name, known, what):
@@ -274,7 +296,8 @@ def estimate(run, engine, train, part=None):
 
 def observe(run, engine, train, part=None):
     """Estimate moving averages anew; see ``estimate``."""
-    epochs = (_train_batches(run, train, epoch) for epoch in count())  # a small set has few batches
+    # a small set has few batches, so more than one epoch of them
+    epochs = (_train_batches(run, engine, train, epoch) for epoch in count())
     engine.observe(islice(chain.from_iterable(epochs), OBSERVED), part)
 
 
@@ -291,10 +314,12 @@ def predictions(run, engine, images, part=None, batch_size=250, crops=1):
     return evaluate(engine, records.prefetch(batches), part, crops)
 
 
-def _train_batches(run, images, epoch):
-    recipe = run.recipe
+def _train_batches(run, engine, images, epoch):
+    """The batches of an epoch, or a worker's share of each."""
+    recipe, workers = run.recipe, engine.workers
+    share = recipe.batch_size // workers.count
     return source_of(run).train_batches(
-        images, recipe.batch_size, recipe.augmentation, run.seed, epoch
+        images, share, recipe.augmentation, run.seed, epoch, workers.rank, workers.count
     )
 
 
@@ -333,16 +358,16 @@ def _devices(run, kind, gpus):
     return devices
 
 
-def _engine(run, net, predictor, devices, kind, kv_store=Machine.kv_store):
+def _engine(run, net, predictor, devices, kind, workers=None):
     size = source_of(run).size
     places = [mx.cpu()] if kind == "torch" else devices
     net.initialize(INITIALIZERS[run.recipe.initializer](run.seed), ctx=places)
     for place in places:  # a peer learns the shapes of its parameters from its first images
         net(mx.nd.zeros((1, 3, size, size), ctx=place))
-    return _wrapped(run, net, predictor, devices, kind, kv_store)
+    return _wrapped(run, net, predictor, devices, kind, workers)
 
 
-def _wrapped(run, net, predictor, devices, kind=Machine.engine, kv_store=Machine.kv_store):
+def _wrapped(run, net, predictor, devices, kind=Machine.engine, workers=None):
     """An engine of ``net``, whose parameters have values."""
     names = ("momentum", "weight_decay", "optimizer", "decayed")
     settings = {name: getattr(run.recipe, name) for name in names}
@@ -350,14 +375,18 @@ def _wrapped(run, net, predictor, devices, kind=Machine.engine, kv_store=Machine
         return TorchEngine(net, *devices, predictor=predictor, dtype=run.dtype, **settings)
     for each in (net, predictor):
         each.hybridize(static_alloc=True, static_shape=True)
-    return MXNetEngine(net, devices, kv_store=kv_store, predictor=predictor, **settings)
+    return MXNetEngine(net, devices, workers=workers, predictor=predictor, **settings)
 
 
 def _train(run, machine, folder, facts, engine, train, test):
-    """Train every epoch that is left of the run in ``folder``."""
-    log = RunLog(folder, _echo(machine))
-    epochs, checkpoints = run.recipe.epochs, folder / checkpoint.FOLDER
-    rows = _resume(folder, facts, engine)
+    """Train every epoch that is left of the run in ``folder``.
+
+    Workers take the same steps and know the same figures; that of rank 0 writes them down.
+    """
+    epochs, first = run.recipe.epochs, engine.workers.rank == 0
+    rows = _resume(folder, facts, engine) if folder else []
+    _require_agreement(engine.workers, len(rows))
+    log = RunLog(folder, _echo(machine)) if first else NoLog()
     log.rewrite(rows)
     log.say(
         f"{run.network} depth {run.depth or facts.layers} widen {run.widen_factor}: "
@@ -367,14 +396,15 @@ def _train(run, machine, folder, facts, engine, train, test):
     log.say(
         f"{run.dataset}: {len(train):,} training images, "
         f"{len(test):,} {'held out' if run.val_split else 'test'} images; "
-        f"on {', '.join(map(str, engine.contexts))}; in {folder}"
+        f"on {', '.join(map(str, engine.contexts))}"
+        f"{f' of each of {facts.workers} workers' if facts.workers > 1 else ''}; in {folder}"
     )
-    if rows:
+    if rows and first:
         log.say(f"resumed after epoch {len(rows)}")
         config = read_config(folder)
-        resumed = {"epoch": len(rows), **_circumstances(machine)}
+        resumed = {"epoch": len(rows), "workers": facts.workers, **_circumstances(machine)}
         write_config(folder, {**config, "resumed": [*config.get("resumed", []), resumed]})
-    board = tensorboard.Board(folder, rows) if machine.tensorboard else None
+    board = tensorboard.Board(folder, rows) if machine.tensorboard and first else None
     clock = _Clock(len(rows), epochs)
     every = machine.checkpoint_epochs or max(epochs // 8, 1)
     for epoch in range(len(rows) + 1, epochs + 1):
@@ -384,6 +414,9 @@ def _train(run, machine, folder, facts, engine, train, test):
             log.note(f"epoch {epoch}: {error}")
             raise CommandError(f"{folder}: in epoch {epoch} {error}; try a smaller --lr") from None
         rows.append(row)
+        if not first:
+            continue
+        checkpoints = folder / checkpoint.FOLDER
         checkpoint.save(checkpoints, epoch, *engine.arrays(), rows)
         log.write(**row)
         if board:
@@ -401,7 +434,18 @@ def _train(run, machine, folder, facts, engine, train, test):
         )
     if board:
         board.close()
-    _draw(run, folder, rows)
+    if first:
+        _draw(run, folder, rows)
+
+
+def _require_agreement(workers, epochs):
+    """Workers go on from the same checkpoint."""
+    done = workers.sum(np.eye(1, workers.count, workers.rank)[0] * epochs)
+    if len(set(done)) > 1:
+        raise InputError(
+            f"workers find {' and '.join(f'{each:g}' for each in done)} epochs done: --log-dir "
+            "must be a folder that all of them share"
+        )
 
 
 def _resume(folder, facts, engine):
@@ -424,13 +468,14 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
     recipe = run.recipe
     lr = step_lr(epoch - 1, recipe.epochs, recipe.lr, recipe.lr_factor, recipe.lr_steps)
     engine.seed(zlib.crc32(f"{run.seed} {epoch}".encode()) % 2**31)
-    batches = records.prefetch(_train_batches(run, train, epoch))
+    batches = records.prefetch(_train_batches(run, engine, train, epoch))
     if engine.losses:
         weights = repeat(engine.losses)
     else:
         weights = drop_path.samples(recipe.drop_path, engine.parts, (run.seed, epoch, 2))
     name = f"epoch {epoch}/{recipe.epochs}"
-    steps = records.number_of_batches(len(train), recipe.batch_size)
+    workers = engine.workers.count
+    steps = records.number_of_batches(len(train), recipe.batch_size // workers, workers)
     hidden = machine.quiet or not sys.stderr.isatty()
     started = time.perf_counter()
     with tqdm(batches, name, steps, leave=False, unit="step", disable=hidden) as bar:

@@ -118,6 +118,18 @@ class RunLog:
         _append(self.folder / TEXT, text + "\n")
 
 
+class NoLog:
+    """The RunLog of a worker that keeps none."""
+
+    def rewrite(self, rows):
+        """Nothing."""
+
+    def say(self, text):
+        """Nothing."""
+
+    note = say
+
+
 def _append(path, text, durable=False):
     with open(path, "a", encoding="utf-8") as file:
         file.write(text)

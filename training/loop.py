@@ -16,7 +16,8 @@ def train_epoch(engine, batches, weights, lr, report=None, report_every=50):
 
     Args:
         engine: see training.engine.
-        batches: of ``images`` (n, channels, height, width) and ``labels`` (n,).
+        batches: of ``images`` (n, channels, height, width), ``labels`` (n,), and ``total``, the
+            examples of all workers' batches together.
         weights: for each step, which parts of the network it trains, {part: weight of its loss}.
         lr: learning rate of every step.
         report: called as ``report(steps, figures so far)`` every ``report_every`` steps, which
@@ -27,7 +28,8 @@ def train_epoch(engine, batches, weights, lr, report=None, report_every=50):
     """
     tally = Tally(engine)
     for step, (batch, chosen) in enumerate(zip(batches, weights), 1):
-        tally.add(len(batch.labels), engine.train_step(batch.images, batch.labels, lr, chosen))
+        sums = engine.train_step(batch.images, batch.labels, lr, chosen, batch.total)
+        tally.add(batch.total, sums)
         if step % report_every == 0:
             figures = tally.read()
             if report is not None:

@@ -28,6 +28,7 @@ def make_trainer(parameters, optimizer, momentum, weight_decay, decayed, kv_stor
 
     Args:
         parameters: a gluon ParameterDict.
+        kv_store: how gradients are summed, a KVStore or its name.
         decayed: "all" parameters (gamma, beta and biases too), or the "weights" of convolutions and
             dense layers alone.
 

@@ -15,7 +15,16 @@ from training.results import CAPTION, COLUMNS, tabulate
 
 PICTURES = ("curves.png", *(f"{part}s.png" for part in PARTS))
 PNG = b"\x89PNG\r\n"
-ENVIRONMENT = ("command", "commit", "devices", "machine", "resumed", "threads", "versions")
+ENVIRONMENT = (
+    "command",
+    "commit",
+    "devices",
+    "machine",
+    "resumed",
+    "threads",
+    "versions",
+    "workers",
+)
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 90rem; margin: 1.5rem auto;

@@ -100,7 +100,8 @@ def _order(records):
 def _setting(record):
     """What runs have in common that may be averaged: all that decides a result but the seed."""
     same = replace(record.run, seed=0, data_dir="", train_file="", test_file="")
-    return same, json.dumps([record.facts.data, record.facts.devices], sort_keys=True)
+    facts = record.facts
+    return same, json.dumps([facts.data, facts.devices, facts.workers], sort_keys=True)
 
 
 def describe_recipe(record):
@@ -115,6 +116,8 @@ def describe_recipe(record):
         changes.append(f"{run.data_shape} x {run.data_shape} pixels")
     if facts.devices > 1:
         changes.append(f"{facts.devices} devices")
+    if facts.workers > 1:
+        changes.append(f"{facts.workers} workers")
     return ", ".join([run.recipe_name, *changes])
 
 

@@ -55,13 +55,14 @@ class Run:
 class Machine:
     """Where and how a run is carried out.
 
-    Of this, only the number of devices changes a result beyond the order of sums: batch statistics
-    are each device's own.
+    Of this, only the number of devices, of all workers together, changes a result beyond the order
+    of sums: batch statistics are each device's own.
     """
 
     engine: str = ENGINES[0]  # see training/engine.py
     gpus: Optional[str] = None
     kv_store: str = "device"
+    wait_limit: int = 600  # seconds that a worker waits for the others
     test_batch_size: int = 250
     log_dir: str = "snapshot"
     exp_name: str = "run"
@@ -72,12 +73,14 @@ class Machine:
     quiet: bool = False
 
     def __post_init__(self):
-        for name in ("test_batch_size", "log_iters", "checkpoint_epochs"):
+        for name in ("wait_limit", "test_batch_size", "log_iters", "checkpoint_epochs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, not {value}")
         if self.engine not in ENGINES:
             raise InputError(f"engine must be {' or '.join(ENGINES)}, not {self.engine!r}")
+        if self.engine == "torch" and self.kv_store == "dist_sync":
+            raise InputError("--kv-store dist_sync is the MXNet engine's: leave --engine out")
         if os.path.basename(self.exp_name) != self.exp_name:
             raise InputError(f"exp_name must be a plain name, not {self.exp_name!r}")
 
@@ -101,3 +104,4 @@ class Facts:
     layers: int  # on the longest path
     devices: int
     data: dict  # number and checksum of the images
+    workers: int = 1  # each with so many devices

@@ -39,7 +39,7 @@ class Tally:
         self._examples = 0
 
     def add(self, examples, sums):
-        """Count a step: its number of examples, and its sums on the devices."""
+        """Count a step: its number of examples over all workers, and its sums on the devices."""
         self._examples += examples
         self._waiting.append(sums)
 

@@ -60,7 +60,7 @@ class TorchEngine(Engine):
         for part in (None, *range(self.parts)):
             self._module(part, training=True)
 
-    def train_step(self, images, labels, lr, weights=None):
+    def train_step(self, images, labels, lr, weights=None, total=None):
         """One update with the mean gradient of the batch; its sums. See MXNetEngine.train_step."""
         import torch
 
