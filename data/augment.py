@@ -9,6 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 PAD = 4  # pixels an image is shifted by, at most, each way
+BORDERS = {"none": None, "+": "constant", "++": "reflect"}  # what images are padded with
+AUG_TYPES = tuple(BORDERS)  # --aug-type 0, 1, 2
 
 
 def normalize(pixels, mean, std):
@@ -22,7 +24,7 @@ def normalize(pixels, mean, std):
 
 def mirror(images, rng):
     """Each image flipped left to right with probability 1/2."""
-    flipped = rng.random((len(images), 1, 1, 1)) < 0.5
+    flipped = _draw_mirrored(len(images), rng).reshape(-1, 1, 1, 1)
     return np.where(flipped, images[..., ::-1], images)
 
 
@@ -34,26 +36,31 @@ def shift(images, rng, pad=PAD, mode="constant"):
     count = len(images)
     padded = np.pad(images, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode=mode)
     windows = sliding_window_view(padded, images.shape[2:], axis=(2, 3))
-    tops, lefts = rng.integers(0, 2 * pad + 1, (2, count))
+    tops, lefts = _draw_places(count, rng, pad)
     return windows[np.arange(count), :, tops, lefts]
 
 
-def _mirror_shift(images, rng):
-    return shift(mirror(images, rng), rng)
+def _draw_mirrored(count, rng):
+    return rng.random(count) < 0.5
 
 
-def _mirror_shift_reflect(images, rng):
-    return shift(mirror(images, rng), rng, mode="reflect")
-
-
-AUGMENTATIONS = {
-    "none": lambda images, rng: images,
-    "+": _mirror_shift,
-    "++": _mirror_shift_reflect,
-}
-AUG_TYPES = tuple(AUGMENTATIONS)  # --aug-type 0, 1, 2
+def _draw_places(count, rng, pad):
+    return rng.integers(0, 2 * pad + 1, (2, count))
 
 
 def augment(images, name, rng):
-    """``images`` with the augmentation ``name`` of AUGMENTATIONS."""
-    return AUGMENTATIONS[name](images, rng)
+    """``images`` with the augmentation ``name`` of AUG_TYPES."""
+    if BORDERS[name] is None:
+        return images
+    return shift(mirror(images, rng), rng, mode=BORDERS[name])
+
+
+def draw_moves(count, name, rng):
+    """What ``augment`` would draw for ``count`` images: (mirrored, tops, lefts), each (count,).
+
+    The crop of an image begins at (top, left) of the mirrored and padded one. None stands for no
+    augmentation.
+    """
+    if BORDERS[name] is None:
+        return None
+    return np.stack([_draw_mirrored(count, rng), *_draw_places(count, rng, PAD)])

@@ -4,13 +4,13 @@ import queue
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from tqdm import tqdm
 
 from command import InputError
-from data.augment import augment, normalize
+from data.augment import BORDERS, PAD, augment, draw_moves, normalize
 from data.images import decode
 from data.recordio import read_records
 from data.verify import bad_record, check
@@ -20,10 +20,15 @@ SPLIT_SEED = 0  # which examples --val-split holds out is no matter of a run's s
 
 @dataclass(frozen=True)
 class Images:
-    """``pixels``, uint8 (N, 3, H, W) RGB, and ``labels``, int32 (N,)."""
+    """``pixels``, uint8 (N, 3, H, W) RGB, and ``labels``, int32 (N,).
+
+    ``held`` makes batches where a network is to get them, out of a copy of the pixels there: see
+    training.torch_images.HeldImages. Without it they are numpy arrays.
+    """
 
     pixels: np.ndarray
     labels: np.ndarray
+    held: Any = None
 
     def __len__(self):
         return len(self.labels)
@@ -124,15 +129,22 @@ def train_batches(images, batch_size, *, mean, std, augmentation, seed, epoch, p
     rng = np.random.default_rng((seed, epoch, 1, part))
     for shares in _shared_batches(order, batch_size, parts):
         indices = shares[part]
-        batch = normalize(images.pixels[indices], mean, std)
-        total = sum(map(len, shares))
-        yield Batch(augment(batch, augmentation, rng), images.labels[indices], total)
+        if images.held is None:
+            batch = augment(normalize(images.pixels[indices], mean, std), augmentation, rng)
+        else:
+            moves = draw_moves(len(indices), augmentation, rng)
+            batch = images.held.batch(indices, moves, BORDERS[augmentation], PAD)
+        yield Batch(batch, images.labels[indices], sum(map(len, shares)))
 
 
 def test_batches(images, batch_size, *, mean, std):
     """Yield Batches of every example once, as it is, in order."""
     for (indices,) in _shared_batches(np.arange(len(images)), batch_size, parts=1):
-        yield Batch(normalize(images.pixels[indices], mean, std), images.labels[indices])
+        if images.held is None:
+            batch = normalize(images.pixels[indices], mean, std)
+        else:
+            batch = images.held.batch(indices)
+        yield Batch(batch, images.labels[indices])
 
 
 def prefetch(batches, depth=2):

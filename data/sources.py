@@ -5,6 +5,7 @@ Both are alike to whoever trains: they have ``classes``, ``class_names``, ``size
 """
 
 import zlib
+from dataclasses import replace
 
 from data import augment, records, stream
 from data.photographs import read_classes
@@ -29,6 +30,10 @@ class SmallImages:
     def split(self, images, count):
         """``images`` without ``count`` of them, and those."""
         return records.split(images, count)
+
+    def hold(self, images, hold):
+        """``images`` with what makes their batches on a device; see training.engine.Engine.hold."""
+        return replace(images, held=hold(images.pixels, self._spec.mean, self._spec.std))
 
     def facts(self, images):
         """Number and checksum."""
@@ -73,6 +78,10 @@ class Photographs:
     def load(self, path):
         """The images of a .rec file, looked at and not read."""
         return stream.load(path, self.classes, self.size)
+
+    def hold(self, images, hold):
+        """``images``: they are decoded as they are needed."""
+        return images
 
     def facts(self, images):
         """Number and checksum."""

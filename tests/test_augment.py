@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data.augment import AUG_TYPES, AUGMENTATIONS, augment, mirror, normalize, shift
+from data.augment import AUG_TYPES, augment, mirror, normalize, shift
 
 
 def batch(count=200, size=8, seed=0):
@@ -62,7 +62,7 @@ def test_what_moves_in_is_the_channel_mean():
         assert set(np.unique(restored[:, channel].round(3))) == {mean[channel], 200}
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("name", AUG_TYPES)
 def test_pure_and_deterministic(name):
     images = batch()
     before = images.copy()

@@ -1,7 +1,9 @@
 """``--gpus`` -> devices: MXNet's contexts, or PyTorch's."""
 
 import ctypes
+import os
 import re
+import sys
 
 import mxnet as mx
 
@@ -35,13 +37,16 @@ def contexts(gpus=None):
 
 
 def torch_device(gpus=None):
-    """The torch.device to train on, one a process.
+    """The torch.device of this process, which torchrun may have started as one of several.
+
+    It becomes PyTorch's current one.
 
     Args:
-        gpus: "0" for GPU 0, "cpu" for the CPU; None takes the first GPU, if there is one.
+        gpus: "0,1": processes of this machine take one each; "cpu" is the CPU for all. None takes
+            every GPU, if there is one.
 
     Raises:
-        InputError: PyTorch is not installed, or there is no such GPU.
+        InputError: PyTorch is not installed, or there is no such GPU, or none for this process.
     """
     try:
         import torch
@@ -49,15 +54,27 @@ def torch_device(gpus=None):
         raise InputError(
             "--engine torch needs PyTorch, which is not installed: pip install -e '.[torch]'"
         ) from None
-    there = torch.cuda.device_count()
-    item = gpus or ("0" if there else "cpu")
-    if item == "cpu":
+    available = torch.cuda.device_count()
+    if gpus == "cpu" or (gpus is None and not available):
         return torch.device("cpu")
-    if not re.fullmatch("[0-9]+", item):
-        raise InputError(f"--engine torch takes one GPU, such as --gpus 0, or cpu; not {gpus!r}")
-    if int(item) >= there:
-        raise InputError(f"there is no GPU {item} (PyTorch sees {there or 'none'} here)")
-    return torch.device("cuda", int(item))
+    items = gpus.split(",") if gpus else [str(index) for index in range(available)]
+    for item in items:
+        if not re.fullmatch("[0-9]+", item) or int(item) >= available:
+            raise InputError(
+                f"--gpus {gpus}: PyTorch sees {available or 'no'} GPUs here; name some of them by "
+                "number, from 0, or take cpu"
+            )
+    place = int(os.environ.get("LOCAL_RANK", 0))
+    if place >= len(items):
+        raise InputError(f"torchrun started more processes than there are GPUs ({len(items)})")
+    if gpus and len(items) > 1 and "LOCAL_RANK" not in os.environ:
+        raise InputError(
+            f"--engine torch trains on several GPUs by a process each: start them with torchrun "
+            f"--nproc-per-node {len(items)} {sys.argv[0]} ..."
+        )
+    device = torch.device("cuda", int(items[place]))
+    torch.cuda.set_device(device)
+    return device
 
 
 def _context(item, available):

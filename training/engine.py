@@ -63,6 +63,15 @@ class Engine:
         """The parameters that have a gradient; the others are moving averages."""
         return [p for p in self.parameters.values() if p.grad_req != "null"]
 
+    def hold(self, pixels, mean, std):
+        """Images on the device, to make batches of them there; None: batches are better made here.
+
+        Args:
+            pixels: uint8 (N, channels, height, width).
+            mean, std: per channel, of pixels from 0 to 255.
+        """
+        return None
+
     def require_fit(self, values, momenta):
         """Refuse arrays that are not this network's.
 

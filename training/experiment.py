@@ -48,6 +48,7 @@ from training.run import Facts, Machine, Run
 from training.schedule import step_lr
 from training.tally import NonFiniteLoss
 from training.torch_engine import TorchEngine
+from training.torch_workers import torch_join
 from training.workers import join
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,7 +91,7 @@ def fit(run, machine, folder=None):
         tensorboard.require()
     source, train = source_of(run), load_images(run, "train")
     test = load_images(run, reported_on(run))
-    with join(machine.kv_store, machine.wait_limit) as workers:
+    with _join(machine, devices) as workers:
         if run.recipe.batch_size % workers.count:
             raise InputError(
                 f"a batch of {run.recipe.batch_size} cannot be shared by {workers.count} workers: "
@@ -106,6 +107,7 @@ def fit(run, machine, folder=None):
             workers=workers.count,
             data={"train": source.facts(train), "test": source.facts(test)},
         )
+        train, test = (source.hold(images, engine.hold) for images in (train, test))
         if folder is None and workers.rank == 0:
             folder = claim(parent_folder(run, machine, cost.layers), machine.exp_name)
             write_config(folder, {**run.to_json(), **asdict(facts), **_circumstances(machine)})
@@ -311,7 +313,12 @@ def predictions(run, engine, images, part=None, batch_size=250, crops=1):
     if crops not in source.crops:
         raise InputError(f"{run.dataset} has images of {source.size} x {source.size}: no crops")
     batches = source.test_batches(images, batch_size, crops)
-    return evaluate(engine, records.prefetch(batches), part, crops)
+    return evaluate(engine, _ahead(images, batches), part, crops)
+
+
+def _ahead(images, batches):
+    """``batches`` made ahead, where it is not a device that makes them."""
+    return batches if getattr(images, "held", None) else records.prefetch(batches)
 
 
 def _train_batches(run, engine, images, epoch):
@@ -358,6 +365,13 @@ def _devices(run, kind, gpus):
     return devices
 
 
+def _join(machine, devices):
+    """The workers that this process is one of."""
+    if machine.engine == "torch":
+        return torch_join(*devices, machine.wait_limit)
+    return join(machine.kv_store, machine.wait_limit)
+
+
 def _engine(run, net, predictor, devices, kind, workers=None):
     size = source_of(run).size
     places = [mx.cpu()] if kind == "torch" else devices
@@ -372,7 +386,8 @@ def _wrapped(run, net, predictor, devices, kind=Machine.engine, workers=None):
     names = ("momentum", "weight_decay", "optimizer", "decayed")
     settings = {name: getattr(run.recipe, name) for name in names}
     if kind == "torch":
-        return TorchEngine(net, *devices, predictor=predictor, dtype=run.dtype, **settings)
+        settings.update(predictor=predictor, dtype=run.dtype, workers=workers)
+        return TorchEngine(net, *devices, **settings)
     for each in (net, predictor):
         each.hybridize(static_alloc=True, static_shape=True)
     return MXNetEngine(net, devices, workers=workers, predictor=predictor, **settings)
@@ -468,7 +483,7 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
     recipe = run.recipe
     lr = step_lr(epoch - 1, recipe.epochs, recipe.lr, recipe.lr_factor, recipe.lr_steps)
     engine.seed(zlib.crc32(f"{run.seed} {epoch}".encode()) % 2**31)
-    batches = records.prefetch(_train_batches(run, engine, train, epoch))
+    batches = _ahead(train, _train_batches(run, engine, train, epoch))
     if engine.losses:
         weights = repeat(engine.losses)
     else:

@@ -9,6 +9,7 @@ from training.cuda_graph import Replayed
 from training.engine import Engine, part_of
 from training.optimizer import require_known
 from training.torch_graph import torch_module
+from training.torch_images import HeldImages
 from training.torch_optimizer import UPDATES
 
 
@@ -16,10 +17,11 @@ class TorchEngine(Engine):
     """Trains ``net`` on one device, with the methods of MXNetEngine.
 
     It gives what MXNetEngine gives, but for the order of sums and for what chance draws inside the
-    network (dropout, local drop-path). On a GPU a step is a CUDA graph.
+    network (dropout, local drop-path). On a GPU a step is a CUDA graph, unless workers share it:
+    then gradients are summed by DistributedDataParallel.
 
     Args:
-        net, predictor: see Engine; initialized on the CPU, where their values are taken from.
+        net, predictor, workers: see Engine; initialized on the CPU, where values are taken from.
         device: a torch.device.
         optimizer, momentum, weight_decay, decayed: see training.optimizer.
         dtype: "bfloat16" computes in it what torch.autocast does; parameters, gradients and
@@ -37,12 +39,13 @@ class TorchEngine(Engine):
         weight_decay,
         optimizer="nesterov",
         decayed="all",
+        workers=None,
         predictor=None,
         dtype="float32",
     ):
         import torch
 
-        super().__init__(net, predictor)
+        super().__init__(net, predictor, workers)
         require_known(optimizer, decayed)
         self.contexts = [device]
         self._device = device
@@ -55,21 +58,26 @@ class TorchEngine(Engine):
         self._momenta = {p.name: torch.zeros_like(self._tensors[p.name]) for p in self.trained()}
         self._groups = _groups(self._momenta, weight_decay, decayed)
         self._stepped = False
-        self._modules = {}  # (part, training) -> torch.nn.Module
+        self._modules = {}  # (part, training, whether of net) -> torch.nn.Module
+        self._trainer = self._shared({p: self._module(p, True) for p in (None, *range(self.parts))})
         self._steps = {}  # kind of a step -> function of images, labels and rate
-        for part in (None, *range(self.parts)):
-            self._module(part, training=True)
+        self._synchronized = True
+
+    def hold(self, pixels, mean, std):
+        """HeldImages, where the device is a GPU. See Engine.hold."""
+        held = partial(HeldImages, pixels, mean, std, self._device)
+        return held() if self._device.type == "cuda" else None
 
     def train_step(self, images, labels, lr, weights=None, total=None):
         """One update with the mean gradient of the batch; its sums. See MXNetEngine.train_step."""
         import torch
 
-        weights = weights or {None: 1.0}
-        kind = (len(labels), *weights.items())
+        weights, total = weights or {None: 1.0}, total or len(labels)
+        kind = (len(labels), total, *weights.items())
         if kind not in self._steps:
-            step = partial(self._step, weights)
-            self._steps[kind] = Replayed(step) if self._device.type == "cuda" else step
-        self._stepped = True
+            step, alone = partial(self._step, weights, total), self.workers.count == 1
+            self._steps[kind] = Replayed(step) if self._device.type == "cuda" and alone else step
+        self._stepped, self._synchronized = True, False
         labels = torch.as_tensor(labels, dtype=torch.int64).to(self._device, non_blocking=True)
         lr = torch.tensor(lr, dtype=self._float).to(self._device, non_blocking=True)
         return self._steps[kind](self._images(images), labels, lr)
@@ -78,6 +86,7 @@ class TorchEngine(Engine):
         """Logits of a part in predict mode, still on the device: a handle for ``gather``."""
         import torch
 
+        self._synchronize()
         with torch.no_grad(), self._autocast():
             return self._module(part, training=False)(self._images(images))
 
@@ -89,29 +98,32 @@ class TorchEngine(Engine):
         """Estimate the moving averages of a part anew. See MXNetEngine.observe."""
         import torch
 
+        self._synchronize()
         module = self._module(part, training=True, net=self.predictor)
         for name, tensor in module.named_buffers():
             tensor.fill_(name.endswith("var"))
         with torch.no_grad(), self._autocast():
             for batch in batches:
                 module(self._images(batch.images))
+        self._synchronized = False
 
     def fetch(self, steps):
-        """Wait for the sums of several steps: array (steps, 2) of loss and wrong answers."""
+        """Wait for the sums of several steps over all workers. See MXNetEngine.fetch."""
         import torch
 
         if not steps:
             return np.zeros((0, 2))
-        return torch.stack(steps).cpu().numpy().astype(np.float64)
+        return self.workers.sum(torch.stack(steps).cpu().numpy().astype(np.float64))
 
     def seed(self, seed):
-        """Seed what is random inside the network."""
+        """Seed what is random inside the network; every worker draws something else."""
         import torch
 
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + self.workers.rank)
 
     def arrays(self):
         """(parameters and moving averages, momenta). See MXNetEngine.arrays."""
+        self._synchronize()
         values = {self.short(name): _array(tensor) for name, tensor in self._tensors.items()}
         momenta = {self.short(name): _array(tensor) for name, tensor in self._momenta.items()}
         return values, momenta if self._stepped else {}
@@ -128,7 +140,7 @@ class TorchEngine(Engine):
             for name, tensor in self._momenta.items():
                 tensor.copy_(torch.from_numpy(momenta[self.short(name)]) if momenta else 0)
 
-    def _step(self, weights, images, labels, lr):
+    def _step(self, weights, count, images, labels, lr):
         """A step on the device; (sum of losses, number of wrong answers)."""
         import torch
         from torch.nn.functional import cross_entropy
@@ -136,11 +148,10 @@ class TorchEngine(Engine):
         for name in self._momenta:
             self._tensors[name].grad = None
         with self._autocast():
-            logits = [self._module(part, training=True)(images) for part in weights]
-        logits = [z.to(self._float) for z in logits]
+            logits = [z.to(self._float) for z in self._trainer(images, list(weights))]
         losses = [cross_entropy(z, labels, reduction="sum") for z in logits]
         total = sum(weight * loss for weight, loss in zip(weights.values(), losses))
-        (total / len(labels)).backward()
+        (total * (self.workers.count / count)).backward()  # of workers, gradients are averaged
         with torch.no_grad():
             for decay, names in self._groups:
                 tensors = [self._tensors[name] for name in names]
@@ -153,6 +164,36 @@ class TorchEngine(Engine):
             }
             told = {None: 1.0} if None in weights else weights
             return sum(weight * sums[part] for part, weight in told.items()) / sum(told.values())
+
+    def _shared(self, modules):
+        """(images, parts) -> logits of each part, of networks that train; workers share them."""
+        from torch import nn
+
+        class Parts(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.networks = nn.ModuleList(modules.values())
+
+            def forward(self, images, parts):
+                return [self.networks[list(modules).index(part)](images) for part in parts]
+
+        if self.workers.count == 1:
+            return Parts()
+        return nn.parallel.DistributedDataParallel(
+            Parts(), broadcast_buffers=False, find_unused_parameters=len(modules) > 1
+        )
+
+    def _synchronize(self):
+        """Give every worker the mean of the workers' moving averages."""
+        import torch
+
+        if self._synchronized or self.workers.count == 1:
+            return
+        averages = [t for name, t in self._tensors.items() if name not in self._momenta]
+        flat = self.workers.sum(torch.cat(averages).cpu().numpy()) / self.workers.count
+        for own, mean in zip(averages, torch.as_tensor(flat).split([len(t) for t in averages])):
+            own.copy_(mean)
+        self._synchronized = True
 
     def _module(self, part, training, net=None):
         """The torch module of a part of what trains, or of what predicts, made when first asked."""
