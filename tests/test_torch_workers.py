@@ -1,0 +1,73 @@
+"""Processes that torchrun starts train as one; either engine goes on with the other's run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.record_files import write_random_rec
+from training import checkpoint
+from training.log import read_config, read_log
+
+pytest.importorskip("torch")
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = ["--network", "resnet", "--depth", "8", "--batch-size", "20", "--aug-type", "0"]
+FLAGS += ["--lr", "0.01", "--num-epochs", "2", "--quiet"]
+FIGURES = ("train_loss", "train_error", "test_loss", "test_error")
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_random_rec(folder / "train.rec", 47, classes=10)
+    write_random_rec(folder / "test.rec", 12, classes=10)
+    return folder
+
+
+def train(data, snapshot, *flags, by=()):
+    """Train a run, by torchrun or alone; its folder."""
+    words = [*by, "train_cifar.py", *FLAGS, "--data-dir", data, "--log-dir", snapshot, *flags]
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return snapshot / "cifar10" / "resnet_d8w1" / "run1"
+
+
+def assert_equal(ours, theirs, tolerance=1e-3):
+    for mine, other in zip(read_log(ours), read_log(theirs)):
+        for name in FIGURES:
+            assert mine[name] == pytest.approx(other[name], rel=tolerance), name
+    arrays = (checkpoint.load(checkpoint.latest(run / checkpoint.FOLDER)) for run in (ours, theirs))
+    for mine, other in zip(*arrays):
+        if isinstance(mine, dict):
+            assert mine.keys() == other.keys()
+            for name in mine:
+                scale = max(np.abs(mine[name]).max(), 0.01)
+                assert np.abs(mine[name] - other[name]).max() < tolerance * scale, name
+
+
+def test_two_processes_equal_mxnets_two_devices(data, tmp_path):
+    """With batch statistics of their own, and a last batch that does not divide."""
+    devices = train(data, tmp_path / "mxnet", "--gpus", "cpu:0,cpu:1")
+    workers = train(data, tmp_path / "torch", "--engine", "torch", "--gpus", "cpu", by=TORCHRUN)
+    assert read_config(workers)["workers"] == 2
+    assert os.listdir(workers.parent) == ["run1"]
+    assert_equal(devices, workers)
+
+
+def test_a_run_goes_on_with_the_other_engine(data, tmp_path):
+    whole = train(data, tmp_path / "mxnet")
+    for first, second in (("mxnet", "torch"), ("torch", "mxnet")):
+        half = train(data, tmp_path / first / "half", "--engine", first)
+        checkpoints = half / checkpoint.FOLDER
+        assert checkpoint.latest(checkpoints).name == "epoch0002"
+        log = (half / "log.jsonl").read_text().splitlines(keepends=True)
+        checkpoint.remove(checkpoints, 2)
+        (half / "log.jsonl").write_text(log[0])
+        train(data, tmp_path / first / "half", "--engine", second, "--resume", half)
+        assert_equal(whole, half)
