@@ -11,10 +11,11 @@ RUNS := snapshot/digits/cross_d26w1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train test clean
+.PHONY: help install train tutorial test clean
 
 help:
 	@echo "make train    train cross 26 on the handwritten digits and show the results (a few minutes)"
+	@echo "make tutorial run tutorial.ipynb anew, into the file (a few minutes)"
 	@echo "make test     lint and run the tests"
 	@echo "make install  only make $(VENV), which the other two do first"
 	@echo "make clean    remove $(VENV) and caches; data and snapshots stay"
@@ -43,6 +44,9 @@ train: $(INSTALLED) $(DIGITS)
 	$(VENV)/bin/python show_results.py snapshot/
 	@run=$$(ls -td $(RUNS)/*/ | head -n 1); \
 	echo "Look at $${run}log.txt, $${run}curves.png and $${run}checkpoints/"
+
+tutorial: $(INSTALLED)
+	$(VENV)/bin/python -m tests.notebook tutorial.ipynb
 
 test: $(INSTALLED)
 	$(VENV)/bin/ruff check .
