@@ -17,7 +17,7 @@ help:
 	@echo "make train    train cross 26 on the handwritten digits and show the results (a few minutes)"
 	@echo "make tutorial run tutorial.ipynb anew, into the file (a few minutes)"
 	@echo "make test     lint and run the tests"
-	@echo "make install  only make $(VENV), which the other two do first"
+	@echo "make install  only make $(VENV), which the others do first"
 	@echo "make clean    remove $(VENV) and caches; data and snapshots stay"
 	@echo "PYTHON=...    the Python 3.8 to 3.12 to make $(VENV) with (now: $(PYTHON))"
 	@echo "MXNET=...     cpu, or cu112 for NVIDIA GPUs (now: $(MXNET))"
