@@ -11,12 +11,13 @@ RUNS := snapshot/digits/cross_d26w1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train test clean
+.PHONY: help install train tutorial test clean
 
 help:
 	@echo "make train    train cross 26 on the handwritten digits and show the results (a few minutes)"
+	@echo "make tutorial run tutorial.ipynb anew, into the file (a few minutes)"
 	@echo "make test     lint and run the tests"
-	@echo "make install  only make $(VENV), which the other two do first"
+	@echo "make install  only make $(VENV), which the others do first"
 	@echo "make clean    remove $(VENV) and caches; data and snapshots stay"
 	@echo "PYTHON=...    the Python 3.8 to 3.12 to make $(VENV) with (now: $(PYTHON))"
 	@echo "MXNET=...     cpu, or cu112 for NVIDIA GPUs (now: $(MXNET))"
@@ -43,6 +44,9 @@ train: $(INSTALLED) $(DIGITS)
 	$(VENV)/bin/python show_results.py snapshot/
 	@run=$$(ls -td $(RUNS)/*/ | head -n 1); \
 	echo "Look at $${run}log.txt, $${run}curves.png and $${run}checkpoints/"
+
+tutorial: $(INSTALLED)
+	$(VENV)/bin/python -m tests.notebook tutorial.ipynb
 
 test: $(INSTALLED)
 	$(VENV)/bin/ruff check .

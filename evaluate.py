@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from command import InputError, Parser, command
-from network.complexity import complexity
-from training.anytime import Point, anytime_table, draw_anytime, measure
+from training.anytime import anytime_table, draw_anytime
 from training.confusion import draw_confusion
 from training.curves import require_place
 from training.experiment import (
     estimate,
     load_images,
+    points_of,
     predictions,
     reported_on,
     restore,
@@ -84,26 +84,6 @@ def summary(found):
     return f"{len(found):,} images  loss {found.loss:.4f}  {errors}"
 
 
-def points_of(run, engine, shape, found):
-    """Points of every column and of the whole network, from Predictions of each."""
-    parts = [*range(engine.parts), None]
-    points = []
-    for part, predicted, seconds in zip(parts, found, measure(engine, parts, shape)):
-        cost = complexity(engine.network(part), shape)
-        points.append(
-            Point(
-                name="whole" if part is None else f"column {part}",
-                depth=run.depth if part is None else engine.net.depths[part],
-                parameters=cost.parameters,
-                multiply_adds=cost.multiply_adds,
-                error=predicted.error(),
-                loss=predicted.loss,
-                seconds=seconds,
-            )
-        )
-    return points
-
-
 @command
 def main(argv=None):
     """Evaluate a run's checkpoint."""
@@ -145,7 +125,7 @@ def main(argv=None):
         print(args.confusion)
     if args.columns:
         found = [*map(predict, range(engine.parts)), whole]
-        points = points_of(run, engine, shape, found)
+        points = points_of(run, engine, found)
         picture = folder / f"anytime_{kind}_epoch{row['epoch']:04d}.png"
         draw_anytime(points, picture, title)
         print(f"{table(anytime_table(points))}\n{picture}")

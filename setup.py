@@ -17,6 +17,7 @@ CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads the
 BOKEH = "bokeh>=3.1,<4"  # show_results.py --html
 TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
 TORCH = "torch>=2.1"  # --engine torch
+NOTEBOOK = ["ipykernel>=6.20", "nbclient>=0.8", "nbformat>=5.7"]  # tutorial.ipynb
 
 setup(
     name="deep-fusion",
@@ -46,6 +47,6 @@ setup(
         "torch": [TORCH],
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
-        "dev": ["pytest>=7", "ruff==0.17.6", BOKEH, TENSORBOARD, TORCH],
+        "dev": ["pytest>=7", "ruff==0.17.6", *NOTEBOOK, BOKEH, TENSORBOARD, TORCH],
     },
 )

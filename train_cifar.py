@@ -52,19 +52,19 @@ def make_parser():
     what.add_argument(
         "--widen-factor",
         type=int,
-        default=1,
+        default=Run.widen_factor,
         help="multiplies the widths 16-32-64 (FractalNet: 16-32-64-128-128); default: 1",
     )
     what.add_argument(
         "--dataset", choices=list_datasets(), default="cifar10", help="default: cifar10"
     )
     what.add_argument("--data-dir", help="folder of the .rec files; default: data/<dataset>")
-    what.add_argument("--train-dataset", default="train.rec", help="default: train.rec")
-    what.add_argument("--val-dataset", default="test.rec", help="default: test.rec")
+    what.add_argument("--train-dataset", default=Run.train_file, help="default: train.rec")
+    what.add_argument("--val-dataset", default=Run.test_file, help="default: test.rec")
     what.add_argument(
         "--val-split",
         type=int,
-        default=0,
+        default=Run.val_split,
         metavar="N",
         help="hold N training images out and report on them, not on the test set",
     )

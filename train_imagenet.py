@@ -93,7 +93,6 @@ def run_of(args):
         data_dir=str(folder),
         train_file=args.train_dataset,
         test_file=args.val_dataset,
-        val_split=0,
         recipe_name=name,
         recipe=recipe_of(args, name, AUG_TYPES),
         seed=args.rand_seed,

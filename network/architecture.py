@@ -310,29 +310,42 @@ def numbered(graph):
 def with_roles(graph):
     """The graph with the role of each convolution.
 
+    A 1x1 convolution with no layers of its own that is no shortcut is a projection.
+    """
+    shortcuts, nodes = find_shortcuts(graph), []
+    for position, node in enumerate(graph.nodes):
+        role = "branch"
+        if position in shortcuts:
+            role = "shortcut"
+        elif node.kind == "conv" and set(node.kernel) == {1} and not node.layers:
+            role = "projection"
+        nodes.append(replace(node, role=role))
+    return replace(graph, nodes=nodes)
+
+
+def find_shortcuts(graph):
+    """Positions of the shortcuts: one at most between a fork and a merge, none beside an identity.
+
     A shortcut has no activation, stands alone between a fork and a merge other than a join, and is
-    on no longest path. Any other 1x1 convolution with no layers of its own is a projection.
+    on no longest path. Where several are like that, it is the one with the smallest kernel.
     """
     taken = graph.consumers()
     down, up = layers_above(graph), layers_below(graph)
-    longest = max(down)
-    nodes = []
+    longest, found = max(down), {}
     for position, node in enumerate(graph.nodes):
-        role = "branch"
-        if node.kind == "conv" and set(node.layers) <= {"BN"}:
-            ends = [graph.nodes[user] for user in taken[position]]
-            if (
-                len(taken[node.inputs[0]]) > 1
-                and len(ends) == 1
-                and ends[0].merges
-                and ends[0].kind != "join"
-                and down[position] + up[position] - 1 < longest
-            ):
-                role = "shortcut"
-            elif set(node.kernel) == {1} and not node.layers:
-                role = "projection"
-        nodes.append(replace(node, role=role))
-    return replace(graph, nodes=nodes)
+        if node.kind != "conv" or set(node.layers) - {"BN"} or len(taken[position]) != 1:
+            continue
+        (fork,), (end,) = node.inputs, taken[position]
+        merge = graph.nodes[end]
+        if (
+            len(taken[fork]) > 1
+            and merge.merges
+            and merge.kind != "join"
+            and fork not in merge.inputs
+            and down[position] + up[position] - 1 < longest
+        ):
+            found.setdefault((fork, end), []).append(position)
+    return {min(alike, key=lambda p: graph.nodes[p].kernel) for alike in found.values()}
 
 
 def layers_above(graph):

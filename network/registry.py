@@ -10,9 +10,15 @@ _CONSTRUCTORS = {}
 
 
 def register_model(constructor):
-    """Make ``constructor(depth, classes, widen_factor, **kwargs)`` known under its own name."""
+    """Make ``constructor(depth, classes, widen_factor, **kwargs)`` known under its own name.
+
+    A module may define its own network anew, as a notebook does whose cell is run again.
+
+    Raises:
+        ValueError: another module has registered a network of that name.
+    """
     name = constructor.__name__
-    if name in _CONSTRUCTORS:
+    if name in _CONSTRUCTORS and _CONSTRUCTORS[name].__module__ != constructor.__module__:
         raise ValueError(f"a network named {name!r} is registered already")
     _CONSTRUCTORS[name] = constructor
     return constructor

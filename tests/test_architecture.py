@@ -130,6 +130,30 @@ def test_shortcuts_and_projections_are_told_from_branches(name, expected):
     assert {role: n for role, n in roles(graph_of(name)).items() if role != "branch"} == expected
 
 
+class Branches(HybridBlock):
+    """A 3x3 and a 1x1 convolution and a chain of two between a fork and a sum; or an identity."""
+
+    def __init__(self, identity):
+        super().__init__()
+        self.stem, self.one, self.point, self.first, self.second = (
+            nn.Conv2D(4, size, padding=size // 2, in_channels=channels)
+            for size, channels in ((3, 3), (3, 4), (1, 4), (3, 4), (3, 4))
+        )
+        self.shortcut = (lambda x: x) if identity else self.point
+
+    def hybrid_forward(self, F, x):
+        x = self.stem(x)
+        return self.one(x) + self.second(self.first(x)) + self.shortcut(x)
+
+
+@pytest.mark.parametrize("identity", [False, True])
+def test_a_branch_of_one_convolution_is_no_shortcut_beside_one(identity):
+    graph = read_graph(Branches(identity))
+    found = {node.role: node.kernel for node in graph.nodes if node.role != "branch"}
+    assert found == ({} if identity else {"shortcut": (1, 1)})
+    assert roles(graph)["branch"] == 4
+
+
 def test_stages_are_resolutions():
     stages = {}
     for node in graph_of("cross", 56).nodes:

@@ -1,7 +1,7 @@
 import pytest
 
 from command import InputError
-from network import get_model, list_models
+from network import default_depth, get_model, list_models, registry
 from network.registry import register_model
 
 
@@ -20,6 +20,20 @@ def test_a_name_is_registered_once():
 
     with pytest.raises(ValueError, match="'cross' is registered already"):
         register_model(cross)
+
+
+def test_a_module_may_define_its_network_anew(monkeypatch):
+    monkeypatch.setattr(registry, "_CONSTRUCTORS", {})
+
+    def define(depth):
+        @register_model
+        def mine(depth=depth, classes=10, widen_factor=1):
+            raise AssertionError("never called")
+
+    define(14)
+    define(26)
+    assert list_models() == ["mine"]
+    assert default_depth("mine") == 26
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from tests.record_files import patch, write_random_rec
 from training import experiment
 from training.engine import MXNetEngine
 from training.log import read_config, read_log
+from training.recipe import get_recipe
+from training.run import Run
 
 FAST = ["--network", "plain", "--depth", "5", "--num-epochs", "1"]
 
@@ -67,6 +69,11 @@ def test_a_run_leaves_what_the_design_names(data, tmp_path, capsys):
     for name in ("log.txt", "curves.png", "checkpoints/epoch0001"):
         assert str(folder / name) in said
     assert "epoch 1/1" in (folder / "log.txt").read_text()
+
+
+def test_flags_left_out_are_a_runs_defaults():
+    run = train_cifar.run_of(train_cifar.make_parser().parse_args(["--dataset", "digits"]))
+    assert run == Run("cross", 56, "digits", run.data_dir, "quick", get_recipe("quick"))
 
 
 def test_evaluation_counts_every_example_once(data, tmp_path):

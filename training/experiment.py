@@ -27,6 +27,7 @@ from network.complexity import complexity
 from network.initializer import INITIALIZERS
 from network.paths import count_lengths
 from training import checkpoint, precision, tensorboard
+from training.anytime import Point, measure
 from training.curves import PARTS, draw_curves, draw_parts
 from training.devices import contexts, torch_device
 from training.engine import MXNetEngine
@@ -234,6 +235,27 @@ def lesions_of(folder, draws, seed, gpus=None):
             return error(removed)
 
         return lesion_study(counted, single, orders)
+
+
+def points_of(run, engine, found):
+    """Points of every column and of the whole network, from Predictions of each."""
+    size = source_of(run).size
+    shape, parts = (3, size, size), [*range(engine.parts), None]
+    points = []
+    for part, predicted, seconds in zip(parts, found, measure(engine, parts, shape)):
+        cost = complexity(engine.network(part), shape)
+        points.append(
+            Point(
+                name="whole" if part is None else f"column {part}",
+                depth=run.depth if part is None else engine.net.depths[part],
+                parameters=cost.parameters,
+                multiply_adds=cost.multiply_adds,
+                error=predicted.error(),
+                loss=predicted.loss,
+                seconds=seconds,
+            )
+        )
+    return points
 
 
 def source_of(run):

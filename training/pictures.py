@@ -26,6 +26,7 @@ def draw_lengths(panels, path):
         if any(formula for _, formula in lines.values()):
             axes.plot([], color=BLACK, label="the paper's formula", **rings)
         axes.set(title=title, xlabel="weight layers", ylabel="share of paths (%)", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
     save_figure(figure, path)

@@ -17,15 +17,15 @@ class Run:
 
     network: str
     depth: Optional[int]  # None for a peer, which has it in its name
-    widen_factor: int
     dataset: str
     data_dir: str
-    train_file: str
-    test_file: str
-    val_split: int  # training examples held out and reported on in the test set's place; 0: none
     recipe_name: str
     recipe: Recipe
-    seed: int
+    widen_factor: int = 1
+    train_file: str = "train.rec"
+    test_file: str = "test.rec"
+    val_split: int = 0  # training examples held out and reported on in the test set's place
+    seed: int = 0
     data_shape: int = 32  # height and width of what the network sees
     classes: Optional[int] = None  # of photographs; None: the data set's
     dtype: str = "float32"  # see training/precision.py
