@@ -12,16 +12,20 @@ _CONSTRUCTORS = {}
 def register_model(constructor):
     """Make ``constructor(depth, classes, widen_factor, **kwargs)`` known under its own name.
 
-    A module may define its own network anew, as a notebook does whose cell is run again.
+    In an interactive session a cell that defines a network may be run again.
 
     Raises:
-        ValueError: another module has registered a network of that name.
+        ValueError: a network of that name is registered already.
     """
     name = constructor.__name__
-    if name in _CONSTRUCTORS and _CONSTRUCTORS[name].__module__ != constructor.__module__:
+    if name in _CONSTRUCTORS and not _interactive(constructor, _CONSTRUCTORS[name]):
         raise ValueError(f"a network named {name!r} is registered already")
     _CONSTRUCTORS[name] = constructor
     return constructor
+
+
+def _interactive(*constructors):
+    return all(constructor.__module__ == "__main__" for constructor in constructors)
 
 
 def list_models():

@@ -22,18 +22,21 @@ def test_a_name_is_registered_once():
         register_model(cross)
 
 
-def test_a_module_may_define_its_network_anew(monkeypatch):
+def test_a_cell_of_a_notebook_may_be_run_again(monkeypatch):
     monkeypatch.setattr(registry, "_CONSTRUCTORS", {})
 
-    def define(depth):
-        @register_model
+    def define(depth, module):
         def mine(depth=depth, classes=10, widen_factor=1):
             raise AssertionError("never called")
 
-    define(14)
-    define(26)
-    assert list_models() == ["mine"]
+        mine.__module__ = module
+        register_model(mine)
+
+    define(14, "__main__")
+    define(26, "__main__")
     assert default_depth("mine") == 26
+    with pytest.raises(ValueError, match="registered already"):
+        define(26, "network.mine")
 
 
 @pytest.mark.parametrize(
