@@ -17,6 +17,10 @@ CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads the
 BOKEH = "bokeh>=3.1,<4"  # show_results.py --html
 TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
 TORCH = "torch>=2.1"  # --engine torch
+ONNX = [  # export.py --format onnx
+    "onnx>=1.16,<1.17",  # MXNet 1.9.1 reads onnx.mapping, which later versions do without
+    "onnxruntime>=1.15",
+]
 
 setup(
     name="deep-fusion",
@@ -44,8 +48,9 @@ setup(
         "report": [BOKEH],
         "tensorboard": [TENSORBOARD],
         "torch": [TORCH],
+        "onnx": ONNX,
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
-        "dev": ["pytest>=7", "ruff==0.17.6", BOKEH, TENSORBOARD, TORCH],
+        "dev": ["pytest>=7", "ruff==0.17.6", BOKEH, TENSORBOARD, TORCH, *ONNX],
     },
 )
