@@ -40,7 +40,7 @@ class SmallImages:
 
     def hold(self, images, hold):
         """``images`` with what makes their batches on a device; see training.engine.Engine.hold."""
-        return replace(images, held=hold(images.pixels, self._spec.mean, self._spec.std))
+        return replace(images, held=hold(images.pixels, self.mean, self.std))
 
     def facts(self, images):
         """Number and checksum."""

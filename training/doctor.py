@@ -96,7 +96,7 @@ def check_gpus():
     there = len([*takewhile(lambda index: capability(index) is not None, count())])
     lacks = [*filter(None, map(lack_of_code, range(there)))]
     if lacks:
-        return Finding(NOTE, f"{'; '.join(lacks)}: choose others, or --gpus cpu")
+        return Finding(NOTE, f"{'; '.join(lacks)}: take others, --engine torch or --gpus cpu")
     seen = count_gpus()
     if there > seen:
         return Finding(
