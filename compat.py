@@ -65,7 +65,7 @@ def _quota(cpu_max):
     return math.inf if quota == "max" else max(1, int(quota) // int(period))
 
 
-def _cores():
+def cores():
     """How many cores this process may use: of the machine, its affinity and its container."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -80,7 +80,7 @@ def _cores():
 
 def _set_threads():
     """Let OpenMP use every core this process may use; by default MXNet takes half of them."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(_cores()))
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
 
 
 def _prepare_numpy():

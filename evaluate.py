@@ -18,7 +18,6 @@ from training.experiment import (
     source_of,
     training_images,
 )
-from training.extract import engine_of_extracted, extract
 from training.run import ENGINES
 from training.tables import FORMATS
 
@@ -27,7 +26,6 @@ EXAMPLES = """examples:
   python evaluate.py snapshot/cifar10/cross_d110w1/run1 --classes --confusion confusion.png
   python evaluate.py snapshot/imagenet/fractal_imagenet_d34w1/run1 --crops 10
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --columns
-  python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --extract-column 2 --out column2
 
 Column c of a FractalNet has 2^c convolutions a block: 0 is the shallowest. Moving averages of a
 column that the run did not test at that epoch are estimated from its training images first."""
@@ -60,13 +58,6 @@ def make_parser():
     )
     parser.add_argument("--classes", action="store_true", help="the error of each class")
     parser.add_argument("--confusion", metavar="PNG", help="draw the confusion matrix")
-    parser.add_argument(
-        "--extract-column",
-        type=int,
-        metavar="C",
-        help="write column C as a plain network, symbol and parameters, and evaluate the files",
-    )
-    parser.add_argument("--out", metavar="DIR", help="folder for --extract-column")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument(
         "--engine", choices=ENGINES, default=ENGINES[0], help="what computes; default: mxnet"
@@ -88,31 +79,26 @@ def summary(found):
 def main(argv=None):
     """Evaluate a run's checkpoint."""
     args = make_parser().parse_args(argv)
-    table, folder, column = FORMATS[args.format], args.run, args.extract_column
-    if (column is None) != (args.out is None):
-        raise InputError("--extract-column and its folder, --out, go together")
+    table, folder = FORMATS[args.format], args.run
     if args.confusion:
         require_place(args.confusion)
     run, engine, row = restore(folder, args.gpus, args.epoch, args.engine)
-    if (args.columns or column is not None) and not hasattr(engine.net, "column"):
+    if args.columns and not hasattr(engine.net, "column"):
         raise InputError(f"{run.network} has no columns")
-    if column is not None and column not in range(engine.parts):
-        raise InputError(f"--extract-column takes 0 to {engine.parts - 1}, not {column}")
     if args.data_dir:
         run = replace(run, data_dir=args.data_dir)
     kind = args.images or reported_on(run)
     if kind == "held-out" and not run.val_split:
         raise InputError(f"{folder} holds no training images out")
     images, source = load_images(run, kind), source_of(run)
-    shape = (3, source.size, source.size)
     crops = ", 10 crops" if args.crops == 10 else ""
     title = f"{folder.resolve().parent.name} on {run.dataset}, epoch {row['epoch']}, {kind}{crops}"
-    if (args.columns or column is not None) and "column_errors" not in row:
+    if args.columns and "column_errors" not in row:
         train = training_images(folder, run)
         for part in range(engine.parts):
             estimate(run, engine, train, part)
 
-    def predict(part, engine=engine):
+    def predict(part):
         return predictions(run, engine, images, part, args.test_batch_size, args.crops)
 
     whole = predict(None)
@@ -129,10 +115,6 @@ def main(argv=None):
         picture = folder / f"anytime_{kind}_epoch{row['epoch']:04d}.png"
         draw_anytime(points, picture, title)
         print(f"{table(anytime_table(points))}\n{picture}")
-    if column is not None:
-        files = extract(engine.network(column), Path(args.out), f"column{column}", shape)
-        written = predict(None, engine_of_extracted(*files, engine.contexts))
-        print("\n".join([f"column {column}: {summary(written)}", *map(str, files)]))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ BOKEH = "bokeh>=3.1,<4"  # show_results.py --html
 TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
 TORCH = "torch>=2.1"  # --engine torch
 NOTEBOOK = ["ipykernel>=6.20", "nbclient>=0.8", "nbformat>=5.7"]  # tutorial.ipynb
+ONNX = [  # export.py --format onnx
+    "onnx>=1.16,<1.17",  # MXNet 1.9.1 reads onnx.mapping, which later versions do without
+    "onnxruntime>=1.15",
+]
 
 setup(
     name="deep-fusion",
@@ -45,8 +49,9 @@ setup(
         "report": [BOKEH],
         "tensorboard": [TENSORBOARD],
         "torch": [TORCH],
+        "onnx": ONNX,
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
-        "dev": ["pytest>=7", "ruff==0.17.6", *NOTEBOOK, BOKEH, TENSORBOARD, TORCH],
+        "dev": ["pytest>=7", "ruff==0.17.6", *NOTEBOOK, *ONNX, BOKEH, TENSORBOARD, TORCH],
     },
 )

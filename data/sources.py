@@ -1,14 +1,21 @@
 """What a run's images come from: 32x32 images in memory, or photographs as a stream.
 
-Both are alike to whoever trains: they have ``classes``, ``class_names``, ``size`` and
-``augmentations``, ``load`` the images of a file and make batches of these.
+Both are alike to whoever trains: they have ``classes``, ``class_names``, ``size``, ``mean``,
+``std`` and ``augmentations``, ``load`` the images of a file and make batches of these, and make any
+``picture`` such an image.
 """
 
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+from PIL import Image, ImageOps
+
+from command import InputError
 from data import augment, records, stream
-from data.photographs import read_classes
+from data.images import open_image
+from data.photographs import SIZE, convert, read_classes
 
 
 class SmallImages:
@@ -20,8 +27,8 @@ class SmallImages:
     shows_top5 = False
 
     def __init__(self, spec):
-        self._spec = spec
         self.classes, self.class_names = spec.classes, spec.class_names
+        self.mean, self.std = spec.mean, spec.std
 
     def load(self, path):
         """The images of a .rec file."""
@@ -33,7 +40,7 @@ class SmallImages:
 
     def hold(self, images, hold):
         """``images`` with what makes their batches on a device; see training.engine.Engine.hold."""
-        return replace(images, held=hold(images.pixels, self._spec.mean, self._spec.std))
+        return replace(images, held=hold(images.pixels, self.mean, self.std))
 
     def facts(self, images):
         """Number and checksum."""
@@ -50,9 +57,20 @@ class SmallImages:
         """Every example once, as it is."""
         return records.test_batches(images, batch_size, **self._statistics)
 
+    def picture(self, path):
+        """The centre of the picture at ``path``, its shorter side made 32: (3, 32, 32), normalised.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        image = ImageOps.exif_transpose(_opened(path, open_image)).convert("RGB")
+        square = ImageOps.fit(image, (self.size, self.size), Image.LANCZOS)
+        pixels = np.asarray(square).transpose(2, 0, 1)[None]
+        return augment.normalize(pixels, **self._statistics)[0]
+
     @property
     def _statistics(self):
-        return {"mean": self._spec.mean, "std": self._spec.std}
+        return {"mean": self.mean, "std": self.std}
 
 
 class Photographs:
@@ -64,6 +82,7 @@ class Photographs:
     """
 
     augmentations = stream.AUG_TYPES
+    mean, std = stream.MEAN, stream.STD
     crops = (1, 10)
     shows_top5 = True
 
@@ -97,3 +116,20 @@ class Photographs:
         """The centre of every example, or ten crops of each in a row."""
         batches = stream.test_batches if crops == 1 else stream.ten_crop_batches
         return batches(images, batch_size)
+
+    def picture(self, path):
+        """The photograph at ``path`` as if it were a test image: (3, size, size), normalised.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        photograph, _ = _opened(path, lambda data: convert(data, str(path), SIZE))
+        return stream.centre(photograph, self.size)
+
+
+def _opened(path, read):
+    """What ``read`` makes of the bytes at ``path``."""
+    try:
+        return read(Path(path).read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path} cannot be used: {error}") from None

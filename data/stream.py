@@ -41,6 +41,7 @@ FILL = 112  # the mean of MEAN
 PAPER_SIZE, LONG, SHORT = 224, 480, 256  # crop, shorter side in training, in testing
 CHUNK = 512
 BILINEAR = 1  # MXNet's number of the interpolation
+CENTRE = 4  # of ten crops
 RANDOM_CROP = {"rand_crop": True, "rand_mirror": True}
 SCALES = {"min_random_scale": 0.533, "max_random_scale": 1.0, "max_aspect_ratio": 0.25}
 COLOURS = {"random_h": 36, "random_s": 50, "random_l": 50}
@@ -123,14 +124,24 @@ def ten_crop_batches(photographs, batch_size):
             image = mx.image.imdecode(record.image)
         except mx.MXNetError:
             raise bad_record(photographs.path, record.index, "it cannot be decoded") from None
-        image = mx.image.resize_short(image, _side(photographs.size, SHORT), interp=BILINEAR)
-        crops.append(ten_crops(image.asnumpy(), photographs.size))
+        crops.append(ten_crops(_shortened(image, photographs.size), photographs.size))
         last = record.index + 1 == len(photographs)
         if last or 10 * (len(crops) + 1) > batch_size:
             pixels = np.concatenate(crops).transpose(0, 3, 1, 2)
             labels = photographs.labels[record.index + 1 - len(crops) : record.index + 1]
             yield Batch(normalize(pixels, MEAN, STD), np.repeat(labels, 10).astype(np.int32))
             crops = []
+
+
+def centre(data, size):
+    """What ``test_batches`` has of an encoded image: float32 (3, size, size)."""
+    crops = ten_crops(_shortened(mx.image.imdecode(data), size), size)
+    return normalize(crops[CENTRE][None].transpose(0, 3, 1, 2), MEAN, STD)[0]
+
+
+def _shortened(image, size):
+    """An image, its shorter side what it is in testing, as an array."""
+    return mx.image.resize_short(image, _side(size, SHORT), interp=BILINEAR).asnumpy()
 
 
 def ten_crops(image, size):

@@ -35,6 +35,7 @@ def make_tree(folder, train=10, val=6, classes=("ant", "bee")):
 
 def write_photographs(folder, train=53, val=21, classes=2):
     """train.rec and val.rec with labels by turns, and classes.txt; the folder."""
+    folder.mkdir(exist_ok=True)
     for name, count in (("train.rec", train), ("val.rec", val)):
         images = [file_of(picture(44 + i % 5, 40, seed=i)) for i in range(count)]
         write_rec(folder / name, [i % classes for i in range(count)], images)

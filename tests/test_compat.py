@@ -130,8 +130,8 @@ SHOW_THREADS = (
 
 
 def test_threads_are_the_usable_cores():
-    assert run(SHOW_THREADS, OMP_NUM_THREADS=None).stdout == f"{compat._cores()}\n"
-    assert 1 <= compat._cores() <= os.cpu_count()
+    assert run(SHOW_THREADS, OMP_NUM_THREADS=None).stdout == f"{compat.cores()}\n"
+    assert 1 <= compat.cores() <= os.cpu_count()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")

@@ -10,8 +10,8 @@ def gpus(monkeypatch):
     """Pretend that the machine has GPUs of these compute capabilities."""
 
     def pretend(*capabilities):
-        monkeypatch.setattr(devices, "_count_gpus", lambda: len(capabilities))
-        monkeypatch.setattr(devices, "_capability", lambda index: capabilities[index])
+        monkeypatch.setattr(devices, "count_gpus", lambda: len(capabilities))
+        monkeypatch.setattr(devices, "capability", lambda index: capabilities[index])
 
     return pretend
 

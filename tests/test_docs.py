@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import export
 import train_cifar
 import train_imagenet
 from data.prepare import EXAMPLE
 from network import get_model
+from training import predict
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +35,18 @@ def test_training_commands_for_photographs_parse():
     for line in lines:
         train_imagenet.make_parser().parse_args(shlex.split(line))
     assert len(lines) > 5
+
+
+@pytest.mark.parametrize(
+    "program,parser",
+    [("export.py", export.make_parser), ("-m training.predict", predict.make_parser)],
+)
+def test_commands_for_trained_networks_parse(program, parser):
+    shown = README + export.EXAMPLES + predict.EXAMPLES
+    lines = re.findall(rf"python {re.escape(program)} ([^`#\n]*)", shown)
+    for line in lines:
+        parser().parse_args(shlex.split(line))
+    assert len(lines) > 3
 
 
 def test_paths_that_are_named_exist():

@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 
 import mxnet as mx
 import numpy as np
@@ -100,29 +98,6 @@ def test_columns_are_those_of_the_log(runs, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_extracted_column_runs_alone_and_errs_as_the_table_says(runs, capsys, tmp_path):
-    """In a process that knows nothing of this project but its NumPy."""
-    out = printed(capsys, runs["fractal"], "--extract-column", 1, "--out", tmp_path)
-    row = read_log(runs["fractal"])[-1]
-    assert figures(out.split("column 1: ")[1])[:2] == (
-        round(row["column_losses"][1], 4),
-        round(row["column_errors"][1], 2),
-    )
-    np.save(tmp_path / "images.npy", np.ones((2, 3, 32, 32), np.float32))
-    code = (
-        "import numpy as np; np.bool = np.bool_; import mxnet as mx; net = mx.gluon.SymbolBlock."
-        "imports('column1-symbol.json', ['data'], 'column1-0000.params'); "
-        "print(net(mx.nd.array(np.load('images.npy'))).shape)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.stdout == "(2, 10)\n", done.stderr
-    symbol = (tmp_path / "column1-symbol.json").read_text()
-    assert "column0" not in symbol
-    assert '"Dropout"' not in symbol
-
-
 def test_classes_and_confusion(runs, capsys, tmp_path):
     out = printed(capsys, runs["plain"], "--classes", "--confusion", tmp_path / "confusion.png")
     errors = [float(line.split()[1]) for line in out.splitlines() if re.match(r"[a-z]+ +\d", line)]
@@ -160,15 +135,10 @@ def test_training_images_can_be_evaluated(runs, capsys):
     "name,flags,message",
     [
         ("plain", ["--columns"], "plain has no columns"),
-        ("plain", ["--extract-column", "0", "--out", "x"], "plain has no columns"),
-        ("plain", ["--out", "x"], "go together"),
         ("plain", ["--epoch", "0"], "there are: [1, 2]"),
         ("plain", ["--images", "held-out"], "holds no training images out"),
         ("plain", ["--confusion", "nowhere/confusion.png"], "in a folder that is there"),
         ("plain", ["--confusion", "."], "cannot be a picture"),
-        ("fractal", ["--extract-column", "1", "--out", "/proc/self"], "/proc/self"),
-        ("fractal", ["--extract-column", "2", "--out", "x"], "0 to 1"),
-        ("fractal", ["--extract-column", "1"], "go together"),
         ("plain", ["--epoch", "7"], "there are: [1, 2]"),
         ("plain", ["--data-dir", "nowhere"], "there is no nowhere"),
         ("plain", ["--test-batch-size", "0"], "a batch of 0 images"),

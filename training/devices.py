@@ -23,7 +23,7 @@ def contexts(gpus=None):
     Raises:
         InputError: a device is not there, named twice, or newer than MXNet has code for.
     """
-    available = _count_gpus()
+    available = count_gpus()
     if gpus is None:
         chosen = [mx.gpu(index) for index in range(available)] or [mx.cpu()]
     else:
@@ -32,7 +32,7 @@ def contexts(gpus=None):
         raise InputError(f"--gpus {gpus} names a device twice")
     for context in chosen:
         if context.device_type == "gpu":
-            _require_code_for(context.device_id, _capability(context.device_id))
+            _require_code_for(context.device_id)
     return chosen
 
 
@@ -92,25 +92,31 @@ def _context(item, available):
     return mx.gpu(int(item))
 
 
-def _count_gpus():
+def count_gpus():
+    """How many GPUs MXNet sees."""
     try:
         return mx.context.num_gpus()
     except mx.MXNetError:  # built for GPUs, without a working driver
         return 0
 
 
-def _require_code_for(index, capability):
-    if capability is None or OLDEST_CAPABILITY <= capability <= NEWEST_CAPABILITY:
-        return
-    raise InputError(
-        "GPU {} has compute capability {}.{}, and mxnet-cu112 1.9.1 holds code for {}.{} to {}.{}: "
-        "choose another GPU, or the CPU with --gpus cpu".format(
-            index, *capability, *OLDEST_CAPABILITY, *NEWEST_CAPABILITY
-        )
-    )
+def _require_code_for(index):
+    lack = lack_of_code(index)
+    if lack:
+        raise InputError(f"{lack}: choose another GPU, or the CPU with --gpus cpu")
 
 
-def _capability(index):
+def lack_of_code(index):
+    """That mxnet-cu112 holds no code for a GPU of the driver's, in words; None where it does."""
+    found = capability(index)
+    if found is None or OLDEST_CAPABILITY <= found <= NEWEST_CAPABILITY:
+        return None
+    return (
+        "GPU {} has compute capability {}.{}, and mxnet-cu112 1.9.1 holds code for {}.{} to {}.{}"
+    ).format(index, *found, *OLDEST_CAPABILITY, *NEWEST_CAPABILITY)
+
+
+def capability(index):
     """Compute capability (major, minor) of a GPU from the driver; None where it does not tell."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")

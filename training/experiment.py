@@ -9,7 +9,7 @@ import sys
 import time
 import zlib
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from itertools import chain, count, islice, repeat
 from pathlib import Path
@@ -44,6 +44,7 @@ from training.log import (
 )
 from training.loop import evaluate, train_epoch
 from training.members import MemberPredictions
+from training.metrics import probabilities
 from training.recipe import differences
 from training.run import Facts, Machine, Run
 from training.schedule import step_lr
@@ -139,7 +140,7 @@ def parent_folder(run, machine, layers):
     return Path(machine.log_dir) / run.dataset / setting
 
 
-def restore(folder, gpus=None, epoch=None, engine=Machine.engine):
+def restore(folder, gpus=None, epoch=None, engine=Machine.engine, dtype=None):
     """The run in ``folder`` as it was after an epoch: (run, engine, the log's row).
 
     The moving averages of the whole network are those it was tested with; those of parts, where the
@@ -149,6 +150,7 @@ def restore(folder, gpus=None, epoch=None, engine=Machine.engine):
         gpus: see training.devices.
         epoch: one that has a checkpoint; None takes the newest.
         engine: one of training.run.ENGINES, whichever trained.
+        dtype: what to compute in; None takes the run's.
 
     Raises:
         InputError: there is no such run or checkpoint, or it is damaged.
@@ -162,6 +164,8 @@ def restore(folder, gpus=None, epoch=None, engine=Machine.engine):
         there = sorted(filter(None, map(checkpoint.epoch_of, checkpoints.glob("epoch*"))))
         raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
     values, momenta, rows = checkpoint.load(path)
+    if dtype:
+        run = replace(run, dtype=dtype)
     devices = _devices(run, engine, gpus)
     net, predictor, _ = _networks(run)
     engine = _engine(run, net, predictor, devices, engine)
@@ -263,6 +267,34 @@ def source_of(run):
     if run.classes is None:
         return SmallImages(get_spec(run.dataset))
     return Photographs(run.data_dir, run.classes, run.data_shape)
+
+
+def class_names(run):
+    """The names of the run's classes; None where photographs have no list of just them any more."""
+    source = source_of(run)
+    try:
+        names = source.class_names
+    except InputError:
+        return None
+    return names if len(names) == source.classes else None
+
+
+def classify(folder, paths, gpus=None, epoch=None):
+    """What the network of a run takes pictures for: (probabilities, names of the classes).
+
+    Args:
+        paths: of image files of any size; see ``picture`` in data.sources.
+
+    Returns:
+        Array (pictures, classes), and the names, or numbers where ``class_names`` knows none.
+
+    Raises:
+        InputError: a picture cannot be used; there is no such run, or no checkpoint.
+    """
+    run, engine, _ = restore(folder, gpus, epoch)
+    source = source_of(run)
+    logits = [engine.gather(engine.predict(source.picture(path)[None])) for path in paths]
+    return probabilities(np.concatenate(logits)), class_names(run) or range(run.classes)
 
 
 def reported_on(run):

@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from training.metrics import Predictions
+from training.metrics import Predictions, probabilities
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def study(whole, members, there):
         members: MemberPredictions of the same images, a random sample of those there are or all.
     """
     members = sorted(members, key=lambda member: member.length)
-    shares = [_probabilities(member.predictions.logits) for member in members]
+    shares = [probabilities(member.predictions.logits) for member in members]
     none = np.zeros_like(shares[0])
     up_to = list(accumulate(shares, initial=none))  # [i]: the sum over those before i
     from_on = list(accumulate(reversed(shares), initial=none))[::-1]  # [i]: over i and those after
@@ -78,13 +78,6 @@ def study(whole, members, there):
         members=there,
         contributions=contributions,
     )
-
-
-def _probabilities(logits):
-    """Softmax of each row, in double precision."""
-    logits = logits.astype(np.float64)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
 
 
 def _margin(sample, there):

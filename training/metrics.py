@@ -71,3 +71,10 @@ class Predictions:
 
     def _of_labels(self, logits):
         return np.take_along_axis(logits, self.labels[:, None], axis=1)
+
+
+def probabilities(logits):
+    """Softmax of each row, in double precision."""
+    logits = logits.astype(np.float64)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)

@@ -1,0 +1,170 @@
+"""python -m training.predict: pictures of any size meet the network as test images do."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train_cifar
+import train_imagenet
+from data import stream
+from data.photographs import ORIENTATION, prepare
+from data.sources import Photographs, SmallImages
+from data.spec import get_spec
+from tests.photo_files import file_of, make_tree, picture, write_photographs
+from tests.record_files import encoded, random_pixels, write_random_rec
+from tests.test_scripts import refused
+from training import experiment, predict
+from training.metrics import probabilities
+
+CIFAR10 = SmallImages(get_spec("cifar10"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Folder of a short run."""
+    top = tmp_path_factory.mktemp("run")
+    for name in ("train.rec", "test.rec"):
+        write_random_rec(top / name, 53, classes=10)
+    flags = ["--network", "plain", "--depth", "5", "--num-epochs", "1", "--quiet"]
+    train_cifar.main([*flags, "--data-dir", str(top), "--log-dir", str(top)])
+    return top / "cifar10" / "plain_d5w1" / "run1"
+
+
+def pictures(folder, count=2):
+    """The first images that ``write_random_rec`` writes, each in a file."""
+    paths = [folder / f"{index}.png" for index in range(count)]
+    for path, pixels in zip(paths, random_pixels(53)):
+        path.write_bytes(encoded(pixels))
+    return paths
+
+
+def test_probabilities_are_those_of_the_test_image(run, tmp_path, capsys):
+    paths = pictures(tmp_path)
+    predict.main([*map(str, paths), "--run", str(run), "--top", "3", "--format", "markdown"])
+    lines = capsys.readouterr().out.splitlines()
+    cells = [line.strip("| ").split(" | ") for line in lines if not line.startswith("|---")]
+    assert cells[0] == ["picture", "class", "probability %"]
+    restored, engine, _ = experiment.restore(run, "cpu")
+    batch = next(iter(CIFAR10.test_batches(experiment.load_images(restored, "test"), 2)))
+    expected = probabilities(engine.gather(engine.predict(batch.images)))
+    for index, path in enumerate(paths):
+        rows = cells[1 + 3 * index : 4 + 3 * index]
+        best = np.argsort(-expected[index])[:3]
+        assert [row[0] for row in rows] == [str(path)] * 3
+        assert [row[1] for row in rows] == [CIFAR10.class_names[label] for label in best]
+        for row, label in zip(rows, best):
+            assert float(row[2]) == pytest.approx(100 * expected[index, label], abs=0.01)
+    assert len(cells) == 7
+
+
+def test_probabilities_add_up_to_one(run, tmp_path):
+    found, names = experiment.classify(run, pictures(tmp_path), "cpu")
+    assert found.shape == (2, 10)
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert names == CIFAR10.class_names
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_the_centre_of_a_long_picture_is_taken(tmp_path, across):
+    pixels = random_pixels(1)[0]
+    beside = np.zeros((32, 20, 3), np.uint8)
+    wide = np.concatenate([beside, pixels, beside], axis=1)
+    path = tmp_path / "long.png"
+    path.write_bytes(encoded(wide if across else wide.transpose(1, 0, 2)))
+    (tmp_path / "plain.png").write_bytes(encoded(pixels if across else pixels.transpose(1, 0, 2)))
+    assert (CIFAR10.picture(path) == CIFAR10.picture(tmp_path / "plain.png")).all()
+
+
+def test_a_large_picture_is_made_smaller(tmp_path):
+    """Every pixel counts: noise becomes grey, where picking a few pixels would leave it noise."""
+    path = tmp_path / "large.png"
+    path.write_bytes(encoded(random_pixels(1, size=640)[0]))
+    image = CIFAR10.picture(path)
+    assert image.shape == (3, 32, 32) and image.dtype == np.float32
+    spec = get_spec("cifar10")
+    pixels = image * np.reshape(spec.std, (3, 1, 1)) + np.reshape(spec.mean, (3, 1, 1))
+    assert np.abs(pixels - 127.5).max() < 30
+
+
+def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+    image = picture(64, 64, seed=3)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6  # to be turned clockwise
+    (tmp_path / "turned.png").write_bytes(file_of(image, "PNG", exif=exif))
+    (tmp_path / "straight.png").write_bytes(file_of(image.rotate(-90), "PNG"))
+    turned, straight = (CIFAR10.picture(tmp_path / f"{n}.png") for n in ("turned", "straight"))
+    assert (turned == straight).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+def test_pictures_of_other_modes_become_rgb(tmp_path, mode):
+    (tmp_path / "x.png").write_bytes(file_of(picture(50, 40).convert(mode), "PNG"))
+    assert CIFAR10.picture(tmp_path / "x.png").shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_photograph_is_what_it_is_in_a_test_set(tmp_path, size):
+    """Prepared, stored, decoded by ImageRecordIter, and cropped."""
+    source = make_tree(tmp_path / "tree", train=2, val=3)
+    large = picture(700, 900, seed=5)  # prepare makes it smaller
+    (source / "val" / "ant" / "large.jpg").write_bytes(file_of(large))
+    prepare(source, tmp_path / "data", jobs=1)
+    stored = stream.load(tmp_path / "data" / "val.rec", 2, size)
+    images = np.concatenate([batch.images for batch in stream.test_batches(stored, 4)])
+    photographs = Photographs(tmp_path / "data", 2, size)
+    paths = [source / path for path in listed(tmp_path / "data" / "val.lst")]
+    assert len(paths) == len(images) == 7
+    for path, image in zip(paths, images):
+        assert np.abs(photographs.picture(path) - image).max() < 1e-5
+
+
+def listed(path):
+    """The files of a list, in the order of their records."""
+    return [line.split("\t")[-1] for line in path.read_text().splitlines()]
+
+
+def test_classes_without_a_list_have_numbers(tmp_path):
+    data = write_photographs(tmp_path / "data", classes=3)
+    flags = ["--network", "resnet", "--depth", "26", "--data-shape", "32", "--num-epochs", "1"]
+    flags += ["--data-dir", str(data), "--log-dir", str(tmp_path), "--dataset", "photos"]
+    train_imagenet.main([*flags, "--batch-size", "32", "--lr", "0.001", "--quiet"])
+    (run,) = (tmp_path / "photos").glob("*/run1")
+    (tmp_path / "x.jpg").write_bytes(file_of(picture(60, 50)))
+    assert experiment.classify(run, [tmp_path / "x.jpg"], "cpu")[1] == (
+        "class0",
+        "class1",
+        "class2",
+    )
+    for spoil in (lambda path: path.write_text("two\nnames\n"), Path.unlink):
+        spoil(data / "classes.txt")
+        found, names = experiment.classify(run, [tmp_path / "x.jpg"], "cpu")
+        assert list(names) == [0, 1, 2]
+        assert found.shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "content,message",
+    [(None, "No such file"), (b"words", "no PNG, JPEG or BMP"), ("cut", "cut short")],
+)
+def test_wrong_files_are_one_line(run, tmp_path, capsys, content, message):
+    good, bad = *pictures(tmp_path, 1), tmp_path / "bad.png"
+    if content == "cut":
+        content = good.read_bytes()[:-20]
+    if content is not None:
+        bad.write_bytes(content)
+    status, err = refused(capsys, good, bad, "--run", run, main=predict.main)
+    assert status == 2
+    assert message in err and "bad.png" in err
+
+
+def test_wrong_flags_are_one_line(run, tmp_path, capsys):
+    (path,) = pictures(tmp_path, 1)
+    for flags, message in (
+        (["--run", run, "--top", "0"], "--top must be at least 1"),
+        (["--run", tmp_path], "holds no run"),
+        (["--run", run, "--epoch", "5"], "there are: [1]"),
+    ):
+        status, err = refused(capsys, path, *flags, main=predict.main)
+        assert status == 2 and message in err
