@@ -9,13 +9,13 @@ from itertools import cycle, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import mxnet as mx
 import numpy as np
 
 from command import InputError, Parser, command
 from data import records
 from data.spec import get_spec
 from network import default_depth, get_model, image_shape, list_models
+from network.complexity import work
 from network.graph import compiled
 from network.initializer import DeepFusionInit
 from training import precision
@@ -24,6 +24,8 @@ from training.checkpoint import write_whole
 from training.devices import contexts, torch_device
 from training.engine import MXNetEngine
 from training.export import load_onnx, write_onnx
+from training.operators import operator_table, peaks, profiled
+from training.tables import markdown
 from training.torch_engine import TorchEngine
 from training.torch_plain import plain_networks
 
@@ -33,6 +35,7 @@ EXAMPLES = """examples:
   python benchmark.py --network cross:26 cross:56 cross:110 --library mxnet torch --json depth.json
   python benchmark.py --network gluoncv:cifar_resnet56_v1 resnet:56 --library mxnet
   python benchmark.py --task data --library mxnet pytorch
+  python benchmark.py --operators --network cross:56 fractal:20
 
 Every library does every network, batch size, dtype and number of threads; what it cannot do is left
 out. FractalNet is trained with mixed drop-path."""
@@ -46,6 +49,7 @@ LIBRARIES = {
     "onnxruntime": "the exported network; predicts only",
 }
 SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
+STATIC = {"static_alloc": True, "static_shape": True}
 LR, CLASSES, IMAGES = 0.01, 10, 2048
 
 
@@ -78,6 +82,12 @@ def make_parser():
     )
     parser.add_argument("--rounds", type=int, default=7, help="default: 7")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a round; default: 2")
+    parser.add_argument(
+        "--operators",
+        action="store_true",
+        help="for mxnet: what each operator takes of a training step, and the least it could, by "
+        "the multiply-adds and bytes a second of this machine; threads: OMP_NUM_THREADS",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
     parser.add_argument("--case", help="be a process that is timed, of this case (internal)")
     return parser
@@ -116,6 +126,8 @@ def random_batch(case):
 
 def make_net(case, training):
     """The network with values, and with local drop-path where it trains by it."""
+    import mxnet as mx  # not above: network prepares NumPy for it first
+
     columns = case.network in ("fractal", "fractal_square", "fractal_tapered") and training
     options = {"drop_path": 0.15} if columns else {}
     size = (case.depth, CLASSES, case.widen_factor)
@@ -133,7 +145,7 @@ def make_engine(case, training=True):
     precision.use(case.dtype, devices)
     net = make_net(case, training)
     net.collect_params().reset_ctx(devices)
-    net.hybridize(static_alloc=True, static_shape=True)
+    net.hybridize(**STATIC)
     return MXNetEngine(net, devices, **SETTINGS)
 
 
@@ -289,6 +301,26 @@ STEPS = {  # (task, library) -> a Case's function of a number of steps, which wa
 TASKS = sorted({task for task, _ in STEPS})
 
 
+def operators_of(case):
+    """The table of a training step's operators."""
+    engine, batch = make_engine(case), random_batch(case)
+    engine.net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
+
+    def step():
+        engine.fetch([engine.train_step(*batch, LR)])
+
+    step()
+    costs = work(engine.net, image_shape(case.network))
+    speed, bandwidth = peaks()
+    found = profiled(step, steps=5)
+    return (
+        f"{case.network} {case.depth}, batch {case.batch_size}, "
+        f"{os.environ['OMP_NUM_THREADS']} threads, {2e-9 * speed:.0f} GFLOP/s, "
+        f"{1e-9 * bandwidth:.1f} GB/s\n"
+        + markdown(operator_table(found, costs, case.batch_size, speed, bandwidth))
+    )
+
+
 def contest(case):
     """Do steps of ``case`` as training.benchmark.Contestant asks for them."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -314,6 +346,11 @@ def main(argv=None):
     args = make_parser().parse_args(argv)
     if args.case:
         contest(Case(**json.loads(args.case)))
+        return
+    if args.operators:
+        for case in cases_of(args):
+            if case.library == "mxnet":
+                print(operators_of(case))
         return
     words = [sys.executable, __file__, "--case"]
     timings = compare(cases_of(args), words, args.rounds, args.seconds)

@@ -56,6 +56,28 @@ def complexity(net, input_shape=(3, 32, 32)):
     )
 
 
+def work(net, input_shape=(3, 32, 32)):
+    """{operator: (multiply-adds, numbers read, numbers written)} of a forward pass of one image.
+
+    Read are activations, not parameters, which a batch shares.
+    """
+    graph = compiled(net)
+    shapes = infer_shapes(net, graph, input_shape)
+    nodes, sizes, totals = json.loads(graph.tojson())["nodes"], {}, {}
+    for node in nodes:
+        if node["op"] == "null":
+            continue
+        name, inputs = node["name"], [nodes[source]["name"] for source, *_ in node["inputs"]]
+        one, several = shapes.get(f"{name}_output"), shapes.get(f"{name}_output0")
+        count = int(node.get("attrs", {}).get("num_outputs", 1))
+        written = sizes[name] = math.prod(one or several) * count
+        weight = node["op"] in WEIGHT_LAYERS and math.prod(shapes[inputs[1]][1:])
+        here = (written * weight, sum(sizes.get(each, 0) for each in inputs), written)
+        so_far = totals.get(node["op"], (0, 0, 0))
+        totals[node["op"]] = tuple(map(sum, zip(so_far, here)))
+    return totals
+
+
 def infer_shapes(net, graph, input_shape):
     """Name of each parameter and each operator's output -> its shape, for one image.
 

@@ -1,0 +1,123 @@
+"""The benchmark times what it says it times. How fast anything is, is not tested."""
+
+import json
+
+import pytest
+
+import benchmark
+from command import InputError
+from network import get_model
+from network.complexity import complexity, work
+from training.benchmark import Case, Timing, table
+from training.operators import operator_table
+
+QUICK = ["--rounds", "2", "--seconds", "0.01", "--batch-size", "4", "--threads", "1"]
+
+
+def run(capfd, *words):
+    assert not benchmark.main([*QUICK, *words])
+    return capfd.readouterr().out
+
+
+def rows_of(text):
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+
+
+def test_libraries_train_by_turns(capfd, tmp_path):
+    pytest.importorskip("torch")
+    libraries = ["mxnet", "torch", "pytorch", "pytorch-channels-last"]
+    file = tmp_path / "figures.json"
+    words = ["--network", "cross:14", "--library", *libraries, "--json", str(file)]
+    head, *rows = rows_of(run(capfd, *words))
+    assert [row[4] for row in rows] == libraries
+    assert rows[0][head.index("ratio")] == "1.00"
+    found = json.loads(file.read_text())["timings"]
+    assert [timing["case"]["library"] for timing in found] == libraries
+    for timing in found:
+        assert len(timing["rates"]) == 2
+        assert min(timing["rates"]) > 0
+        assert timing["first"] > 0
+        assert 50 < timing["memory"] < 10_000
+
+
+@pytest.mark.parametrize(
+    "words,libraries",
+    [
+        (["--task", "train", "--network", "fractal:10"], ["mxnet", "torch", "pytorch"]),
+        (["--task", "train", "--network", "ensemble:14"], ["mxnet", "torch"]),
+        (["--task", "predict", "--network", "fractal:10"], ["mxnet", "pytorch", "onnxruntime"]),
+        (["--task", "predict", "--network", "gluoncv:cifar_resnet20_v1"], ["mxnet", "onnxruntime"]),
+        (["--task", "data"], ["mxnet", "pytorch"]),
+    ],
+)
+def test_every_task_can_be_done(capfd, words, libraries):
+    pytest.importorskip("torch")
+    rows = rows_of(run(capfd, *words, "--library", *libraries))
+    assert [row[4] for row in rows[1:]] == libraries
+
+
+def test_what_a_library_cannot_do_is_left_out():
+    flags = ["--network", "resnet:8", "cross:14:2", "--library", "mxnet", "pytorch", "onnxruntime"]
+    args = benchmark.make_parser().parse_args(flags)
+    cases = benchmark.cases_of(args)
+    found = [(case.network, case.depth, case.widen_factor, case.library) for case in cases]
+    expected = [("resnet", 8, 1, "mxnet"), ("cross", 14, 2, "mxnet"), ("cross", 14, 2, "pytorch")]
+    assert found == expected
+
+
+@pytest.mark.parametrize("network", ["cross:x", "cross:14:2:3"])
+def test_networks_are_names_and_numbers(network):
+    with pytest.raises(InputError, match="NAME:DEPTH"):
+        benchmark.cases_of(benchmark.make_parser().parse_args(["--network", network]))
+
+
+def test_a_contestant_that_fails_is_an_error_of_one_line(capfd):
+    assert benchmark.main([*QUICK, "--network", "cross:13"]) == 1
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error:")
+    assert "depth 13" in error
+
+
+@pytest.mark.parametrize("name,depth", [("cross", 14), ("cross", 56), ("fractal", 20)])
+def test_plain_networks_have_as_many_parameters(name, depth):
+    pytest.importorskip("torch")
+    net = benchmark.plain_networks()[name](depth, 10, 2)
+    count = sum(parameter.numel() for parameter in net.parameters())
+    assert count == complexity(get_model(name, depth, widen_factor=2)).parameters
+
+
+def test_ratios_are_medians_over_rounds_to_the_first_of_a_task():
+    case = Case("train", "cross", 56, 1, 64, "float32", "mxnet", 2)
+    other = Case("train", "cross", 56, 1, 64, "float32", "torch", 2)
+    text = table([Timing(case, [10, 20, 40], 1.0, 100.0), Timing(other, [5, 30, 40], 1.0, 100.0)])
+    head, first, second = rows_of(text)
+    assert first[head.index("ratio")] == "1.00"
+    assert second[head.index("ratio")] == "1.00"  # of 0.5, 1.5 and 1
+    assert second[head.index("images/s, median")] == "30"
+
+
+def test_work_adds_up():
+    net = get_model("plain", 5)
+    costs = work(net)
+    multiply_adds = sum(each for each, _, _ in costs.values())
+    assert multiply_adds == complexity(net).multiply_adds
+    assert costs["Activation"][:1] == (0,)
+    assert costs["Activation"][1] == costs["Activation"][2] > 0
+
+
+def test_operators_take_their_time_and_have_a_least(capfd):
+    text = run(capfd, "--operators", "--network", "plain:5", "--library", "mxnet")
+    rows = rows_of(text)
+    assert {"Convolution", "_backward_Convolution"} <= {row[0] for row in rows}
+
+
+def test_least_is_what_operations_or_bytes_take():
+    found = {"Convolution": (2, 8.0), "_backward_Convolution": (2, 30.0), "nag": (1, 1.0)}
+    work_of = {"Convolution": (1000, 10, 30)}
+    rows = operator_table(found, work_of, batch_size=1, speed=1e6, bandwidth=4e6)
+    least = {row[0]: row[4] for row in rows}
+    assert least["Convolution"] == "1.0"
+    assert least["_backward_Convolution"] == "2.0"
+    assert least["nag"] == ""
+    rows = operator_table(found, work_of, batch_size=1, speed=1e9, bandwidth=4e3)
+    assert {row[0]: row[4] for row in rows}["Convolution"] == "40.0"
