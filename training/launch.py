@@ -119,9 +119,10 @@ def start(member, job, words):
 
 def follow(member, process, ended):
     """Show what a process says until it ends; then put (member, status) into ``ended``."""
-    for line in process.stdout:
-        sys.stdout.write(f"[{member.name}] {line}")
-        sys.stdout.flush()
+    with process.stdout as lines:
+        for line in lines:
+            sys.stdout.write(f"[{member.name}] {line}")
+            sys.stdout.flush()
     ended.put((member, process.wait()))
 
 
