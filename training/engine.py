@@ -124,7 +124,9 @@ class MXNetEngine(Engine):
         )
         try:
             # sets the KVStore up now: it writes every parameter, moving averages too
-            self._restore_layout()  # a distributed one may ask for a rearranged array too early
+            if self.workers.count > 1:  # a distributed one loses arrays that oneDNN has rearranged
+                for parameter in self.parameters.values():
+                    parameter.reset_ctx(contexts)  # fresh copies
             with self.workers.waiting():
                 self.trainer.allreduce_grads()
         except mx.MXNetError as error:
