@@ -124,11 +124,11 @@ class MXNetEngine(Engine):
         )
         try:
             # sets the KVStore up now: it writes every parameter, moving averages too
-            if self.workers.count > 1:  # a distributed one loses arrays that oneDNN has rearranged
-                for parameter in self.parameters.values():
-                    parameter.reset_ctx(contexts)  # fresh copies
+            self._restore_layout()
             with self.workers.waiting():
-                self.trainer.allreduce_grads()
+                self.trainer._init_kvstore()
+                self.trainer._init_params()
+                mx.nd.waitall()
         except mx.MXNetError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"--kv-store {store} cannot be used here: {reason}") from None
