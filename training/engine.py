@@ -124,9 +124,11 @@ class MXNetEngine(Engine):
         )
         try:
             # sets the KVStore up now: it writes every parameter, moving averages too
-            self._restore_layout()  # a distributed one may ask for a rearranged array too early
+            self._restore_layout()
             with self.workers.waiting():
-                self.trainer.allreduce_grads()
+                self.trainer._init_kvstore()
+                self.trainer._init_params()
+                mx.nd.waitall()
         except mx.MXNetError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"--kv-store {store} cannot be used here: {reason}") from None

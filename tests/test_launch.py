@@ -1,0 +1,130 @@
+"""The launcher: who gets which role, and that all end together. The jobs here train nothing."""
+
+import os
+import re
+import stat
+import time
+
+import pytest
+
+from command import InputError
+from training import launch
+
+SAY = "echo $DMLC_ROLE ${DMLC_WORKER_ID-} $DMLC_NODE_HOST $DMLC_NUM_WORKER $DMLC_NUM_SERVER"
+
+
+def run(*words):
+    return launch.main([str(word) for word in words])
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_every_process_knows_its_role(capsys):
+    assert run("-n", 2, "-s", 1, "--", "sh", "-c", SAY) == 0
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "[scheduler] scheduler 127.0.0.1 2 1",
+        "[server 0] server 127.0.0.1 2 1",
+        "[worker 0] worker 0 127.0.0.1 2 1",
+        "[worker 1] worker 1 127.0.0.1 2 1",
+    ]
+
+
+@pytest.mark.parametrize("failing", ["worker", "server"])
+def test_when_one_fails_all_end(capsys, failing):
+    script = f"echo $$; if [ $DMLC_ROLE = {failing} ]; then sleep 1; exit 7; fi; exec sleep 600"
+    assert run("-n", 1, "-s", 1, "--", "sh", "-c", script) == 7
+    said = capsys.readouterr()
+    assert f"{failing} 0 ended with status 7" in said.err
+    pids = [int(pid) for pid in re.findall(r"\] (\d+)", said.out)]
+    assert len(pids) == 3
+    assert not any(map(is_alive, pids))
+
+
+def test_a_process_that_is_killed_fails(capsys):
+    assert run("-n", 1, "-s", 1, "--", "sh", "-c", "kill -9 $$") == 128 + 9
+    assert "ended with status 137" in capsys.readouterr().err
+
+
+def test_servers_that_no_worker_came_to_are_ended(capsys, monkeypatch):
+    monkeypatch.setattr(launch, "PATIENCE", 1)
+    script = "echo $$; [ $DMLC_ROLE = worker ] || exec sleep 600"
+    assert run("-n", 1, "-s", 1, "--", "sh", "-c", script) == 0
+    pids = [int(pid) for pid in re.findall(r"\] (\d+)", capsys.readouterr().out)]
+    assert len(pids) == 3
+    assert not any(map(is_alive, pids))
+
+
+def test_what_ignores_being_told_is_killed(capsys, monkeypatch):
+    monkeypatch.setattr(launch, "PATIENCE", 1)
+    script = "trap '' TERM; echo $$; [ $DMLC_ROLE = worker ] && exit 3; while :; do sleep 1; done"
+    assert run("-n", 1, "-s", 1, "--", "sh", "-c", script) == 3
+    pids = [int(pid) for pid in re.findall(r"\] (\d+)", capsys.readouterr().out)]
+    assert not any(map(is_alive, pids))
+
+
+def test_other_machines_are_reached_by_ssh(capsys, monkeypatch, tmp_path):
+    """By an ssh that says where it went and runs the command here."""
+    fake = tmp_path / "ssh"
+    fake.write_text('#!/bin/sh\necho "ssh to $3"\nexec sh -c "$4"\n')
+    fake.chmod(fake.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "hosts").write_text("# two machines\nme@localhost\n127.0.0.1\n")
+    assert run("-n", 2, "-s", 1, "--hosts", tmp_path / "hosts", "--", "sh", "-c", SAY) == 0
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "[scheduler] scheduler 127.0.0.1 2 1",
+        "[server 0] server 127.0.0.1 2 1",
+        "[server 0] ssh to me@localhost",
+        "[worker 0] ssh to me@localhost",
+        "[worker 0] worker 0 127.0.0.1 2 1",
+        "[worker 1] ssh to 127.0.0.1",
+        "[worker 1] worker 1 127.0.0.1 2 1",
+    ]
+
+
+def test_a_command_ends_when_the_launcher_is_gone():
+    """Without a word from it: its end of the pipe closes, here or at the other end of ssh."""
+    member = launch.Member("worker 0", "worker", 0, "")
+    job = {"DMLC_PS_ROOT_URI": "127.0.0.1"}
+    process = launch.start(member, job, ["sh", "-c", "echo $$; exec sleep 600"])
+    pid = int(process.stdout.readline())
+    assert is_alive(pid)
+    process.stdin.close()
+    assert process.wait() == 128 + 15
+    for _ in range(1000):
+        if not is_alive(pid):
+            break
+        time.sleep(0.01)
+    assert not is_alive(pid)
+    process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        (["-n", 0, "-s", 1, "--", "true"], "at least one worker"),
+        (["-n", 1, "-s", 0, "--", "true"], "at least one worker"),
+        (["-n", 1, "--", "true"], "required: -s"),
+        (["-n", 1, "-s", 1], "required: COMMAND"),
+        (["-n", 1, "-s", 1, "--hosts", "/nowhere", "--", "true"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, words, message):
+    with pytest.raises(SystemExit) as caught:
+        run(*words)
+    err = capsys.readouterr().err
+    assert (caught.value.code, err.count("\n")) == (2, 1)
+    assert message in err
+
+
+def test_a_list_of_no_machines_is_refused(tmp_path):
+    (tmp_path / "hosts").write_text("# none\n\n")
+    with pytest.raises(InputError, match="names no machine"):
+        launch.read_hosts(tmp_path / "hosts")
+    with pytest.raises(InputError, match="no address of the machine"):
+        launch.address_of("no.such.machine.invalid")
