@@ -111,6 +111,7 @@ def cases_of(args):
         for task, network, batch_size, dtype, library, threads in settings
         if (task, library) in STEPS
         and not (library.startswith("pytorch") and task != "data" and network[0] not in PLAIN)
+        and (library == "mxnet" or dtype in precision.TORCH_DTYPES)
     ]
     if not cases:
         raise InputError("none of these libraries does any of these tasks and networks")
@@ -146,7 +147,7 @@ def make_engine(case, training=True):
     net = make_net(case, training)
     net.collect_params().reset_ctx(devices)
     net.hybridize(**STATIC)
-    return MXNetEngine(net, devices, **SETTINGS)
+    return MXNetEngine(net, devices, dtype=case.dtype, **SETTINGS)
 
 
 def mixed(columns):

@@ -70,7 +70,7 @@ def add_recipe_flags(parser, augmentations, drop_paths):
         choices=DTYPES,
         default=Run.dtype,
         help="what convolutions compute in; bfloat16 is for CPUs that have it and, with --engine "
-        "torch, for GPUs. Default: float32",
+        "torch, for GPUs; float16 for GPUs, without --engine torch. Default: float32",
     )
     how.add_argument("--rand-seed", type=int, default=0, help="seed of the (first) run; default: 0")
     how.add_argument("--runs", type=int, default=1, help="train so many seeds, one after the other")

@@ -14,9 +14,11 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd, gluon
 from mxnet.base import _LIB, check_call
+from mxnet.contrib.amp.loss_scaler import LossScaler
 
-from command import InputError
+from command import CommandError, InputError
 from training.optimizer import make_trainer
+from training.precision import LOSS_SCALE, SMALLEST_LOSS_SCALE
 from training.workers import Alone
 
 STEPS_AHEAD = 8  # more would not be faster, and would hold memory and delay a stop
@@ -99,6 +101,8 @@ class MXNetEngine(Engine):
         net, predictor, workers: see Engine; the network is initialized on ``contexts``.
         contexts: list of mx.Context.
         optimizer, momentum, weight_decay, decayed: see training.optimizer.
+        dtype: what MXNet was told to compute in; float16 has its losses scaled. See
+            training.precision.
 
     Raises:
         InputError: gradients cannot be summed here the way the workers do it.
@@ -114,6 +118,7 @@ class MXNetEngine(Engine):
         decayed="all",
         workers=None,
         predictor=None,
+        dtype="float32",
     ):
         super().__init__(net, predictor, workers)
         self.contexts = contexts
@@ -135,6 +140,8 @@ class MXNetEngine(Engine):
         self._synchronized = True
         self._under_way = deque()
         self._dtype = next(iter(self.parameters.values())).dtype
+        self._half = dtype == "float16"
+        self._first_scale = self._scale = LOSS_SCALE.get(dtype, 1.0)
 
     def train_step(self, images, labels, lr, weights=None, total=None):
         """One update with the mean gradient of the batch; the batch's sums, for a Tally.
@@ -144,15 +151,20 @@ class MXNetEngine(Engine):
             weights: {part: weight of its loss}; without it, the whole network with weight 1. What
                 no part in it uses has a gradient of zero: momentum and decay go on there. The sums
                 are of the whole where it is trained, else means over the parts by weight.
+
+        Raises:
+            CommandError: float16 overflows, whatever the losses are scaled by.
         """
         if self._synchronized:
             self._restore_layout()
+            self._scale = self._first_scale
         weights = weights or {None: 1.0}
         shards = self._shards(images, labels)
         with autograd.record():
-            logits = [[part_of(self.net, part)(x) for part in weights] for x, _ in shards]
+            logits = [[self._logits(part, x) for part in weights] for x, _ in shards]
             losses = [[self.loss(z, y) for z in zs] for zs, (_, y) in zip(logits, shards)]
-            heads = [weight * each for all in losses for weight, each in zip(weights.values(), all)]
+            scales = [self._scale * weight for weight in weights.values()]
+            heads = [scale * each for all in losses for scale, each in zip(scales, all)]
             idle = [self._zero(self.trained(), c) for c in self.contexts[len(shards) :]]
             if None not in weights:
                 used = {p for part in weights for p in part_of(self.net, part).collect_params()}
@@ -160,8 +172,8 @@ class MXNetEngine(Engine):
                 idle += [self._zero(unused, c) for c in self.contexts[: len(shards)] if unused]
         autograd.backward(heads + idle)
         self.trainer.set_learning_rate(lr)
-        self.trainer.step(total or len(labels))
         self._synchronized = False
+        self._update(total or len(labels))
         told = {None: 1.0} if None in weights else weights
         sums = []
         for each, zs, (_, y) in zip(losses, logits, shards):
@@ -249,6 +261,26 @@ class MXNetEngine(Engine):
                     state = mx.nd.array(momenta[name], ctx=context, dtype=parameter.dtype)
                     updater.states[index] = state
                     updater.states_synced[index] = True
+
+    def _logits(self, part, images):
+        """Logits of a part, in the type of the parameters."""
+        return part_of(self.net, part)(images).astype(self._dtype, copy=False)
+
+    def _update(self, total):
+        """Update with the mean gradient of ``total`` examples, unless it overflowed in float16.
+
+        Workers and devices see the same sums, and so leave out the same updates.
+        """
+        self.trainer.allreduce_grads()
+        if self._half:
+            with self.workers.waiting():  # which costs float16 the steps ahead
+                overflow = LossScaler().has_overflow(self.trained())
+            if overflow:
+                self._scale /= 2
+                if self._scale < SMALLEST_LOSS_SCALE:
+                    raise CommandError("gradients overflow in float16: take --dtype float32")
+                return
+        self.trainer.update(self._scale * total)
 
     def _synchronize(self):
         """Let training come to rest, and give every device of every worker the mean of the moving

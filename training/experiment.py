@@ -413,6 +413,7 @@ def _networks(run):
 def _devices(run, kind, gpus):
     """What an engine of a kind is to run on."""
     if kind == "torch":
+        precision.require_known(run.dtype, precision.TORCH_DTYPES)
         return [torch_device(gpus)]
     devices = contexts(gpus)
     precision.use(run.dtype, devices)
@@ -439,12 +440,12 @@ def _wrapped(run, net, predictor, devices, kind=Machine.engine, workers=None):
     """An engine of ``net``, whose parameters have values."""
     names = ("momentum", "weight_decay", "optimizer", "decayed")
     settings = {name: getattr(run.recipe, name) for name in names}
+    settings.update(predictor=predictor, dtype=run.dtype, workers=workers)
     if kind == "torch":
-        settings.update(predictor=predictor, dtype=run.dtype, workers=workers)
         return TorchEngine(net, *devices, **settings)
     for each in (net, predictor):
         each.hybridize(static_alloc=True, static_shape=True)
-    return MXNetEngine(net, devices, workers=workers, predictor=predictor, **settings)
+    return MXNetEngine(net, devices, **settings)
 
 
 def _train(run, machine, folder, facts, engine, train, test):
