@@ -9,6 +9,9 @@ from itertools import cycle, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import compat  # noqa: F401  (before anything imports mxnet)
+
+import mxnet as mx
 import numpy as np
 
 from command import InputError, Parser, command
@@ -127,8 +130,6 @@ def random_batch(case):
 
 def make_net(case, training):
     """The network with values, and with local drop-path where it trains by it."""
-    import mxnet as mx  # not above: network prepares NumPy for it first
-
     columns = case.network in ("fractal", "fractal_square", "fractal_tapered") and training
     options = {"drop_path": 0.15} if columns else {}
     size = (case.depth, CLASSES, case.widen_factor)
@@ -176,10 +177,11 @@ def predict_by_engine(case):
 def predict_by_onnxruntime(case):
     """Predictions of the exported network, whose constants onnxruntime folds."""
     net, (images, _) = make_net(case, training=False), random_batch(case)
-    values = {parameter.name: parameter.data() for parameter in net.collect_params().values()}
+    graph, parameters = compiled(net), net.collect_params()
+    values = {name: parameters[name].data() for name in graph.list_inputs() if name in parameters}
     with TemporaryDirectory() as folder:
         stem = Path(folder) / "network"
-        write_onnx(compiled(net), values, image_shape(case.network), stem)
+        write_onnx(graph, values, image_shape(case.network), stem)
         predict = load_onnx(stem)
     return lambda steps: [predict(images) for _ in range(steps)]
 

@@ -72,7 +72,8 @@ def test_networks_are_names_and_numbers(network):
 
 
 def test_a_contestant_that_fails_is_an_error_of_one_line(capfd):
-    assert benchmark.main([*QUICK, "--network", "cross:13"]) == 1
+    with pytest.raises(SystemExit):
+        benchmark.main([*QUICK, "--network", "cross:13"])
     error = capfd.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error:")
     assert "depth 13" in error

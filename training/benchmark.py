@@ -1,5 +1,6 @@
 """Timing several ways of doing the same side by side: by turns, a process each."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -73,12 +74,14 @@ class Contestant:
     def close(self):
         """End the process."""
         self._process.kill()
-        self._process.communicate()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
 
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
             lines = self._process.stderr.read().strip().splitlines() or ["no message"]
+            self.close()
             raise CommandError(f"{self.case} failed: {lines[-1]}")
         return json.loads(line)
 
