@@ -63,7 +63,9 @@ def command(main):
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
         try:
-            return main(argv)
+            result = main(argv)
+            sys.stdout.flush()  # a full disk below it shows here at the latest
+            return result
         except BrokenPipeError:  # whoever read the output has left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(1) from None

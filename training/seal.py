@@ -1,0 +1,30 @@
+"""JSON objects that show whether they are what was written: a checksum goes with the values."""
+
+import json
+import zlib
+
+KEY = "crc32"
+
+
+def seal(values):
+    """The dict ``values`` and its checksum."""
+    return {**values, KEY: _checksum(values)}
+
+
+def unseal(values):
+    """What ``seal`` got. A dict without a checksum, of an older run, is taken as it is.
+
+    Raises:
+        ValueError: a value was changed, or is text that no file can hold; or it is no dict.
+    """
+    if not isinstance(values, dict):
+        raise ValueError("it holds no object")
+    values = dict(values)
+    if values.pop(KEY, _checksum(values)) != _checksum(values):
+        raise ValueError(f"its values do not fit its {KEY}")
+    json.dumps(values, ensure_ascii=False).encode()  # half a character is a UnicodeEncodeError
+    return values
+
+
+def _checksum(values):
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
