@@ -64,6 +64,13 @@ def damaged(content, changes):
     return bytes(content)
 
 
+def random_change(rng):
+    """One of CHANGES, drawn by a random.Random."""
+    kind = rng.choice(("cut", "flip", "zero", "delete", "insert", "swap"))
+    what = {"flip": rng.randrange(8), "insert": bytes(rng.randrange(256) for _ in range(5))}
+    return kind, rng.randrange(1 << 30), what.get(kind, rng.randint(1, 40))
+
+
 # Damage to JSON: a value, somewhere, is another or gone, and the checksum agrees.
 GONE = "gone"
 VALUES = st.recursive(
