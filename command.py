@@ -52,6 +52,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}{hint} (--help explains every flag)\n")
 
 
+def _end_output():
+    """Write what was printed, or let go of it: Python would complain of it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def command(main):
     """Make ``main(argv=None)`` end bad input with one line on stderr and status 2.
 
@@ -67,12 +75,13 @@ def command(main):
             sys.stdout.flush()  # a full disk below it shows here at the latest
             return result
         except BrokenPipeError:  # whoever read the output has left
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _end_output()
             raise SystemExit(1) from None
         except (CommandError, OSError) as error:
             message, status = str(error), getattr(error, "status", 2)
         except KeyboardInterrupt:
             message, status = "interrupted", Interrupted.status
+        _end_output()
         sys.stderr.write("error: " + " ".join(message.split()) + "\n")
         raise SystemExit(status)
 

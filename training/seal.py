@@ -7,8 +7,11 @@ KEY = "crc32"
 
 
 def seal(values):
-    """The dict ``values`` and its checksum."""
-    return {**values, KEY: _checksum(values)}
+    """The dict ``values`` after its checksum.
+
+    In front: damage that takes the checksum away and goes on takes the first value's name, too.
+    """
+    return {KEY: _checksum(values), **values}
 
 
 def unseal(values):
