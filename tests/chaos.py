@@ -94,6 +94,17 @@ def finished(words):
     assert status == 0, (status, err)
 
 
+@contextlib.contextmanager
+def started(words, times):
+    """The same program ``times`` times at once; what is left of it is killed."""
+    many = [start(words) for _ in range(times)]
+    try:
+        yield many
+    finally:
+        for process in many:
+            process.kill()
+
+
 def training(data, snapshot, epochs, *more):
     """The words of a small training on digits."""
     words = ["train_cifar.py", *SMALL, "--data-dir", data, "--log-dir", snapshot, "--num-epochs"]
@@ -217,9 +228,12 @@ def full_checkpoint(options, folder):
 @Fault
 def full_disk(options, folder):
     """a disk that fills up in training; when there is room again, --resume goes on"""
-    epochs = 6
+    epochs = 3
     data, expected = uninterrupted(folder, epochs)
-    stopped, rooms = Counter(), (0, 4, 8, 60, 120, 180, 240, 300, 360, 420)
+    stopped, rooms = (
+        Counter(),
+        (0, 4, 60, 160, 260, 330, 400),
+    )  # KiB: from the first file to the last
     for room in rooms:
         with small_disk(folder / "disk", 8 * MIB) as disk:
             ballast = fill(disk, room << 10)
@@ -296,10 +310,10 @@ def processes(options, folder):
     """ten programs at once on one snapshot folder"""
     epochs, ten = 2, 10
     data, expected = uninterrupted(folder, epochs)
-    many = [start(training(data, folder, epochs)) for _ in range(ten)]
-    for process in many:
-        status, err = end(process)
-        assert status == 0, err
+    with started(training(data, folder, epochs), ten) as many:
+        for process in many:
+            status, err = end(process)
+            assert status == 0, err
     runs = sorted(run_of(folder).parent.iterdir())
     assert {run.name for run in runs} == {f"run{k}" for k in range(1, ten + 1)}
     assert all(result(run) == expected for run in runs)
@@ -311,12 +325,12 @@ def processes(options, folder):
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    many = [start(training(data, snapshot, epochs, "--resume")) for _ in range(ten)]
     statuses = Counter()
-    for process in many:
-        status, err = end(process)
-        statuses[status] += 1
-        assert status == 0 or (status == 2 and "in use by another process" in err), err
+    with started(training(data, snapshot, epochs, "--resume"), ten) as many:
+        for process in many:
+            status, err = end(process)
+            statuses[status] += 1
+            assert status == 0 or (status == 2 and "in use by another process" in err), err
     assert statuses[0] >= 1
     assert result(run_of(snapshot)) == expected
     assert os.listdir(run_of(snapshot).parent) == ["run1"]
