@@ -451,6 +451,7 @@ def programs(options, folder):
     """the same damage, in front of the programs"""
     rng, found = random.Random(0), Counter()
     data, _ = uninterrupted(folder, 2)
+    (folder / "photographs").mkdir()
     photographs = write_photographs(folder / "photographs", classes=2)
     for number in range(options.programs):
         snapshot, copy = folder / f"snapshot{number}", folder / f"data{number}"
