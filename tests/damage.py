@@ -161,7 +161,9 @@ def _make_config(folder):
 
 def _read_config(path):
     config = log.read_config(path.parent)
-    assert log.read_run(path.parent).problem == ""
+    record = log.read_run(path.parent)
+    if record.problem:  # the line that show_results.py has for it
+        raise InputError(record.problem)
     return (
         config,
         Run.from_json(config),

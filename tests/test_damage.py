@@ -53,6 +53,8 @@ def test_a_seal_is_of_the_values():
     sealed = seal(values)
     assert unseal(sealed) == values
     assert unseal({"a": 1}) == {"a": 1}  # written by an older version
-    for wrong in ({**sealed, "b": [1, 0.2]}, {**sealed, KEY: 0}, {**sealed, "c": 1}, [], None):
-        with pytest.raises(ValueError, match="its values|holds no object"):
+    changed = ({"b": [1, 0.2]}, {KEY: 0}, {"c": 1})
+    renamed = {"crb32": sealed[KEY], **values}
+    for wrong in (*({**sealed, **change} for change in changed), renamed, [], None):
+        with pytest.raises(ValueError, match="its|holds no object"):
             unseal(wrong)

@@ -1,5 +1,6 @@
 """JSON objects that show whether they are what was written: a checksum goes with the values."""
 
+import difflib
 import json
 import zlib
 
@@ -22,6 +23,8 @@ def unseal(values):
     """
     if not isinstance(values, dict):
         raise ValueError("it holds no object")
+    if KEY not in values and difflib.get_close_matches(KEY, values):
+        raise ValueError(f"its {KEY} lost its name")
     values = dict(values)
     if values.pop(KEY, _checksum(values)) != _checksum(values):
         raise ValueError(f"its values do not fit its {KEY}")
