@@ -52,6 +52,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}{hint} (--help explains every flag)\n")
 
 
+def _end_output():
+    """Write what was printed, or let go of it: Python would complain of it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def command(main):
     """Make ``main(argv=None)`` end bad input with one line on stderr and status 2.
 
@@ -63,14 +71,17 @@ def command(main):
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
         try:
-            return main(argv)
+            result = main(argv)
+            sys.stdout.flush()  # a full disk below it shows here at the latest
+            return result
         except BrokenPipeError:  # whoever read the output has left
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _end_output()
             raise SystemExit(1) from None
         except (CommandError, OSError) as error:
             message, status = str(error), getattr(error, "status", 2)
         except KeyboardInterrupt:
             message, status = "interrupted", Interrupted.status
+        _end_output()
         sys.stderr.write("error: " + " ".join(message.split()) + "\n")
         raise SystemExit(status)
 

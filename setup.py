@@ -52,6 +52,15 @@ setup(
         "onnx": ONNX,
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
-        "dev": ["pytest>=7", "ruff==0.17.6", *NOTEBOOK, *ONNX, BOKEH, TENSORBOARD, TORCH],
+        "dev": [
+            "hypothesis>=6.80",
+            "pytest>=7",
+            "ruff==0.17.6",
+            *NOTEBOOK,
+            *ONNX,
+            BOKEH,
+            TENSORBOARD,
+            TORCH,
+        ],
     },
 )

@@ -4,8 +4,12 @@ Nothing is unpacked to disk and nothing in a file is run: CIFAR's pickles are re
 that knows arrays and nothing else. Whatever is wrong with a file is an InputError.
 """
 
+import bz2
+import contextlib
+import gzip
 import io
 import lzma
+import math
 import pickle
 import posixpath
 import re
@@ -20,6 +24,9 @@ import numpy as np
 from command import InputError
 
 FILE_LIMIT = 1 << 28  # bytes; the largest file of CIFAR has 155 million
+TAR_LIMIT = 1 << 30  # bytes of an archive, decompressed; CIFAR's have 186 million at most
+MAT_LIMIT = 1 << 32  # bytes of a variable of SVHN's files; the largest has 1.6 billion
+COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # by first bytes
 _TAR_ERRORS = (
     tarfile.TarError,
     EOFError,
@@ -110,18 +117,55 @@ def _read_folder(layout, folder):
     return parts
 
 
+class _Bounded:
+    """A file that may be read up to ``TAR_LIMIT``: a megabyte may decompress to a thousand."""
+
+    def __init__(self, file, path):
+        self._file, self._path = file, path
+
+    def read(self, size):
+        if self._file.tell() + size > TAR_LIMIT:
+            raise InputError(f"{self._path} holds too many bytes: give the official archive")
+        return self._file.read(size)
+
+    def seek(self, place):
+        if place > TAR_LIMIT:
+            self.read(place)
+        return self._file.seek(place)
+
+    def tell(self):
+        return self._file.tell()
+
+
+@contextlib.contextmanager
+def _open_tar(path):
+    """The TarFile at ``path``, read to its end after use: there is the checksum of compression."""
+    with open(path, "rb") as file:
+        opener = COMPRESSIONS.get(file.read(2), open)
+    with opener(path, "rb") as file:
+        bounded = _Bounded(file, path)
+        with tarfile.open(fileobj=bounded, mode="r:") as archive:
+            yield archive
+        while bounded.read(1 << 20):
+            pass
+
+
 def _read_tar(layouts, path):
-    """Parts by file name from the regular members of a tar archive; the rest is passed over."""
+    """Parts by file name from the files in a tar archive; links and ways out of it are refused."""
     wanted = {name: layout for layout in layouts for name in layout.files}
     parts, names = {}, set()
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with _open_tar(path) as archive:
             for member in archive:
                 name = posixpath.basename(member.name)
-                if not member.isreg():
-                    continue
-                names.add(name)
                 where = f"{path}: {member.name}"
+                if member.name.startswith("/") or ".." in member.name.split("/"):
+                    raise InputError(f"{where} leads out of the archive: give the official one")
+                if member.isdir():
+                    continue
+                if not member.isreg():
+                    raise InputError(f"{where} is a link or a device: give the official archive")
+                names.add(name)
                 if member.size > FILE_LIMIT:
                     raise InputError(
                         f"{where} has {member.size} bytes: no file of the set is so big"
@@ -130,9 +174,6 @@ def _read_tar(layouts, path):
                     raise InputError(f"{where} is there twice: give the official archive")
                 if name in wanted:
                     parts[name] = wanted[name].read(archive.extractfile(member), where)
-            # The end of a compressed file has its checksum; reading up to there checks it.
-            while archive.fileobj.read(1 << 20):
-                pass
     except InputError:
         raise
     except _TAR_ERRORS as error:
@@ -307,9 +348,13 @@ def _unpickle(data, where):
 
 def _read_svhn(file, where):
     """A MATLAB file with X, uint8 (32, 32, 3, N), and y, (N, 1), where 10 is the digit 0."""
-    from scipy.io import loadmat  # takes 0.2 s
+    from scipy.io import loadmat, whosmat  # takes 0.2 s
 
     try:
+        for name, shape, _ in whosmat(file):
+            if name in ("X", "y") and math.prod(shape) > MAT_LIMIT:
+                raise ValueError(f"{name} of {shape} is more than the set has")
+        file.seek(0)
         content = loadmat(file, variable_names=["X", "y"])
     except Exception as error:  # scipy's reader raises nearly everything on damaged bytes
         raise InputError(

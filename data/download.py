@@ -1,4 +1,4 @@
-"""Official archives from their addresses, resumed where they stopped and checked by MD5."""
+"""Official archives from their addresses, resumed where they stopped, checked by size and MD5."""
 
 import hashlib
 import http.client
@@ -25,64 +25,66 @@ def fetch(archive, folder):
     part = folder / (archive.name + ".part")
     if path.exists():
         return path
-    _download(archive.url, part)
-    if _md5(part) != archive.md5:
+    _download(archive, part)
+    if _size(part) != archive.size or _md5(part) != archive.md5:
         part.unlink()
         raise InputError(
-            f"what came from {archive.url} has the wrong checksum and was deleted: run the command "
-            f"again, {ELSEWHERE}"
+            f"what came from {archive.url} has the wrong size or checksum and was deleted: run the "
+            f"command again, {ELSEWHERE}"
         )
     os.replace(part, path)
     return path
 
 
-def _download(url, part):
-    """Complete the file ``part`` of ``url``, in several attempts if each brings something."""
+def _download(archive, part):
+    """Complete the file ``part``, in several attempts if each brings something."""
     for _ in range(ATTEMPTS):
         before = _size(part)
-        reason = _transfer(url, part)
+        reason = _transfer(archive, part)
         if reason is None:
             return
         if _size(part) == before:
             break
     raise InputError(
-        f"{url} could not be downloaded ({reason}; {_size(part)} bytes are here): run the command "
-        f"again to go on, {ELSEWHERE}"
+        f"{archive.url} could not be downloaded ({reason}; {_size(part)} bytes are here): run the "
+        f"command again to go on, {ELSEWHERE}"
     )
 
 
-def _transfer(url, part):
-    """Append the rest of ``url`` to ``part``; why it did not come to the end, or None."""
+def _transfer(archive, part):
+    """Append the rest of ``archive`` to ``part``; why it did not come to the end, or None."""
     have = _size(part)
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    request = urllib.request.Request(
+        archive.url, headers={"Range": f"bytes={have}-"} if have else {}
+    )
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 have = 0  # the server begins at the beginning
             length = response.headers.get("Content-Length", "")
             total = have + int(length) if length.isdigit() else None
-            _save(response, part, have, total)
+            _save(response, part, have, archive.size)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # there is nothing after what is here; the checksum decides
             return None
         return f"{error.code} {error.reason}"
     except (OSError, http.client.HTTPException) as error:
         return str(getattr(error, "reason", error)) or type(error).__name__
-    if total is not None and _size(part) != total:
+    if total is not None and _size(part) < min(total, archive.size):
         return f"the connection ended at {_size(part)} of {total} bytes"
     return None
 
 
 def _save(response, part, have, total):
-    """Write ``response`` into ``part`` from byte ``have`` on, with a progress bar."""
+    """Write ``response`` into ``part`` from byte ``have`` on, and no more than a byte too many."""
     with open(part, "ab" if have else "wb") as file, tqdm(
         desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, disable=None
     ) as bar:
         while True:
-            chunk = response.read(CHUNK)
+            chunk = response.read(min(CHUNK, max(total + 1 - have, 0)))
             if not chunk:
                 return
-            file.write(chunk)
+            have += file.write(chunk)
             bar.update(len(chunk))
 
 

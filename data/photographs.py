@@ -23,7 +23,7 @@ from tqdm import tqdm
 from command import InputError, nearest
 from data.images import open_image
 from data.recordio import frame
-from data.verify import check
+from data.verify import check, note_images
 
 SIZE = 480  # default of the shorter side, as deep fusion's ImageNet records have it
 QUALITY = 95  # of JPEGs that are made anew
@@ -33,6 +33,7 @@ CLASSES = "classes.txt"  # names of the classes, a line each, in the order of th
 SETS = {"train": "train.rec", "val": "val.rec"}
 SHUFFLE_SEED = 0
 AT_ONCE = 256  # images between two entries of the journal
+FILE_LIMIT = 1 << 28  # bytes of a file; no photograph has so many
 EXTENSIONS = {"JPEG": (".jpg", ".jpeg", ".jpe"), "PNG": (".png",), "BMP": (".bmp",)}
 ORIENTATION = 0x0112  # EXIF: how to turn the image
 
@@ -218,7 +219,10 @@ def convert(data, name, size):
 def _convert(source, size, photograph):
     """(record's image or None, notes or the reason why there is none), for a worker process."""
     try:
-        data = (source / photograph.path).read_bytes()
+        with open(source / photograph.path, "rb") as file:
+            data = file.read(FILE_LIMIT + 1)
+        if len(data) > FILE_LIMIT:
+            raise ValueError(f"it has more than {FILE_LIMIT} bytes")
         return convert(data, photograph.path, size)
     except (ValueError, OSError) as error:
         return None, str(error).replace("its image", "it")
@@ -276,6 +280,7 @@ def _write(photographs, convert_all, plan, path, classes):
     _write_text(path.with_suffix(".lst"), lines)
     os.replace(part, path)
     check(path, classes)
+    note_images(path)  # each was decoded on its way
     return report
 
 

@@ -54,18 +54,18 @@ def frame(label, number, image):
     )
 
 
-def read_records(path, images=True, head=0):
+def read_records(path, images=True):
     """Yield a Record for each record of the file ``path``, and for each damaged place.
 
     With ``images=False`` only the headers are read, which touches a small part of a large file;
-    ``image`` is then the first ``head`` bytes of it. Damaged bytes never raise; a file that is
-    missing, empty or cannot be read is an InputError.
+    ``image`` is then empty. Damaged bytes never raise; a file that is missing, empty or cannot be
+    read is an InputError.
     """
     with _mapped(path) as data:
         offset = 0
         index = 0
         while offset < len(data):
-            record, offset = _read_record(data, offset, index, images, head)
+            record, offset = _read_record(data, offset, index, images)
             yield record
             index += 1
 
@@ -84,14 +84,14 @@ def _mapped(path):
         raise InputError(f"{path} cannot be read ({reason}): give a .rec file") from None
 
 
-def _read_record(data, offset, index, images, head):
+def _read_record(data, offset, index, images):
     """The record at ``offset`` and the offset of the next one."""
     pieces, end, problem = _find_pieces(data, offset)
     if problem is None and images:
         problem = _swallowed(data, pieces)
     if problem is not None:
         return Record(index, offset, problem=problem), _next_start(data, offset + 4)
-    labels, image, problem = _read_payload(data, pieces, None if images else head)
+    labels, image, problem = _read_payload(data, pieces, images)
     return Record(index, offset, labels, image, problem), end
 
 
@@ -148,8 +148,8 @@ def _next_start(data, offset):
     return size
 
 
-def _read_payload(data, pieces, most):
-    """Labels, image, ``most`` bytes of it, and problem of the record that lies in ``pieces``."""
+def _read_payload(data, pieces, images):
+    """Labels, image (with ``images``) and problem of the record that lies in ``pieces``."""
     if len(pieces) > 1:
         data = _MAGIC_BYTES.join(data[start:stop] for start, stop in pieces)
         pieces = [(0, len(data))]
@@ -167,4 +167,4 @@ def _read_payload(data, pieces, most):
         start += 4 * flag
     if start == stop:
         return labels, b"", "it has no image"
-    return labels, data[start : stop if most is None else min(stop, start + most)], None
+    return labels, data[start:stop] if images else b"", None

@@ -8,9 +8,10 @@ from command import InputError, nearest
 
 @dataclass(frozen=True)
 class Archive:
-    """A file of the official distribution and its MD5 sum."""
+    """A file of the official distribution, its size in bytes and its MD5 sum."""
 
     url: str
+    size: int
     md5: str
 
     @property
@@ -71,6 +72,7 @@ CIFAR10 = DatasetSpec(
     archives=(
         Archive(
             "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+            170_498_071,
             "c58f30108f718f92721af3b95e74349a",
         ),
     ),
@@ -86,6 +88,7 @@ CIFAR100 = DatasetSpec(
     archives=(
         Archive(
             "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+            169_001_437,
             "eb9058c3a382ffc7106e4002c42a8d85",
         ),
     ),
@@ -101,14 +104,17 @@ SVHN = DatasetSpec(
     archives=(
         Archive(
             "http://ufldl.stanford.edu/housenumbers/train_32x32.mat",
+            182_040_794,
             "e26dedcc434d2e4c54c9b2d4a06d8373",
         ),
         Archive(
             "http://ufldl.stanford.edu/housenumbers/extra_32x32.mat",
+            1_329_278_602,
             "a93ce644f1a588dc4d68dda5feec44a7",
         ),
         Archive(
             "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
+            64_275_384,
             "eb5a983be6a315427106f1b164d9cef3",
         ),
     ),

@@ -33,7 +33,7 @@ from command import InputError
 from data.augment import normalize
 from data.recordio import read_records
 from data.records import Batch, number_of_batches
-from data.verify import bad_record, check, index_path
+from data.verify import bad_record, check, check_images, index_path
 
 # Per channel (RGB), 0 to 255: those of the deep fusion project for ImageNet.
 MEAN, STD = (123.370, 112.757, 99.406), (68.998, 66.093, 68.292)
@@ -78,15 +78,17 @@ def load(path, classes, size):
     """The PhotographFile of the .rec ``path``, labels 0 to ``classes - 1``.
 
     Raises:
-        InputError: the file is damaged, has no .idx, or bytes that are no image in it; MXNet, which
-            would abort, never sees it then. Damage further inside an image only data.verify finds.
+        InputError: the file is damaged, has no .idx, or an image that cannot be decoded; MXNet,
+            which would abort, never sees it then.
     """
     if not index_path(path).exists():
         raise InputError(
             f"there is no {index_path(path)}: it tells where the records are, and is needed to "
             "shuffle them; python -m data.prepare imagenet makes both"
         )
-    return PhotographFile(Path(path), size, check(path, classes, heads=True))
+    labels = check(path, classes)
+    check_images(path)
+    return PhotographFile(Path(path), size, labels)
 
 
 def train_batches(photographs, batch_size, *, augmentation, seed, epoch, part=0, parts=1):

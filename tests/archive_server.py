@@ -22,7 +22,8 @@ class Site:
 
     def archive(self, name):
         """The Archive of a file of this site."""
-        return Archive(f"{self.url}/{name}", hashlib.md5(self.files[name]).hexdigest())
+        content = self.files[name]
+        return Archive(f"{self.url}/{name}", len(content), hashlib.md5(content).hexdigest())
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

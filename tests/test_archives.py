@@ -501,7 +501,7 @@ def test_stand_ins_cannot_be_tampered_with(tmp_path):
         refused("cifar10", with_batch(tmp_path, content))
 
 
-def test_links_devices_and_folders_are_passed_over(tmp_path):
+def test_links_and_devices_are_refused_and_folders_passed_over(tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(cifar10_python()["cifar-10-batches-py/data_batch_1"])
     for kind in (
@@ -518,16 +518,50 @@ def test_links_devices_and_folders_are_passed_over(tmp_path):
             member = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
             member.type, member.linkname = kind, str(secret)
             archive.addfile(member)
-        assert "lacks data_batch_1" in refused("cifar10", path)
+        expected = "lacks data_batch_1" if kind == tarfile.DIRTYPE else "is a link or a device"
+        assert expected in refused("cifar10", path)
 
 
-def test_paths_that_lead_out_write_nothing(tmp_path):
-    files = {"../" + name: content for name, content in cifar10_python().items()}
-    files["/tmp/absolute"] = b"content"
+@pytest.mark.parametrize("name", ["../readme", "/tmp/readme", "a/../../readme", ".."])
+def test_paths_that_lead_out_are_refused_and_write_nothing(tmp_path, name):
     inside = tmp_path / "inside"
     inside.mkdir()
-    read_source("cifar10", write_tar(inside / "a.tar.gz", files))
+    path = write_tar(inside / "a.tar.gz", {name: b"", **cifar10_python()})
+    assert "leads out of the archive" in refused("cifar10", path)
     assert os.listdir(tmp_path) == ["inside"] and os.listdir(inside) == ["a.tar.gz"]
+
+
+def bomb_of_members(archive):
+    for number in range(5):
+        member = tarfile.TarInfo(f"zeros{number}")
+        member.size = 1 << 20
+        archive.addfile(member, io.BytesIO(bytes(member.size)))
+
+
+def bomb_in_a_header(archive):
+    """A name of four million bytes, which tarfile would read into memory before anything else."""
+    archive.addfile(tarfile.TarInfo("x" * (4 << 20)))
+
+
+def bomb_at_the_end(archive):
+    archive.fileobj.write(bytes(4 << 20))
+
+
+@pytest.mark.parametrize("bomb", [bomb_of_members, bomb_in_a_header, bomb_at_the_end])
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_archives_that_never_stop_are_refused(tmp_path, monkeypatch, mode, bomb):
+    monkeypatch.setattr(archives, "TAR_LIMIT", 3 << 20)
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, mode) as archive:
+        bomb(archive)
+    assert path.stat().st_size < 1 << 16
+    assert "holds too many bytes" in refused("cifar10", path)
+
+
+def test_a_mat_file_that_announces_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MAT_LIMIT", 30_000)
+    write_files(tmp_path, svhn())
+    assert "more than the set has" in refused("svhn", tmp_path)
 
 
 def test_a_file_that_is_there_twice(tmp_path):

@@ -1,6 +1,12 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from command import CommandError, InputError, Interrupted, Parser, command, nearest
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def parser():
@@ -101,6 +107,20 @@ def test_mistake_of_the_program_keeps_its_traceback():
 
     with pytest.raises(ValueError, match="a mistake"):
         main([])
+
+
+PROGRAM = """from command import command
+@command
+def main(argv=None):
+    print("a table")
+main()"""
+
+
+def test_a_full_disk_below_what_is_printed_is_one_line():
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-c", PROGRAM]
+        done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "error: [Errno 28] No space left on device\n")
 
 
 def test_command_passes_arguments_and_result_on():

@@ -2,6 +2,7 @@
 
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,31 +93,42 @@ def test_a_body_of_untold_length(site, tmp_path):
 
 def test_a_cut_body_of_untold_length_has_the_wrong_checksum(site, tmp_path):
     site.lengths, site.cut = False, 1000
-    assert "wrong checksum" in refused(site.archive("set.tar.gz"), tmp_path)
+    assert "wrong size or checksum" in refused(site.archive("set.tar.gz"), tmp_path)
 
 
 def test_wrong_checksum(site, tmp_path):
     archive = replace(site.archive("set.tar.gz"), md5="0" * 32)
-    assert "wrong checksum" in refused(archive, tmp_path)
+    assert "wrong size or checksum" in refused(archive, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("part", [b"something else", CONTENT + b"more"])
 def test_a_part_of_something_else_is_deleted(site, tmp_path, part):
     (tmp_path / "set.tar.gz.part").write_bytes(part)
-    assert "wrong checksum" in refused(site.archive("set.tar.gz"), tmp_path)
+    assert "wrong size or checksum" in refused(site.archive("set.tar.gz"), tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert fetch(site.archive("set.tar.gz"), tmp_path).read_bytes() == CONTENT
 
 
 def test_not_found(site, tmp_path):
-    assert "404" in refused(Archive(f"{site.url}/none.tar.gz", "0" * 32), tmp_path)
+    assert "404" in refused(Archive(f"{site.url}/none.tar.gz", 1, "0" * 32), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_server(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        archive = Archive(f"http://127.0.0.1:{unused.getsockname()[1]}/set.tar.gz", "0" * 32)
+        archive = Archive(f"http://127.0.0.1:{unused.getsockname()[1]}/set.tar.gz", 1, "0" * 32)
         assert "refused" in refused(archive, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_server_that_sends_too_much_is_not_heard_out(site, tmp_path, monkeypatch, lengths):
+    archive, sizes = site.archive("set.tar.gz"), []
+    site.files["set.tar.gz"], site.lengths = CONTENT * 20, lengths
+    unlink = Path.unlink
+    monkeypatch.setattr(Path, "unlink", lambda p: (sizes.append(p.stat().st_size), unlink(p)))
+    assert "wrong size" in refused(archive, tmp_path)
+    assert sizes == [len(CONTENT) + 1]
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,6 +101,19 @@ def test_a_jpeg_that_announces_a_huge_size_never_reaches_opencv(library):
     bomb = jpeg[: frame + 5] + struct.pack(">HH", 60_000, 60_000) + jpeg[frame + 9 :]
     with pytest.raises(ValueError, match="decompression bomb"):
         decode(bomb, 32)
+
+
+def test_a_jpeg_that_hides_its_size_never_reaches_opencv(monkeypatch):
+    """A fill byte, after which a careless reader finds a size of 32x32 inside a comment."""
+    jpeg = encoded(random_pixels(1)[0], "JPEG")
+    frame = jpeg.index(b"\xff\xc0")
+    seen = b"\xff\xc0" + struct.pack(">HBHH", 17, 8, 32, 32)
+    comment = (bytes(65_276) + seen).ljust(65_400)
+    hidden = b"\xff\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment
+    bomb = jpeg[:2] + hidden + jpeg[2 : frame + 5] + struct.pack(">HH", 60_000, 60_000)
+    monkeypatch.setattr(images, "cv2", SimpleNamespace())  # it has nothing to decode with
+    with pytest.raises(ValueError, match="decompression bomb"):
+        decode(bomb + jpeg[frame + 9 :], 32)
 
 
 def test_other_formats_are_refused(library):

@@ -155,6 +155,37 @@ def prints(files):
     return wrong
 
 
+UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+UNSAFE_CALLS |= {"np.load", "numpy.load", "torch.load", "pickle.load", "pickle.loads"}
+UNSAFE_CALLS |= {"trainer.load_states", "self.trainer.load_states"}  # Gluon's are a pickle
+UNSAFE_MODULES = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
+UNPICKLER = "data/archives.py"  # whose Unpickler builds nothing but what CIFAR has
+
+
+def _dotted(node):
+    """("np", "load") of ``np.load``, ("load",) of what is called on no name."""
+    if isinstance(node, ast.Attribute):
+        return (*_dotted(node.value), node.attr)
+    return (node.id,) if isinstance(node, ast.Name) else ()
+
+
+def unsafe(files):
+    """What runs what it reads: eval, exec and their like, and pickles, but for one Unpickler."""
+    wrong = []
+    for path, source in files.items():
+        modules = {unit(module) for module, _ in imports(source)}
+        if modules & UNSAFE_MODULES - ({"pickle"} if path == UNPICKLER else set()):
+            wrong.append(f"{path} imports {sorted(modules & UNSAFE_MODULES)}")
+        for node in ast.walk(ast.parse(source)):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ".".join(_dotted(node.func))
+            words = {keyword.arg for keyword in node.keywords}
+            if name in UNSAFE_CALLS or words & {"allow_pickle", "shell"}:
+                wrong.append(f"{path}:{node.lineno} calls {name}")
+    return wrong
+
+
 CHECKS = {
     "wrong_units": wrong_units,
     "script_imports": script_imports,
@@ -163,6 +194,7 @@ CHECKS = {
     "early_imports": early_imports,
     "compat_late": compat_late,
     "prints": prints,
+    "unsafe": unsafe,
 }
 
 
@@ -188,6 +220,7 @@ GOOD = {
     "network/fuse3.py": "from network.base import FusionNet",
     "network/fuse6.py": "from network.fuse3 import fuse",
     "data/__init__.py": "import compat",
+    "data/archives.py": "import pickle\nclass Ours(pickle.Unpickler):\n    pass",
     "data/verify.py": "if __name__ == '__main__':\n    print(1)",
     "training/__init__.py": "import compat",
     "training/loop.py": "from training.tally import Tally",
@@ -219,6 +252,12 @@ BAD = [
     ("compat_late", "network/__init__.py", "from network import cross"),
     ("prints", "network/base.py", "def f():\n    print(1)"),
     ("prints", "command.py", "print(1)"),
+    ("unsafe", "data/verify.py", "def f(text):\n    return eval(text)"),
+    ("unsafe", "data/verify.py", "import numpy as np\nx = np.load('x.npy')"),
+    ("unsafe", "data/verify.py", "def f():\n    import pickle"),
+    ("unsafe", "data/archives.py", "import pickle\nx = pickle.loads(b'')"),
+    ("unsafe", "train.py", "import subprocess\nsubprocess.run('ls', shell=True)"),
+    ("unsafe", "training/loop.py", "def f(self):\n    self.trainer.load_states('x')"),
 ]
 
 

@@ -221,6 +221,15 @@ def test_bad_flags_are_one_line(tmp_path, capsys):
         assert (status, message in err) == (2, True), err
 
 
+def test_a_file_larger_than_any_photograph_is_left_out(tmp_path, monkeypatch):
+    source = make_tree(tmp_path / "source", train=2, val=1)
+    with open(source / "train" / "ant" / "0.jpg", "ab") as file:
+        file.write(bytes(30_000))
+    monkeypatch.setattr(photographs, "FILE_LIMIT", 20_000)
+    report = photographs.prepare(source, tmp_path, jobs=1)["train"]
+    assert report.left_out == ["train/ant/0.jpg: it has more than 20000 bytes"]
+
+
 def test_nothing_but_garbage_is_refused(tmp_path):
     source = make_tree(tmp_path / "source", train=1, val=1)
     for file in (source / "train").glob("*/*"):

@@ -4,7 +4,7 @@ from fractions import Fraction
 import pytest
 
 from command import InputError
-from training.recipe import RECIPES, Recipe, default_recipe, differences, get_recipe
+from training.recipe import RECIPES, Recipe, default_recipe, differences, get_recipe, parse_step
 from training.schedule import step_lr
 
 
@@ -101,3 +101,16 @@ def test_damaged_json_is_refused(damage):
     for other in (None, [], {}, {"lr_steps": []}):
         with pytest.raises(InputError):
             Recipe.from_json(other)
+
+
+@pytest.mark.parametrize(
+    "text, step", [("1/2", Fraction(1, 2)), ("0.25", Fraction(1, 4)), ("200", Fraction(200))]
+)
+def test_steps_are_read(text, step):
+    assert parse_step(text) == step
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "1/0", "-1/2", "nan", "", "1/2/3", "1_0", "٣"])
+def test_what_is_no_step_is_refused_at_once(text):
+    with pytest.raises(ValueError, match="is no step"):
+        parse_step(text)

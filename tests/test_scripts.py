@@ -1,9 +1,11 @@
 """The scripts as people call them, in this process where that will do."""
 
+import itertools
 import json
 import os
 import re
 import shutil
+import time
 from itertools import islice
 
 import mxnet as mx
@@ -288,6 +290,38 @@ def test_lost_checkpoints_do_not_start_a_run_over(data, tmp_path, capsys):
     assert status == 2
     assert "checkpoints of" in err
     assert len(read_log(folder)) == 1
+
+
+def test_a_folder_that_vanishes_stops_the_run_with_one_line(data, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    tested = experiment.predictions
+
+    def vanish(*args):
+        shutil.rmtree(folder)
+        return tested(*args)
+
+    monkeypatch.setattr(experiment, "predictions", vanish)
+    flags = [*FAST, "--data-dir", data, "--log-dir", tmp_path]
+    status, err = refused(capsys, *flags)
+    assert status == 2
+    assert "No such file" in err and "go on with: python" in err
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("step", [0, -60])
+def test_a_clock_that_stands_still_or_is_set_back_changes_no_result(
+    data, tmp_path, monkeypatch, step
+):
+    train(data, tmp_path / "before")
+    ticks = itertools.count(1e9, step)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    train(data, tmp_path / "after")
+    before, after = (
+        read_log(tmp_path / name / "cifar10" / "plain_d5w1" / "run1")[0]
+        for name in ("before", "after")
+    )
+    assert after["train_loss"] == before["train_loss"]
+    assert after["seconds"] > 0 and after["images_per_second"] > 0
 
 
 def test_a_kill_between_checkpoint_and_log_loses_nothing(data, tmp_path):

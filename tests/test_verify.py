@@ -119,6 +119,8 @@ def test_check_does_not_decode(tmp_path):
         (lambda lines: lines + ["10\t8"], "line 11 (record 10) points at byte 8, where no record"),
         (lambda lines: lines + [lines[0]], "line 11 (record 0) points at byte 0, as a line before"),
         (lambda lines: ["hello"] + lines, "line 1 is not a number, a tab and a number"),
+        (lambda lines: ["0\t0_0", *lines[1:]], "line 1 is not"),  # a number for Python alone
+        (lambda lines: [f"1{'0' * 20}\t0", *lines[1:]], "line 1 is not"),  # too many digits
         (lambda lines: [], "10 of 10 records are not in it"),
     ],
 )

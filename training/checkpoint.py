@@ -35,7 +35,8 @@ def save(folder, epoch, values, momenta, rows):
     final = path_of(folder, epoch)
     aside = final.with_name(f".{final.name}-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    final.parent.mkdir(exist_ok=True)  # not the run's folder: one that vanished is an error
+    aside.mkdir()
     try:
         for name, arrays in zip(FILES, (values, momenta)):
             _write_arrays(aside / name, arrays)

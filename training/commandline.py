@@ -3,7 +3,6 @@
 import shlex
 import sys
 from dataclasses import fields, replace
-from fractions import Fraction
 from pathlib import Path
 
 from command import InputError, Interrupted
@@ -12,17 +11,14 @@ from training.checkpoint import FOLDER, path_of
 from training.experiment import find, fit
 from training.log import read_config, read_run
 from training.precision import DTYPES
-from training.recipe import RECIPES, get_recipe
+from training.recipe import RECIPES, get_recipe, parse_step
 from training.run import ENGINES, Machine, Run
 from training.workers import DISTRIBUTED
 
 
 def steps(text):
     """Parse "200,300,350" or "1/2,3/4,7/8"."""
-    try:
-        return tuple(Fraction(part) for part in text.split(",") if part.strip())
-    except ZeroDivisionError as error:
-        raise ValueError(str(error)) from None
+    return tuple(parse_step(part.strip()) for part in text.split(",") if part.strip())
 
 
 def add_recipe_flags(parser, augmentations, drop_paths):

@@ -45,6 +45,7 @@ from training.log import (
 from training.loop import evaluate, train_epoch
 from training.members import MemberPredictions
 from training.metrics import probabilities
+from training.plain import from_plain
 from training.recipe import differences
 from training.run import Facts, Machine, Run
 from training.schedule import step_lr
@@ -113,14 +114,20 @@ def fit(run, machine, folder=None):
         if folder is None and workers.rank == 0:
             folder = claim(parent_folder(run, machine, cost.layers), machine.exp_name)
             write_config(folder, {**run.to_json(), **asdict(facts), **_circumstances(machine)})
+        again = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder))}"
         try:
             with locked(folder) if workers.rank == 0 else nullcontext():
                 _train(run, machine, folder, facts, engine, train, test)
         except KeyboardInterrupt:
             if workers.rank:
                 raise Interrupted("interrupted") from None
-            again = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder))}"
             raise Interrupted(f"interrupted; go on with: {workers.launcher}{again}") from None
+        except OSError as error:
+            if workers.rank:
+                raise
+            raise OSError(
+                f"{error}; when that is mended, go on with: {workers.launcher}{again}"
+            ) from None
         except RuntimeError as error:  # MXNet's and PyTorch's errors are
             if "out of memory" not in str(error).lower():
                 raise
@@ -319,7 +326,7 @@ def training_images(folder, run):
         InputError: they are not there any more, or others are.
     """
     train = load_images(run, "train")
-    if read_config(folder).get("data", {}).get("train") != source_of(run).facts(train):
+    if from_plain(Facts, read_config(folder)).data.get("train") != source_of(run).facts(train):
         raise InputError(f"the training images are not those that the run in {folder} began with")
     return train
 
@@ -552,14 +559,14 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
 
         def report(step, figures):
             error = f"error {figures.error:.2f}%"
-            speed = f"{figures.examples / (time.perf_counter() - started):.0f} images/s"
+            speed = f"{figures.examples / _since(started):.0f} images/s"
             left = f"left {clock.left(epoch - 1 + step / steps)}"
             line = f"{name}  step {step}/{steps}  loss {figures.loss:.4f} {error}  {speed}  {left}"
             (log.say if hidden else log.note)(line)
             bar.set_postfix_str(f"{error}, {speed}, {left}")
 
         trained = train_epoch(engine, bar, weights, lr, report, machine.log_iters)
-    trained_at = time.perf_counter()
+    training = _since(started)
     tests = []
     every = engine.losses or machine.log_columns or epoch == recipe.epochs
     for part in (None, *range(engine.parts if every else 0)):
@@ -582,9 +589,14 @@ def _epoch(epoch, run, machine, engine, train, test, log, clock):
         row[f"{kind}_errors"] = [tested.error() for tested in parts]
     return {
         **row,
-        "seconds": time.perf_counter() - started,  # training and test
-        "images_per_second": trained.examples / (trained_at - started),  # training alone
+        "seconds": _since(started),  # training and test
+        "images_per_second": trained.examples / training,  # training alone
     }
+
+
+def _since(started):
+    """Seconds since ``started``; a clock that stood still or was set back makes none of them 0."""
+    return max(time.perf_counter() - started, 1e-3)
 
 
 class _Clock:
@@ -596,7 +608,7 @@ class _Clock:
 
     def left(self, done):
         """As h:mm:ss, after ``done`` epochs, which may be a fraction."""
-        pace = (time.perf_counter() - self._started) / (done - self._first)
+        pace = _since(self._started) / (done - self._first)
         return timedelta(seconds=round(pace * (self._epochs - done)))
 
 

@@ -21,6 +21,7 @@ from command import InputError
 from training.checkpoint import FOLDER, write_whole
 from training.plain import from_plain
 from training.run import Facts, Run
+from training.seal import seal, unseal
 
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
 LOCK_ATTEMPTS = 3
@@ -102,11 +103,11 @@ class RunLog:
 
     def rewrite(self, rows):
         """Make ``log.jsonl`` hold just ``rows``."""
-        write_whole(self.folder / ROWS, "".join(json.dumps(row) + "\n" for row in rows))
+        write_whole(self.folder / ROWS, "".join(map(_line, rows)))
 
     def write(self, **row):
         """Append a row to ``log.jsonl``, on the disk when this returns."""
-        _append(self.folder / ROWS, json.dumps(row) + "\n", durable=True)
+        _append(self.folder / ROWS, _line(row), durable=True)
 
     def say(self, text):
         """Append a line to ``log.txt`` and show it."""
@@ -130,6 +131,10 @@ class NoLog:
     note = say
 
 
+def _line(row):
+    return json.dumps(seal(row)) + "\n"
+
+
 def _append(path, text, durable=False):
     with open(path, "a", encoding="utf-8") as file:
         file.write(text)
@@ -140,7 +145,7 @@ def _append(path, text, durable=False):
 
 def write_config(folder, config):
     """Write ``config.json``, whole or not at all."""
-    write_whole(Path(folder) / CONFIG, json.dumps(config, indent=1) + "\n")
+    write_whole(Path(folder) / CONFIG, json.dumps(seal(config), indent=1) + "\n")
 
 
 def read_config(folder):
@@ -151,14 +156,11 @@ def read_config(folder):
     """
     path = Path(folder) / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        return unseal(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(f"{folder} holds no run: there is no {CONFIG} in it") from None
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    if not isinstance(config, dict):
-        raise InputError(f"{path} is damaged: it holds no object")
-    return config
 
 
 def read_log(folder):
@@ -190,8 +192,8 @@ def _whole_rows(path):
 
 def _row(path, number, line):
     try:
-        row = json.loads(line)
-        lists = (value for value in row.values() if isinstance(value, list))
+        row = unseal(json.loads(line))
+        lists = [row[name] for name in row if name.endswith(("_errors", "_losses"))]
         usable = all(map(math.isfinite, (*(row[key] for key in ROW_KEYS), *chain(*lists))))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         usable = False

@@ -24,6 +24,8 @@ def from_plain(cls, values):
         expected = types[name]
         origin = getattr(expected, "__origin__", expected)
         possible = expected.__args__ if origin is Union else (origin,)  # Optional is a Union
-        if type(value) not in possible:
+        unusable = isinstance(value, int) and abs(value) >= 1 << 63
+        unusable |= isinstance(value, str) and "\0" in value  # no path can have it
+        if type(value) not in possible or unusable:
             raise InputError(f"{name} cannot be {value!r}")
     return cls(**given)

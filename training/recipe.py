@@ -1,5 +1,6 @@
 """How a network is trained: the papers' recipes, by name."""
 
+import re
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Tuple
@@ -52,8 +53,8 @@ class Recipe:
             InputError: a value is missing, unknown or impossible.
         """
         try:
-            steps = tuple(Fraction(step) for step in values["lr_steps"])
-        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            steps = tuple(map(parse_step, values["lr_steps"]))
+        except (KeyError, TypeError, ValueError):
             raise InputError("not a recipe: lr_steps must be fractions such as 1/2") from None
         return from_plain(cls, {**values, "lr_steps": steps})
 
@@ -118,6 +119,17 @@ RECIPES = {
     "deep-fusion-imagenet": DEEP_FUSION_IMAGENET,
     "fractal-imagenet": FRACTAL_IMAGENET,
 }
+
+
+def parse_step(text):
+    """The Fraction that ``text`` is: 1/2, 0.5, or epochs, 200. Fraction itself takes 1e999999999.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if not re.fullmatch(r"[0-9]{1,30}([./][0-9]{1,30})?", text) or re.fullmatch(r".*/0+", text):
+        raise ValueError(f"{text} is no step of the learning rate")
+    return Fraction(text)
 
 
 def default_recipe(dataset, network):

@@ -145,7 +145,7 @@ def _results(records):
         replace(
             whole,
             column=index,
-            depth=run.depth >> (len(columns) - 1 - index),
+            depth=run.depth and run.depth >> (len(columns) - 1 - index),
             test_error=statistics(errors),
             train_error=None,
             paper=paper_error(run, index),

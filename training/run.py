@@ -105,3 +105,8 @@ class Facts:
     devices: int
     data: dict  # number and checksum of the images
     workers: int = 1  # each with so many devices
+
+    def __post_init__(self):
+        for name in ("parameters", "multiply_adds", "layers", "devices", "workers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
