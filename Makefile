@@ -7,16 +7,18 @@ MXNET ?= cpu
 VENV := .venv
 INSTALLED := $(VENV)/.installed-$(MXNET)
 DIGITS := data/digits/train.rec data/digits/test.rec
+GPU := --engine torch --dtype bfloat16 --dataset cifar10
 RUNS := snapshot/digits/cross_d26w1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train tutorial test clean
+.PHONY: help install train tutorial gpu test clean
 
 help:
 	@echo "make train    train cross 26 on the handwritten digits and show the results (a few minutes)"
 	@echo "make tutorial run tutorial.ipynb anew, into the file (a few minutes)"
 	@echo "make test     lint and run the tests"
+	@echo "make gpu      on a GPU, with PyTorch: check, measure, and train the papers' recipes (hours)"
 	@echo "make install  only make $(VENV), which the others do first"
 	@echo "make clean    remove $(VENV) and caches; data and snapshots stay"
 	@echo "PYTHON=...    the Python 3.8 to 3.12 to make $(VENV) with (now: $(PYTHON))"
@@ -47,6 +49,18 @@ train: $(INSTALLED) $(DIGITS)
 
 tutorial: $(INSTALLED)
 	$(VENV)/bin/python -m tests.notebook tutorial.ipynb
+
+gpu: $(INSTALLED)
+	$(VENV)/bin/python -m training.doctor
+	$(VENV)/bin/python -m pytest tests/test_torch_gpu.py
+	$(VENV)/bin/python benchmark.py --operators --network cross:110 --library torch --dtype bfloat16
+	$(VENV)/bin/python benchmark.py --network cross:110 fractal:20 --batch-size 64 256 --dtype float32 bfloat16 \
+	  --library torch pytorch pytorch-channels-last pytorch-compiled --json gpu.json
+	$(VENV)/bin/python train_cifar.py $(GPU) --network cross --depth 110
+	$(VENV)/bin/python train_cifar.py $(GPU) --network resnet --depth 110
+	$(VENV)/bin/python train_cifar.py $(GPU) --network cross --depth 110 --batch-size 256 --lr 0.2
+	$(VENV)/bin/python train_cifar.py $(GPU) --network fractal --depth 20 --widen-factor 4
+	$(VENV)/bin/python show_results.py snapshot/
 
 test: $(INSTALLED)
 	$(VENV)/bin/ruff check .

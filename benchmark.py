@@ -27,7 +27,7 @@ from training.checkpoint import write_whole
 from training.devices import contexts, torch_device
 from training.engine import MXNetEngine
 from training.export import load_onnx, write_onnx
-from training.operators import operator_table, peaks, profiled
+from training.operators import operator_table, peaks, profiled, torch_operators
 from training.tables import markdown
 from training.torch_engine import TorchEngine
 from training.torch_plain import plain_networks
@@ -53,7 +53,7 @@ LIBRARIES = {
 }
 SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
 STATIC = {"static_alloc": True, "static_shape": True}
-LR, CLASSES, IMAGES = 0.01, 10, 2048
+LR, CLASSES, IMAGES, STEPS_PROFILED = 0.01, 10, 2048, 5
 
 
 def make_parser():
@@ -88,7 +88,7 @@ def make_parser():
     parser.add_argument(
         "--operators",
         action="store_true",
-        help="for mxnet: what each operator takes of a training step, and the least it could, by "
+        help="what each operator takes of a training step; for mxnet also the least it could, by "
         "the multiply-adds and bytes a second of this machine; threads: OMP_NUM_THREADS",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
@@ -307,21 +307,25 @@ TASKS = sorted({task for task, _ in STEPS})
 def operators_of(case):
     """The table of a training step's operators."""
     engine, batch = make_engine(case), random_batch(case)
-    engine.net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
 
     def step():
         engine.fetch([engine.train_step(*batch, LR)])
 
-    step()
+    for _ in range(5):
+        step()
     costs = work(engine.net, image_shape(case.network))
+    name = f"{case.network} {case.depth}, batch {case.batch_size}, {case.library}"
+    if case.library == "torch":
+        sums = [case.batch_size * sum(each) for each in zip(*costs.values())]
+        least = f"forward: {1e-9 * sums[0]:.1f} G multiply-adds, {4e-9 * sum(sums[1:]):.2f} GB"
+        return f"{name}; {least}\n{torch_operators(step, STEPS_PROFILED)}"
+    engine.net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
+    step()
     speed, bandwidth = peaks()
-    found = profiled(step, steps=5)
-    return (
-        f"{case.network} {case.depth}, batch {case.batch_size}, "
-        f"{os.environ['OMP_NUM_THREADS']} threads, {2e-9 * speed:.0f} GFLOP/s, "
-        f"{1e-9 * bandwidth:.1f} GB/s\n"
-        + markdown(operator_table(found, costs, case.batch_size, speed, bandwidth))
-    )
+    found = profiled(step, STEPS_PROFILED)
+    rows = operator_table(found, costs, case.batch_size, speed, bandwidth)
+    machine = f"{os.environ['OMP_NUM_THREADS']} threads, {2e-9 * speed:.0f} GFLOP/s"
+    return f"{name}, {machine}, {1e-9 * bandwidth:.1f} GB/s\n{markdown(rows)}"
 
 
 def contest(case):
@@ -352,7 +356,7 @@ def main(argv=None):
         return
     if args.operators:
         for case in cases_of(args):
-            if case.library == "mxnet":
+            if case.library in ("mxnet", "torch"):
                 print(operators_of(case))
         return
     words = [sys.executable, __file__, "--case"]

@@ -17,6 +17,7 @@ CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads the
 BOKEH = "bokeh>=3.1,<4"  # show_results.py --html
 TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
 TORCH = "torch>=2.1"  # --engine torch
+TESTED_TORCH = "torch==2.13.0; python_version >= '3.10'"  # what its tests were run with
 NOTEBOOK = ["ipykernel>=6.20", "nbclient>=0.8", "nbformat>=5.7"]  # tutorial.ipynb
 ONNX = [  # export.py --format onnx
     "onnx>=1.16,<1.17",  # MXNet 1.9.1 reads onnx.mapping, which later versions do without
@@ -60,7 +61,7 @@ setup(
             *ONNX,
             BOKEH,
             TENSORBOARD,
-            TORCH,
+            TESTED_TORCH,
         ],
     },
 )

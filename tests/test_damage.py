@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, settings
 
 from tests import damage
 from tests.damage import CASES, DAMAGE, FORGERY
-from training.seal import KEY, seal, unseal
 
 # The same examples each time; none is slow, but machines are.
 QUICK = settings(
@@ -46,15 +45,3 @@ def test_forged_values_are_refused_or_shown(tmp_path, name):
     check()
     assert found["left out"] > 10
     assert damage.show_forged(run, name, []) == "shown"
-
-
-def test_a_seal_is_of_the_values():
-    values = {"b": [1, 0.1], "a": {"x": None}}
-    sealed = seal(values)
-    assert unseal(sealed) == values
-    assert unseal({"a": 1}) == {"a": 1}  # written by an older version
-    changed = ({"b": [1, 0.2]}, {KEY: 0}, {"c": 1})
-    renamed = {"crb32": sealed[KEY], **values}
-    for wrong in (*({**sealed, **change} for change in changed), renamed, [], None):
-        with pytest.raises(ValueError, match="its|holds no object"):
-            unseal(wrong)

@@ -21,7 +21,6 @@ from command import InputError
 from training.checkpoint import FOLDER, write_whole
 from training.plain import from_plain
 from training.run import Facts, Run
-from training.seal import seal, unseal
 
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
 LOCK_ATTEMPTS = 3
@@ -132,7 +131,7 @@ class NoLog:
 
 
 def _line(row):
-    return json.dumps(seal(row)) + "\n"
+    return json.dumps(row) + "\n"
 
 
 def _append(path, text, durable=False):
@@ -145,7 +144,7 @@ def _append(path, text, durable=False):
 
 def write_config(folder, config):
     """Write ``config.json``, whole or not at all."""
-    write_whole(Path(folder) / CONFIG, json.dumps(seal(config), indent=1) + "\n")
+    write_whole(Path(folder) / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
 def read_config(folder):
@@ -156,11 +155,24 @@ def read_config(folder):
     """
     path = Path(folder) / CONFIG
     try:
-        return unseal(json.loads(path.read_text(encoding="utf-8")))
+        return _object(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder} holds no run: there is no {CONFIG} in it") from None
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
+
+
+def _object(text):
+    """The JSON object in ``text``.
+
+    Raises:
+        ValueError: there is none, or it has text that no file can hold.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("it holds no object")
+    json.dumps(values, ensure_ascii=False).encode()  # half a character is a UnicodeEncodeError
+    return values
 
 
 def read_log(folder):
@@ -192,7 +204,7 @@ def _whole_rows(path):
 
 def _row(path, number, line):
     try:
-        row = unseal(json.loads(line))
+        row = _object(line)
         lists = [row[name] for name in row if name.endswith(("_errors", "_losses"))]
         usable = all(map(math.isfinite, (*(row[key] for key in ROW_KEYS), *chain(*lists))))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):

@@ -34,6 +34,21 @@ def profiled(step, steps):
     return {name: (each["Count"] / steps, each["Total"] / steps) for name, each in found.items()}
 
 
+def torch_operators(step, steps):
+    """What PyTorch's profiler says of a training step, as text: its own table."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    kinds = [ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        kinds.append(ProfilerActivity.CUDA)
+    with profile(activities=kinds) as found:
+        for _ in range(steps):
+            step()
+    key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    return found.key_averages().table(sort_by=key, row_limit=15, max_name_column_width=40)
+
+
 def peaks():
     """(multiply-adds a second of a large product of matrices, bytes a second of a large copy)."""
     left = right = mx.nd.ones((SIDE, SIDE))

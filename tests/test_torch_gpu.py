@@ -1,0 +1,70 @@
+"""On a GPU: the engine on PyTorch gives what it gives on the CPU, as CUDA graphs too."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from network import get_model
+from network.initializer import DeepFusionInit
+from training.cuda_graph import WARM_UP
+
+torch = pytest.importorskip("torch")
+if not torch.cuda.is_available():
+    pytest.skip("there is no GPU that PyTorch can use", allow_module_level=True)
+
+from training.torch_engine import TorchEngine  # noqa: E402
+
+SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
+STATISTICS = {"mean": (125.3, 122.9, 113.8), "std": (63.0, 62.1, 66.7)}
+
+
+@pytest.fixture(autouse=True)
+def full_precision(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+
+
+def make(name, depth, device, **settings):
+    net = get_model(name, depth)
+    net.initialize(DeepFusionInit(0))
+    net(mx.nd.zeros((1, 3, 32, 32)))
+    return TorchEngine(net, torch.device(device), **SETTINGS, **settings)
+
+
+@pytest.mark.parametrize("name,depth", [("cross", 26), ("fractal", 20), ("ensemble", 14)])
+def test_steps_are_the_cpus_before_and_after_recording(name, depth):
+    engines = [make(name, depth, device) for device in ("cpu", "cuda")]
+    parts = [engines[0].losses] if engines[0].losses else [{None: 1.0}, *({p: 1.0} for p in (0, 1))]
+    parts = parts if name != "cross" else [{None: 1.0}]
+    rng = np.random.default_rng(0)
+    for step in range((WARM_UP + 2) * len(parts)):
+        images = rng.normal(size=(32, 3, 32, 32)).astype(np.float32)
+        labels, weights = rng.integers(0, 10, 32), parts[step % len(parts)]
+        sums = [engine.train_step(images, labels, 1e-3, weights) for engine in engines]
+        losses = [engine.fetch([each])[0, 0] for engine, each in zip(engines, sums)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    for ours, theirs in zip(*(engine.arrays() for engine in engines)):
+        for key, value in ours.items():
+            scale = max(np.abs(value).max(), 1e-2)
+            assert np.abs(value - theirs[key]).max() < 1e-2 * scale, key
+
+
+def test_dropout_is_new_in_each_replay():
+    net = get_model("fractal", 10, dropout=0.1, drop_path=0.15)
+    net.initialize(DeepFusionInit(0))
+    engine = TorchEngine(net, torch.device("cuda"), **SETTINGS)
+    images, labels = np.ones((20, 3, 32, 32), np.float32), np.zeros(20)
+    sums = [engine.train_step(images, labels, 0.0) for _ in range(WARM_UP + 4)]
+    losses = engine.fetch(sums)[WARM_UP + 1 :, 0]
+    assert len(set(losses)) == len(losses)
+
+
+def test_images_are_held_there():
+    pixels = np.random.default_rng(0).integers(0, 256, (23, 3, 32, 32), dtype=np.uint8)
+    held = make("plain", 5, "cuda").hold(pixels, *STATISTICS.values())
+    here = make("plain", 5, "cpu").hold(pixels, *STATISTICS.values())
+    assert here is None
+    batch = held.batch(np.array([3, 1]))
+    assert batch.device.type == "cuda"
+    mean, std = (np.array(each, np.float32).reshape(-1, 1, 1) for each in STATISTICS.values())
+    assert np.abs(batch.cpu().numpy() - (pixels[[3, 1]] - mean) / std).max() < 1e-5
