@@ -24,9 +24,11 @@ from network.initializer import DeepFusionInit
 from training import precision
 from training.benchmark import Case, compare, table
 from training.checkpoint import write_whole
+from training.curves import require_place
 from training.devices import contexts, torch_device
 from training.engine import MXNetEngine
 from training.export import load_onnx, write_onnx
+from training.growth import draw_growth
 from training.operators import operator_table, peaks, profiled, torch_operators
 from training.tables import markdown
 from training.torch_engine import TorchEngine
@@ -92,6 +94,9 @@ def make_parser():
         "the multiply-adds and bytes a second of this machine; threads: OMP_NUM_THREADS",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
+    parser.add_argument(
+        "--plot", metavar="PNG", help="draw speed and memory over depth, width, batch, if they vary"
+    )
     parser.add_argument("--case", help="be a process that is timed, of this case (internal)")
     return parser
 
@@ -359,6 +364,8 @@ def main(argv=None):
             if case.library in ("mxnet", "torch"):
                 print(operators_of(case))
         return
+    if args.plot:
+        require_place(args.plot)
     words = [sys.executable, __file__, "--case"]
     timings = compare(cases_of(args), words, args.rounds, args.seconds)
     print(table(timings))
@@ -366,6 +373,9 @@ def main(argv=None):
         content = {"command": sys.argv, "timings": [asdict(timing) for timing in timings]}
         write_whole(args.json, json.dumps(content, indent=1) + "\n")
         print(args.json)
+    if args.plot:
+        draw_growth(timings, args.plot)
+        print(args.plot)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from PIL import Image
 
 import benchmark
 from command import InputError
 from network import get_model
 from network.complexity import complexity, work
 from training.benchmark import Case, Timing, table
+from training.growth import draw_growth, series
 from training.operators import operator_table
 
 QUICK = ["--rounds", "2", "--seconds", "0.01", "--batch-size", "4", "--threads", "1"]
@@ -85,6 +87,20 @@ def test_plain_networks_have_as_many_parameters(name, depth):
     net = benchmark.plain_networks()[name](depth, 10, 2)
     count = sum(parameter.numel() for parameter in net.parameters())
     assert count == complexity(get_model(name, depth, widen_factor=2)).parameters
+
+
+def test_growth_is_drawn_where_three_differ_in_one_thing(tmp_path):
+    def timing(depth, widen, batch, library="mxnet"):
+        case = Case("train", "cross", depth, widen, batch, "float32", library, 2)
+        return Timing(case, [1000 / depth, 1100 / depth], 1.0, 10.0 * depth)
+
+    timings = [timing(56, 1, 64), timing(26, 1, 64), timing(110, 1, 64), timing(26, 2, 64)]
+    timings += [timing(26, 1, 16), timing(26, 1, 64, "torch")]
+    (line,) = series(timings, "depth").values()
+    assert [each.case.depth for each in line] == [26, 56, 110]
+    assert series(timings, "widen_factor") == series(timings, "batch_size") == {}
+    draw_growth(timings, tmp_path / "growth.png")
+    assert Image.open(tmp_path / "growth.png").size[0] > 300
 
 
 def test_ratios_are_medians_over_rounds_to_the_first_of_a_task():

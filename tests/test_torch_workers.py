@@ -71,3 +71,14 @@ def test_a_run_goes_on_with_the_other_engine(data, tmp_path):
         (half / "log.jsonl").write_text(log[0])
         train(data, tmp_path / first / "half", "--engine", second, "--resume", half)
         assert_equal(whole, half)
+
+
+def test_mxnets_store_is_refused(data, tmp_path):
+    words = [sys.executable, "train_cifar.py", *FLAGS, "--data-dir", data, "--log-dir", tmp_path]
+    words += ["--engine", "torch", "--kv-store", "local"]
+    done = subprocess.run(list(map(str, words)), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "--kv-store is MXNet's: processes of --engine torch start by torchrun\n"
+    )
+    assert not any(tmp_path.iterdir())

@@ -430,6 +430,8 @@ def _devices(run, kind, gpus):
 def _join(machine, devices):
     """The workers that this process is one of."""
     if machine.engine == "torch":
+        if machine.kv_store != Machine.kv_store:
+            raise InputError("--kv-store is MXNet's: processes of --engine torch start by torchrun")
         return torch_join(*devices, machine.wait_limit)
     return join(machine.kv_store, machine.wait_limit)
 
