@@ -12,6 +12,7 @@ from tests.record_files import write_random_rec
 from training.experiment import load_images, observe
 from training.log import read_config, read_log
 from training.run import Run
+from training.workers import Alone
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_members_of_the_ensemble_are_as_they_were_trained(runs, capsys):
 
 def test_moving_averages_are_of_50_batches_however_few_an_epoch_has(runs):
     run, seen = Run.from_json(read_config(runs["fuse3"])), []
-    engine = SimpleNamespace(observe=lambda batches, part: seen.extend(batches))
+    engine = SimpleNamespace(workers=Alone(), observe=lambda batches, part: seen.extend(batches))
     observe(run, engine, load_images(run, "train"))
     assert [len(batch.labels) for batch in seen] == [10] * 50  # an epoch has 7
     first, again = seen[0].images, seen[7].images
