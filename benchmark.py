@@ -27,7 +27,8 @@ from training.checkpoint import write_whole
 from training.curves import require_place
 from training.devices import contexts, torch_device
 from training.engine import MXNetEngine
-from training.export import load_onnx, write_onnx
+from training.export import FORMATS
+from training.folding import folded
 from training.growth import draw_growth
 from training.operators import operator_table, peaks, profiled, torch_operators
 from training.tables import markdown
@@ -51,7 +52,8 @@ LIBRARIES = {
     "pytorch": "the same network as one writes it in PyTorch, eager",
     "pytorch-channels-last": "that, with channels last in memory",
     "pytorch-compiled": "that, by torch.compile",
-    "onnxruntime": "the exported network; predicts only",
+    "mxnet-exported": "the symbol that export.py writes; predicts only",
+    "onnxruntime": "the ONNX file that it writes; predicts only",
 }
 SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
 STATIC = {"static_alloc": True, "static_shape": True}
@@ -179,15 +181,16 @@ def predict_by_engine(case):
     return lambda steps: [engine.gather(engine.predict(images)) for _ in range(steps)]
 
 
-def predict_by_onnxruntime(case):
-    """Predictions of the exported network, whose constants onnxruntime folds."""
+def predict_by_export(case):
+    """Predictions of what export.py writes."""
     net, (images, _) = make_net(case, training=False), random_batch(case)
     graph, parameters = compiled(net), net.collect_params()
     values = {name: parameters[name].data() for name in graph.list_inputs() if name in parameters}
+    write, load = FORMATS["onnx" if case.library == "onnxruntime" else "symbol"]
     with TemporaryDirectory() as folder:
         stem = Path(folder) / "network"
-        write_onnx(graph, values, image_shape(case.network), stem)
-        predict = load_onnx(stem)
+        write(*folded(graph, values), image_shape(case.network), stem)
+        predict = load(stem)
     return lambda steps: [predict(images) for _ in range(steps)]
 
 
@@ -261,8 +264,17 @@ def batches_of_records(case):
             yield from records.train_batches(images, case.batch_size, epoch=epoch, **how)
             epoch += 1
 
-    batches = records.prefetch(endless())
-    return lambda steps: [next(batches) for _ in range(steps)]
+    return consume(records.prefetch(endless()))
+
+
+def consume(batches):
+    """Steps that take a batch each, and keep none."""
+
+    def take(steps):
+        for _ in range(steps):
+            next(batches)
+
+    return take
 
 
 def batches_of_pytorch(case):
@@ -291,8 +303,7 @@ def batches_of_pytorch(case):
         while True:
             yield from loader
 
-    batches = endless()
-    return lambda steps: [next(batches) for _ in range(steps)]
+    return consume(endless())
 
 
 PLAIN = ("cross", "fractal")  # what training/torch_plain.py has
@@ -302,7 +313,7 @@ STEPS = {  # (task, library) -> a Case's function of a number of steps, which wa
     **{("train", name): train_by_pytorch for name in PYTORCH},
     **{("predict", name): predict_by_engine for name in ("mxnet", "torch")},
     **{("predict", name): predict_by_pytorch for name in PYTORCH},
-    ("predict", "onnxruntime"): predict_by_onnxruntime,
+    **{("predict", name): predict_by_export for name in ("mxnet-exported", "onnxruntime")},
     ("data", "mxnet"): batches_of_records,
     ("data", "pytorch"): batches_of_pytorch,
 }

@@ -16,6 +16,7 @@ from training.experiment import (
     training_images,
 )
 from training.export import FORMATS, export, from_pixels, pixels_of, require_onnx
+from training.folding import folded
 
 CHECKED = 64  # test images that the files and the network must agree on
 EXAMPLES = """examples:
@@ -99,6 +100,7 @@ def main(argv=None):
     graph = compiled(net)
     needed = set(graph.list_inputs())
     values = {p.name: p.data() for p in net.collect_params().values() if p.name in needed}
+    graph, values = folded(graph, values)
     if args.from_pixels:
         graph, values = from_pixels(graph, values, source.mean, source.std)
         images = pixels_of(images, source.mean, source.std)

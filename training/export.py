@@ -106,6 +106,7 @@ def load_symbol(stem):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Cannot decide type")  # of the input
         net = gluon.SymbolBlock.imports(symbol, [INPUT], params)
+    net.hybridize(static_alloc=True, static_shape=True)
     return lambda images: net(mx.nd.array(images)).asnumpy()
 
 

@@ -8,7 +8,8 @@ import mxnet as mx
 from mxnet import profiler
 
 BACKWARD = "_backward_"
-SIDE, LENGTH, TRIALS = 2048, 1 << 26, 5  # of the matrices and the array that peaks are measured by
+WIDE = (8, 256, 32, 32)  # batch, channels, height, width of the convolution that tells the peak
+LENGTH, TRIALS = 1 << 26, 7
 
 
 def profiled(step, steps):
@@ -50,12 +51,14 @@ def torch_operators(step, steps):
 
 
 def peaks():
-    """(multiply-adds a second of a large product of matrices, bytes a second of a large copy)."""
-    left = right = mx.nd.ones((SIDE, SIDE))
-    array = mx.nd.ones(LENGTH)
-    product = _seconds(lambda: mx.nd.dot(left, right))
-    copy = _seconds(array.copy)
-    return SIDE**3 / product, 2 * 4 * LENGTH / copy  # read and written
+    """(multiply-adds a second of a wide 3x3 convolution, bytes a second of a long ReLU)."""
+    count, channels, *size = WIDE
+    images, weight = mx.nd.ones(WIDE), mx.nd.ones((channels, channels, 3, 3))
+    array, other = mx.nd.ones(LENGTH), mx.nd.zeros(LENGTH)
+    settings = {"kernel": (3, 3), "pad": (1, 1), "num_filter": channels, "no_bias": True}
+    convolution = _seconds(lambda: mx.nd.Convolution(images, weight, **settings))
+    relu = _seconds(lambda: mx.nd.Activation(array, act_type="relu", out=other))
+    return 9 * count * channels**2 * size[0] * size[1] / convolution, 2 * 4 * LENGTH / relu
 
 
 def _seconds(compute):
