@@ -10,26 +10,30 @@ def draw_growth(timings, path):
 
     A line joins timings that differ in one of AXES alone; there is a panel an axis that has such.
     """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     lines = {axis: series(timings, axis) for axis in AXES}
     lines = {axis: found for axis, found in lines.items() if found}
-    figure = new_figure((3.4 * max(len(lines), 1), 5.4))
-    panels = figure.subplots(2, max(len(lines), 1), squeeze=False)
-    for column, (axis, found) in enumerate(lines.items()):
+    count = max(len(lines), 1)
+    figure = new_figure((4 * count, 6))
+    panels = figure.subplots(2, count, squeeze=False)
+    for (speed, memory), (axis, found) in zip(panels.T, lines.items()):
         for colour, (label, line) in zip(COLOURS, found.items()):
-            places = [getattr(timing.case, axis) for timing in line]
-            speed, memory = panels[:, column]
-            rates = [timing.rate for timing in line]
-            spread = [[rate - min(t.rates) for rate, t in zip(rates, line)]]
-            spread.append([max(t.rates) - rate for rate, t in zip(rates, line)])
-            speed.errorbar(places, rates, spread, marker="o", color=colour, label=label, capsize=2)
-            memory.plot(places, [timing.memory for timing in line], "o-", color=colour, label=label)
-        for panel, what in zip(panels[:, column], ("images/s", "peak memory (MiB)")):
+            places, rates = [getattr(t.case, axis) for t in line], [t.rate for t in line]
+            below = [t.rate - min(t.rates) for t in line]
+            above = [max(t.rates) - t.rate for t in line]
+            look = {"marker": "o", "color": colour}
+            speed.errorbar(places, rates, [below, above], capsize=3, label=label, **look)
+            memory.plot(places, [t.memory for t in line], **look)
+        for panel, what in ((speed, "images/s"), (memory, "peak memory (MiB)")):
             panel.set(xlabel=AXES[axis], ylabel=what, xscale="log", yscale="log")
-            places = sorted({getattr(t.case, axis) for line in found.values() for t in line})
             panel.set_xticks(places, [str(place) for place in places])
-            panel.minorticks_off()
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.yaxis.set_minor_locator(NullLocator())
             panel.grid(alpha=0.3)
-            panel.legend(fontsize="small")
+        speed.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1))
     save_figure(figure, path)
 
 
@@ -40,6 +44,6 @@ def series(timings, axis):
     for timing in sorted(timings, key=lambda timing: getattr(timing.case, axis)):
         case = timing.case
         label = ", ".join(f"{AXES[name]} {getattr(case, name)}" for name in others)
-        label = f"{case.network}, {label}, {case.library} {case.dtype}, {case.threads} threads"
-        found.setdefault((case.task, label), []).append(timing)
-    return {label: line for (_, label), line in found.items() if len(line) >= 3}
+        label = f"{case.network}, {label}, {case.library}"
+        found.setdefault((case.task, case.dtype, case.threads, label), []).append(timing)
+    return {key[-1]: line for key, line in found.items() if len(line) >= 3}
