@@ -50,7 +50,10 @@ train: $(INSTALLED) $(DIGITS)
 tutorial: $(INSTALLED)
 	$(VENV)/bin/python -m tests.notebook tutorial.ipynb
 
-gpu: $(INSTALLED)
+data/cifar10/train.rec: | $(INSTALLED)
+	$(VENV)/bin/python -m data.prepare cifar10
+
+gpu: $(INSTALLED) data/cifar10/train.rec
 	$(VENV)/bin/python -m training.doctor
 	$(VENV)/bin/python -m pytest tests/test_torch_gpu.py
 	$(VENV)/bin/python benchmark.py --operators --network cross:110 --library torch --dtype bfloat16

@@ -420,7 +420,7 @@ def bytes_(options, folder):
 
 @Fault
 def forgery(options, folder):
-    """values of a run's files that somebody forged, checksum and all"""
+    """values of a run's files that somebody forged"""
     for name in damage.FORGED:
         found, run = Counter(), damage.forgeable(folder / name)
 
