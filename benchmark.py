@@ -27,7 +27,7 @@ from training.checkpoint import write_whole
 from training.curves import require_place
 from training.devices import contexts, torch_device
 from training.engine import MXNetEngine
-from training.export import FORMATS
+from training.export import FORMATS, values_of
 from training.folding import folded
 from training.growth import draw_growth
 from training.operators import operator_table, peaks, profiled, torch_operators
@@ -184,12 +184,12 @@ def predict_by_engine(case):
 def predict_by_export(case):
     """Predictions of what export.py writes."""
     net, (images, _) = make_net(case, training=False), random_batch(case)
-    graph, parameters = compiled(net), net.collect_params()
-    values = {name: parameters[name].data() for name in graph.list_inputs() if name in parameters}
+    graph = compiled(net)
+    graph, values = folded(graph, values_of(graph, net))
     write, load = FORMATS["onnx" if case.library == "onnxruntime" else "symbol"]
     with TemporaryDirectory() as folder:
         stem = Path(folder) / "network"
-        write(*folded(graph, values), image_shape(case.network), stem)
+        write(graph, values, image_shape(case.network), stem)
         predict = load(stem)
     return lambda steps: [predict(images) for _ in range(steps)]
 
@@ -323,11 +323,13 @@ TASKS = sorted({task for task, _ in STEPS})
 def operators_of(case):
     """The table of a training step's operators."""
     engine, batch = make_engine(case), random_batch(case)
+    if case.library == "mxnet":
+        engine.net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
 
     def step():
         engine.fetch([engine.train_step(*batch, LR)])
 
-    for _ in range(5):
+    for _ in range(STEPS_PROFILED):
         step()
     costs = work(engine.net, image_shape(case.network))
     name = f"{case.network} {case.depth}, batch {case.batch_size}, {case.library}"
@@ -335,8 +337,6 @@ def operators_of(case):
         sums = [case.batch_size * sum(each) for each in zip(*costs.values())]
         least = f"forward: {1e-9 * sums[0]:.1f} G multiply-adds, {4e-9 * sum(sums[1:]):.2f} GB"
         return f"{name}; {least}\n{torch_operators(step, STEPS_PROFILED)}"
-    engine.net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
-    step()
     speed, bandwidth = peaks()
     found = profiled(step, STEPS_PROFILED)
     rows = operator_table(found, costs, case.batch_size, speed, bandwidth)

@@ -15,7 +15,7 @@ from training.experiment import (
     source_of,
     training_images,
 )
-from training.export import FORMATS, export, from_pixels, pixels_of, require_onnx
+from training.export import FORMATS, export, from_pixels, pixels_of, require_onnx, values_of
 from training.folding import folded
 
 CHECKED = 64  # test images that the files and the network must agree on
@@ -98,9 +98,7 @@ def main(argv=None):
     logits = engine.gather(engine.predict(images, column))
     net = engine.network(column)
     graph = compiled(net)
-    needed = set(graph.list_inputs())
-    values = {p.name: p.data() for p in net.collect_params().values() if p.name in needed}
-    graph, values = folded(graph, values)
+    graph, values = folded(graph, values_of(graph, net))
     if args.from_pixels:
         graph, values = from_pixels(graph, values, source.mean, source.std)
         images = pixels_of(images, source.mean, source.std)

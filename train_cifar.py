@@ -1,15 +1,13 @@
 """Train a network on 32x32 images: CIFAR-10, CIFAR-100, SVHN or the embedded digits."""
 
 import sys
-from pathlib import Path
 
 from command import Parser, command
 from data.augment import AUG_TYPES
 from data.spec import list_datasets
 from network import default_depth, list_models
 from network.drop_path import MODES
-from training.commandline import add_machine_flags, add_recipe_flags, recipe_of, train
-from training.experiment import ROOT
+from training.commandline import add_machine_flags, add_recipe_flags, settings_of, train
 from training.recipe import default_recipe
 from training.run import Run
 
@@ -79,37 +77,15 @@ def run_of(args):
     return Run(
         network=args.network,
         depth=default_depth(args.network) if args.depth is None else args.depth,
-        widen_factor=args.widen_factor,
-        dataset=args.dataset,
-        data_dir=str(Path(args.data_dir or ROOT / "data" / args.dataset).resolve()),
-        train_file=args.train_dataset,
-        test_file=args.val_dataset,
         val_split=args.val_split,
-        recipe_name=name,
-        recipe=recipe_of(args, name, AUG_TYPES),
-        seed=args.rand_seed,
-        dtype=args.dtype,
+        **settings_of(args, name, AUG_TYPES),
     )
-
-
-def flags_of(run):
-    """The flags, by their names in the parser, that describe a run's network and data."""
-    return {
-        "network": run.network,
-        "depth": run.depth,
-        "widen_factor": run.widen_factor,
-        "dataset": run.dataset,
-        "data_dir": run.data_dir,
-        "train_dataset": run.train_file,
-        "val_dataset": run.test_file,
-        "val_split": run.val_split,
-    }
 
 
 @command
 def main(argv=None):
     """Train every run that the flags ask for."""
-    train(argv, make_parser, run_of, flags_of, AUG_TYPES, say=print)
+    train(argv, make_parser, run_of, AUG_TYPES, say=print)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ from data.stream import AUG_TYPES
 from network import default_depth, list_models
 from network.drop_path import MODES
 from network.peers import is_peer
-from training.commandline import add_machine_flags, add_recipe_flags, recipe_of, train
-from training.experiment import ROOT
+from training.commandline import add_machine_flags, add_recipe_flags, settings_of, train
 from training.recipe import default_recipe_of_photographs
 from training.run import Run
 
@@ -83,43 +82,20 @@ def run_of(args):
             )
     if Path(args.dataset).name != args.dataset or args.dataset in (".", ".."):
         raise InputError(f"--dataset must be a plain name, not {args.dataset!r}")
-    folder = Path(args.data_dir or ROOT / "data" / args.dataset).resolve()
-    name = args.recipe or default_recipe_of_photographs(network)
+    settings = settings_of(args, args.recipe or default_recipe_of_photographs(network), AUG_TYPES)
     return Run(
         network=network,
         depth=default_depth(network) if args.depth is None else args.depth,
-        widen_factor=args.widen_factor,
-        dataset=args.dataset,
-        data_dir=str(folder),
-        train_file=args.train_dataset,
-        test_file=args.val_dataset,
-        recipe_name=name,
-        recipe=recipe_of(args, name, AUG_TYPES),
-        seed=args.rand_seed,
-        dtype=args.dtype,
         data_shape=args.data_shape,
-        classes=len(read_classes(folder)),
+        classes=len(read_classes(Path(settings["data_dir"]))),
+        **settings,
     )
-
-
-def flags_of(run):
-    """The flags, by their names in the parser, that describe a run's network and data."""
-    return {
-        "network": run.network,
-        "depth": run.depth,
-        "widen_factor": run.widen_factor,
-        "data_shape": run.data_shape,
-        "dataset": run.dataset,
-        "data_dir": run.data_dir,
-        "train_dataset": run.train_file,
-        "val_dataset": run.test_file,
-    }
 
 
 @command
 def main(argv=None):
     """Train every run that the flags ask for."""
-    train(argv, make_parser, run_of, flags_of, AUG_TYPES, say=print)
+    train(argv, make_parser, run_of, AUG_TYPES, say=print)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,7 @@ def complexity(net, input_shape=(3, 32, 32)):
         depth = max((depths[source] for source, *_ in node["inputs"]), default=0)
         if node["op"] in WEIGHT_LAYERS:
             depth += 1
-            weight = shapes[nodes[node["inputs"][1][0]]["name"]]
-            output = shapes[node["name"] + "_output"]
-            multiply_adds += math.prod(output) * math.prod(weight[1:])
+        multiply_adds += _multiply_adds(node, nodes, shapes)
         depths.append(depth)
     return Complexity(
         parameters=sum(
@@ -71,11 +69,19 @@ def work(net, input_shape=(3, 32, 32)):
         one, several = shapes.get(f"{name}_output"), shapes.get(f"{name}_output0")
         count = int(node.get("attrs", {}).get("num_outputs", 1))
         written = sizes[name] = math.prod(one or several) * count
-        weight = node["op"] in WEIGHT_LAYERS and math.prod(shapes[inputs[1]][1:])
-        here = (written * weight, sum(sizes.get(each, 0) for each in inputs), written)
+        read = sum(sizes.get(each, 0) for each in inputs)
+        here = (_multiply_adds(node, nodes, shapes), read, written)
         so_far = totals.get(node["op"], (0, 0, 0))
         totals[node["op"]] = tuple(map(sum, zip(so_far, here)))
     return totals
+
+
+def _multiply_adds(node, nodes, shapes):
+    """Those of one of ``nodes``, the graph's, for one image."""
+    if node["op"] not in WEIGHT_LAYERS:
+        return 0
+    weight = shapes[nodes[node["inputs"][1][0]]["name"]]
+    return math.prod(shapes[node["name"] + "_output"]) * math.prod(weight[1:])
 
 
 def infer_shapes(net, graph, input_shape):

@@ -11,6 +11,7 @@ from mxnet.gluon import SymbolBlock, nn
 from network import get_model
 from network.graph import compiled
 from network.initializer import DeepFusionInit
+from training.export import values_of
 from training.folding import folded
 
 
@@ -25,9 +26,8 @@ def prepared(net, size=32):
             parameter.set_data(mx.nd.array(rng.normal(0, 0.1, parameter.shape)))
         if parameter.name.endswith(("running_var", "gamma")):
             parameter.set_data(mx.nd.array(rng.uniform(0.5, 1.5, parameter.shape)))
-    graph, parameters = compiled(net), net.collect_params()
-    names = [name for name in graph.list_inputs() if name in parameters]
-    return graph, {name: parameters[name].data() for name in names}, images
+    graph = compiled(net)
+    return graph, values_of(graph, net), images
 
 
 def predict(graph, values, images):

@@ -8,7 +8,7 @@ from pathlib import Path
 from command import InputError, Interrupted
 from training import tensorboard
 from training.checkpoint import FOLDER, path_of
-from training.experiment import find, fit
+from training.experiment import ROOT, find, fit
 from training.log import read_config, read_run
 from training.precision import DTYPES
 from training.recipe import RECIPES, get_recipe, parse_step
@@ -168,13 +168,32 @@ def recipe_of(args, name, augmentations):
     return recipe
 
 
-def train(argv, make_parser, run_of, flags_of, augmentations, say):
+def settings_of(args, recipe_name, augmentations):
+    """Values of the Run that the flags describe, those that every data set's run has.
+
+    Args:
+        recipe_name: of the recipe that the flags change.
+        augmentations: names by --aug-type.
+    """
+    return {
+        "widen_factor": args.widen_factor,
+        "dataset": args.dataset,
+        "data_dir": str(Path(args.data_dir or ROOT / "data" / args.dataset).resolve()),
+        "train_file": args.train_dataset,
+        "test_file": args.val_dataset,
+        "recipe_name": recipe_name,
+        "recipe": recipe_of(args, recipe_name, augmentations),
+        "seed": args.rand_seed,
+        "dtype": args.dtype,
+    }
+
+
+def train(argv, make_parser, run_of, augmentations, say):
     """Train every run that the command line ``argv`` asks for.
 
     Args:
         make_parser: gives the program's parser, with the flags above.
         run_of: flags -> the Run that they describe.
-        flags_of: a Run -> {name: value} of the program's own flags.
         augmentations: names by --aug-type.
         say: shows a line.
     """
@@ -183,8 +202,9 @@ def train(argv, make_parser, run_of, flags_of, augmentations, say):
         folder = Path(args.resume)
         config = read_config(folder)
         run, machine = Run.from_json(config), Machine.from_json(config)
-        flags = {**_flags_of(run, machine, augmentations), **flags_of(run)}
-        _resume(folder, run, flags, argv, make_parser(), run_of, say)
+        _resume(
+            folder, run, _flags_of(run, machine, augmentations), argv, make_parser(), run_of, say
+        )
         return
     run, machine = run_of(args), _machine_of(args)
     if args.runs < 1:
@@ -209,12 +229,21 @@ def _machine_of(args):
 
 
 def _flags_of(run, machine, augmentations):
-    """The flags, by their names in the parser, that describe a run's recipe and its machine."""
+    """The flags, by their names in the parsers, that describe a run and its machine."""
     recipe = run.recipe
     if recipe.augmentation not in augmentations:
         raise InputError(f"config.json: there is no augmentation {recipe.augmentation!r}")
     return {
         **{field.name: getattr(machine, field.name) for field in fields(Machine)},
+        "network": run.network,
+        "depth": run.depth,
+        "widen_factor": run.widen_factor,
+        "data_shape": run.data_shape,
+        "dataset": run.dataset,
+        "data_dir": run.data_dir,
+        "train_dataset": run.train_file,
+        "val_dataset": run.test_file,
+        "val_split": run.val_split,
         "recipe": run.recipe_name,
         "num_epochs": recipe.epochs,
         "batch_size": recipe.batch_size,

@@ -174,12 +174,10 @@ class MXNetEngine(Engine):
         self.trainer.set_learning_rate(lr)
         self._synchronized = False
         self._update(total or len(labels))
-        told = {None: 1.0} if None in weights else weights
         sums = []
         for each, zs, (_, y) in zip(losses, logits, shards):
             by_part = {part: _sums(loss, z, y) for part, loss, z in zip(weights, each, zs)}
-            weighted = [weight * by_part[part] for part, weight in told.items()]
-            sums.append(sum(weighted) / sum(told.values()))
+            sums.append(told(by_part, weights))
         self._keep_pace(sums)
         return sums
 
@@ -347,6 +345,17 @@ class MXNetEngine(Engine):
 def part_of(net, part):
     """``net``, or a part of it."""
     return net if part is None else net.parts[part]
+
+
+def told(sums, weights):
+    """What a step tells: sums of the whole where it is trained, else means over parts by weight.
+
+    Args:
+        sums, weights: {part: value}.
+    """
+    if None in weights:
+        return sums[None]
+    return sum(weight * sums[part] for part, weight in weights.items()) / sum(weights.values())
 
 
 def _sums(losses, logits, labels):

@@ -62,6 +62,12 @@ def export(graph, values, shape, kind, place, description, images, logits):
     return [folder / file.name for file in files], difference
 
 
+def values_of(graph, net):
+    """{name: NDArray} of what goes into ``graph``, which ``net`` compiles to, beside images."""
+    parameters = net.collect_params()
+    return {name: parameters[name].data() for name in graph.list_inputs() if name in parameters}
+
+
 def largest_difference(predict, images, logits):
     """Between ``logits`` and what ``predict`` gives for ``images``, over the largest logit.
 

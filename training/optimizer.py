@@ -36,9 +36,9 @@ def make_trainer(parameters, optimizer, momentum, weight_decay, decayed, kv_stor
         InputError: there is no such optimizer, or no such group of parameters.
     """
     require_known(optimizer, decayed)
-    if decayed == "weights":
-        for parameter in parameters.values():
-            parameter.wd_mult = float(parameter.name.endswith("weight"))
+    for parameter in parameters.values():
+        if not decays(parameter.name, decayed):
+            parameter.wd_mult = 0.0
     return gluon.Trainer(
         parameters,
         OPTIMIZERS[optimizer],
@@ -46,6 +46,11 @@ def make_trainer(parameters, optimizer, momentum, weight_decay, decayed, kv_stor
         kvstore=kv_store,
         update_on_kvstore=False,
     )
+
+
+def decays(name, decayed):
+    """Whether the parameter ``name`` is among those that are ``decayed``."""
+    return decayed == "all" or name.endswith("weight")
 
 
 def require_known(optimizer, decayed):

@@ -6,8 +6,8 @@ import mxnet as mx
 import numpy as np
 
 from training.cuda_graph import Replayed
-from training.engine import Engine, part_of
-from training.optimizer import require_known
+from training.engine import Engine, part_of, told
+from training.optimizer import decays, require_known
 from training.torch_graph import torch_module
 from training.torch_images import HeldImages
 from training.torch_optimizer import UPDATES
@@ -56,7 +56,7 @@ class TorchEngine(Engine):
         self._tensors = {p.name: self._tensor(p) for p in self.parameters.values()}
         self._float = next(iter(self._tensors.values())).dtype
         self._momenta = {p.name: torch.zeros_like(self._tensors[p.name]) for p in self.trained()}
-        self._groups = _groups(self._momenta, weight_decay, decayed)
+        self._groups = self._grouped(weight_decay, decayed)
         self._stepped = False
         self._modules = {}  # (part, training, whether of net) -> torch.nn.Module
         self._trainer = self._shared({p: self._module(p, True) for p in (None, *range(self.parts))})
@@ -65,8 +65,9 @@ class TorchEngine(Engine):
 
     def hold(self, pixels, mean, std):
         """HeldImages, where the device is a GPU. See Engine.hold."""
-        held = partial(HeldImages, pixels, mean, std, self._device)
-        return held() if self._device.type == "cuda" else None
+        if self._device.type == "cpu":
+            return None
+        return HeldImages(pixels, mean, std, self._device)
 
     def train_step(self, images, labels, lr, weights=None, total=None):
         """One update with the mean gradient of the batch; its sums. See MXNetEngine.train_step."""
@@ -153,17 +154,14 @@ class TorchEngine(Engine):
         total = sum(weight * loss for weight, loss in zip(weights.values(), losses))
         (total * (self.workers.count / count)).backward()  # of workers, gradients are averaged
         with torch.no_grad():
-            for decay, names in self._groups:
-                tensors = [self._tensors[name] for name in names]
+            for decay, tensors, momenta in self._groups:
                 gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in tensors]
-                momenta = [self._momenta[name] for name in names]
                 self._update(tensors, gradients, momenta, lr, decay=decay)
             sums = {
                 part: torch.stack([loss, (z.argmax(1) != labels).sum()])
                 for part, loss, z in zip(weights, losses, logits)
             }
-            told = {None: 1.0} if None in weights else weights
-            return sum(weight * sums[part] for part, weight in told.items()) / sum(told.values())
+            return told(sums, weights)
 
     def _shared(self, modules):
         """(images, parts) -> logits of each part, of networks that train; workers share them."""
@@ -172,10 +170,10 @@ class TorchEngine(Engine):
         class Parts(nn.Module):
             def __init__(self):
                 super().__init__()
-                self.networks = nn.ModuleList(modules.values())
+                self.networks = nn.ModuleDict({str(part): m for part, m in modules.items()})
 
             def forward(self, images, parts):
-                return [self.networks[list(modules).index(part)](images) for part in parts]
+                return [self.networks[str(part)](images) for part in parts]
 
         if self.workers.count == 1:
             return Parts()
@@ -204,6 +202,16 @@ class TorchEngine(Engine):
             self._modules[key] = torch_module(symbol, self._tensors, training)
         return self._modules[key]
 
+    def _grouped(self, weight_decay, decayed):
+        """[(decay, parameters that have it, their momenta)]."""
+        groups = []
+        for decay, kind in ((weight_decay, True), (0.0, False)):
+            names = [name for name in self._momenta if decays(name, decayed) == kind]
+            if names:
+                tensors, momenta = self._tensors, self._momenta
+                groups.append((decay, [tensors[n] for n in names], [momenta[n] for n in names]))
+        return groups
+
     def _tensor(self, parameter):
         """A parameter, or moving average, on the device."""
         import torch
@@ -222,10 +230,3 @@ class TorchEngine(Engine):
 
 def _array(tensor):
     return np.ascontiguousarray(tensor.detach().cpu().numpy())
-
-
-def _groups(names, weight_decay, decayed):
-    """[(decay, names of the parameters that have it)]."""
-    decays = [name for name in names if decayed == "all" or name.endswith("weight")]
-    others = [name for name in names if name not in set(decays)]
-    return [(decay, group) for decay, group in ((weight_decay, decays), (0.0, others)) if group]
