@@ -54,7 +54,7 @@ data/cifar10/train.rec: | $(INSTALLED)
 	$(VENV)/bin/python -m data.prepare cifar10
 
 gpu: $(INSTALLED) data/cifar10/train.rec
-	$(VENV)/bin/python -m training.doctor
+	$(VENV)/bin/python -m tools.doctor
 	$(VENV)/bin/python -m pytest tests/test_torch_gpu.py
 	$(VENV)/bin/python benchmark.py --operators --network cross:110 --library torch --dtype bfloat16
 	$(VENV)/bin/python benchmark.py --network cross:110 fractal:20 --batch-size 64 256 --dtype float32 bfloat16 \

@@ -4,19 +4,20 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-from command import InputError, Parser, command
-from network import get_model, list_models
-from network.paths import (
+from analysis.ensembling import measure_members, study_members
+from analysis.lesions import measure_lesions
+from analysis.paths import (
     PAPER_CHANCES,
     binomial_lengths,
     count_lengths,
     mean_and_deviation,
     walk_lengths,
 )
-from training.experiment import ensemble_of, lesions_of
-from training.members import study
-from training.pictures import draw_lengths, draw_lesions, draw_members
-from training.tables import aligned
+from command import InputError, Parser, command
+from network import get_model, list_models
+from plotting.studies import draw_lengths, draw_lesions, draw_members
+from plotting.tables import aligned
+from training.evaluation import restore
 
 EXAMPLES = """examples:
   python analyze.py paths --network cross --depth 38
@@ -138,7 +139,7 @@ def show_members(args):
     if args.members < 1:
         raise InputError(f"--members must be at least 1, not {args.members}")
     folder = Path(args.run)
-    result = study(*ensemble_of(folder, args.members, args.seed, args.gpus))
+    result = study_members(*measure_members(restore(folder, args.gpus), args.members, args.seed))
     output = Path(args.output or folder / "members.png")
     draw_members(result, output, f"{folder.parent.name} {folder.name}")
     rows = [["layers", "error %", "without it %", "up to it %", "from it on %", "route a block"]]
@@ -164,7 +165,7 @@ def show_lesions(args):
     if args.draws < 1:
         raise InputError(f"--draws must be at least 1, not {args.draws}")
     folder = Path(args.run)
-    result = lesions_of(folder, args.draws, args.seed, args.gpus)
+    result = measure_lesions(restore(folder, args.gpus), args.draws, args.seed)
     output = Path(args.output or folder / "lesions.png")
     draw_lesions(result, output, f"{folder.parent.name} {folder.name}")
     single = [["taken out", "error %"], ["nothing", f"{result.whole:.2f}"]]

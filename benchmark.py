@@ -3,37 +3,16 @@
 import json
 import os
 import sys
-import time
 from dataclasses import asdict
-from itertools import cycle, product
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import compat  # noqa: F401  (before anything imports mxnet)
-
-import mxnet as mx
-import numpy as np
-
-from command import InputError, Parser, command
-from data import records
-from data.spec import get_spec
-from network import default_depth, get_model, image_shape, list_models
-from network.complexity import work
-from network.graph import compiled
-from network.initializer import DeepFusionInit
-from training import precision
-from training.benchmark import Case, compare, table
-from training.checkpoint import write_whole
-from training.curves import require_place
-from training.devices import contexts, torch_device
-from training.engine import MXNetEngine
-from training.export import FORMATS, values_of
-from training.folding import folded
-from training.growth import draw_growth
-from training.operators import operator_table, peaks, profiled, torch_operators
-from training.tables import markdown
-from training.torch_engine import TorchEngine
-from training.torch_plain import plain_networks
+from command import Parser, command, require_picture_path
+from engine import precision
+from network import list_models
+from plotting.scaling import draw_scaling
+from tools.contestants import LIBRARIES, TASKS, contest, list_cases, profile_case
+from tools.timing import Case, table, time_cases
+from training.serialization import write_whole
 
 EXAMPLES = """examples:
   python benchmark.py
@@ -45,19 +24,6 @@ EXAMPLES = """examples:
 
 Every library does every network, batch size, dtype and number of threads; what it cannot do is left
 out. FractalNet is trained with mixed drop-path."""
-
-LIBRARIES = {
-    "mxnet": "the engine of train_cifar.py",
-    "torch": "its --engine torch",
-    "pytorch": "the same network as one writes it in PyTorch, eager",
-    "pytorch-channels-last": "that, with channels last in memory",
-    "pytorch-compiled": "that, by torch.compile",
-    "mxnet-exported": "the symbol that export.py writes; predicts only",
-    "onnxruntime": "the ONNX file that it writes; predicts only",
-}
-SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
-STATIC = {"static_alloc": True, "static_shape": True}
-LR, CLASSES, IMAGES, STEPS_PROFILED = 0.01, 10, 2048, 5
 
 
 def make_parser():
@@ -103,266 +69,6 @@ def make_parser():
     return parser
 
 
-def cases_of(args):
-    """The cases that the flags describe."""
-    networks = []
-    for text in args.network:
-        if text.startswith("gluoncv:"):
-            networks.append((text, None, 1))
-            continue
-        name, *numbers = text.split(":")
-        if len(numbers) > 2 or not all(map(str.isdecimal, numbers)):
-            raise InputError(f"--network takes NAME, NAME:DEPTH or NAME:DEPTH:WIDEN, not {text!r}")
-        depth, widen = [*map(int, numbers), None, None][:2]
-        networks.append((name, depth or default_depth(name), widen or 1))
-    settings = product(args.task, networks, args.batch_size, args.dtype, args.library, args.threads)
-    cases = [
-        Case(task, *network, batch_size, dtype, library, threads)
-        for task, network, batch_size, dtype, library, threads in settings
-        if (task, library) in STEPS
-        and not (library.startswith("pytorch") and task != "data" and network[0] not in PLAIN)
-        and (library == "mxnet" or dtype in precision.TORCH_DTYPES)
-    ]
-    if not cases:
-        raise InputError("none of these libraries does any of these tasks and networks")
-    return cases
-
-
-def random_batch(case):
-    """Images and labels."""
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(case.batch_size, *image_shape(case.network)))
-    return images.astype(np.float32), rng.integers(0, CLASSES, case.batch_size)
-
-
-def make_net(case, training):
-    """The network with values, and with local drop-path where it trains by it."""
-    columns = case.network in ("fractal", "fractal_square", "fractal_tapered") and training
-    options = {"drop_path": 0.15} if columns else {}
-    size = (case.depth, CLASSES, case.widen_factor)
-    net = get_model(case.network, *size, **options)
-    net.initialize(DeepFusionInit(0))
-    net(mx.nd.zeros((1, *image_shape(case.network))))  # a peer learns its shapes
-    return net
-
-
-def make_engine(case, training=True):
-    """The engine of a case."""
-    if case.library == "torch":
-        return TorchEngine(make_net(case, training), torch_device(), dtype=case.dtype, **SETTINGS)
-    devices = contexts()
-    precision.use(case.dtype, devices)
-    net = make_net(case, training)
-    net.collect_params().reset_ctx(devices)
-    net.hybridize(**STATIC)
-    return MXNetEngine(net, devices, dtype=case.dtype, **SETTINGS)
-
-
-def mixed(columns):
-    """What mixed drop-path trains, in turn: the whole network half of the time, else a column."""
-    return cycle([part for column in range(columns) for part in (None, column)] or [None])
-
-
-def train_by_engine(case):
-    """Training steps of an engine."""
-    engine, batch = make_engine(case), random_batch(case)
-    parts = mixed(engine.parts)
-
-    def take(steps):
-        chosen = (engine.losses or {next(parts): 1.0} for _ in range(steps))
-        engine.fetch([engine.train_step(*batch, LR, weights) for weights in chosen])
-
-    return take
-
-
-def predict_by_engine(case):
-    """Predictions of an engine."""
-    engine, (images, _) = make_engine(case, training=False), random_batch(case)
-    return lambda steps: [engine.gather(engine.predict(images)) for _ in range(steps)]
-
-
-def predict_by_export(case):
-    """Predictions of what export.py writes."""
-    net, (images, _) = make_net(case, training=False), random_batch(case)
-    graph = compiled(net)
-    graph, values = folded(graph, values_of(graph, net))
-    write, load = FORMATS["onnx" if case.library == "onnxruntime" else "symbol"]
-    with TemporaryDirectory() as folder:
-        stem = Path(folder) / "network"
-        write(graph, values, image_shape(case.network), stem)
-        predict = load(stem)
-    return lambda steps: [predict(images) for _ in range(steps)]
-
-
-def plain(case):
-    """(network in PyTorch, its batch, what computes in the case's type)."""
-    import torch
-
-    device = torch_device()
-    images, labels = (torch.as_tensor(array).to(device) for array in random_batch(case))
-    net = plain_networks()[case.network](case.depth, CLASSES, case.widen_factor).to(device)
-    if case.library != "pytorch":
-        net = net.to(memory_format=torch.channels_last)
-        images = images.contiguous(memory_format=torch.channels_last)
-    if case.library == "pytorch-compiled":
-        net = torch.compile(net)
-    lower = case.dtype != "float32"
-    typed = torch.autocast(device.type, getattr(torch, case.dtype), enabled=lower)
-    return net, images, labels, typed
-
-
-def train_by_pytorch(case):
-    """Training steps as a user of PyTorch writes them."""
-    import torch
-
-    net, images, labels, typed = plain(case)
-    optimizer = torch.optim.SGD(net.parameters(), LR, nesterov=True, **SETTINGS)
-    parts = mixed(len(net.blocks[0].columns) if case.network == "fractal" else 0)
-
-    def take(steps):
-        for part in (next(parts) for _ in range(steps)):
-            optimizer.zero_grad()
-            with typed:
-                logits = net(images) if part is None else net(images, part)
-                loss = torch.nn.functional.cross_entropy(logits, labels)
-            loss.backward()
-            optimizer.step()
-        loss.item()  # waits
-
-    return take
-
-
-def predict_by_pytorch(case):
-    """Predictions as a user of PyTorch writes them."""
-    import torch
-
-    net, images, _, typed = plain(case)
-    net.eval()
-
-    def take(steps):
-        with torch.inference_mode(), typed:
-            for _ in range(steps):
-                net(images).cpu()
-
-    return take
-
-
-def some_images():
-    """Images of the size of CIFAR's."""
-    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 32, 32), dtype=np.uint8)
-    return records.Images(pixels, np.zeros(IMAGES, np.int32))
-
-
-def batches_of_records(case):
-    """Batches of the data pipeline, mirrored and shifted, as they are made ahead."""
-    images, spec = some_images(), get_spec("cifar10")
-    how = {"mean": spec.mean, "std": spec.std, "augmentation": "+", "seed": 0}
-
-    def endless():
-        epoch = 0
-        while True:
-            yield from records.train_batches(images, case.batch_size, epoch=epoch, **how)
-            epoch += 1
-
-    return consume(records.prefetch(endless()))
-
-
-def consume(batches):
-    """Steps that take a batch each, and keep none."""
-
-    def take(steps):
-        for _ in range(steps):
-            next(batches)
-
-    return take
-
-
-def batches_of_pytorch(case):
-    """Batches of a DataLoader, images mirrored and shifted by Pillow, in as many processes."""
-    from PIL import Image, ImageOps
-    from torch.utils.data import DataLoader, Dataset
-
-    images, spec = some_images().pixels.transpose(0, 2, 3, 1), get_spec("cifar10")
-    mean, std = (np.array(each, np.float32) for each in (spec.mean, spec.std))
-
-    class Augmented(Dataset):
-        def __len__(self):
-            return len(images)
-
-        def __getitem__(self, index):
-            image = ImageOps.expand(Image.fromarray(images[index]), 4)
-            left, top, mirrored = np.random.randint(0, (9, 9, 2))
-            image = image.crop((left, top, left + 32, top + 32))
-            image = ImageOps.mirror(image) if mirrored else image
-            return ((np.asarray(image) - mean) / std).transpose(2, 0, 1), 0
-
-    workers = {"num_workers": case.threads, "persistent_workers": True}
-    loader = DataLoader(Augmented(), case.batch_size, shuffle=True, **workers)
-
-    def endless():
-        while True:
-            yield from loader
-
-    return consume(endless())
-
-
-PLAIN = ("cross", "fractal")  # what training/torch_plain.py has
-PYTORCH = [name for name in LIBRARIES if name.startswith("pytorch")]
-STEPS = {  # (task, library) -> a Case's function of a number of steps, which waits for them
-    **{("train", name): train_by_engine for name in ("mxnet", "torch")},
-    **{("train", name): train_by_pytorch for name in PYTORCH},
-    **{("predict", name): predict_by_engine for name in ("mxnet", "torch")},
-    **{("predict", name): predict_by_pytorch for name in PYTORCH},
-    **{("predict", name): predict_by_export for name in ("mxnet-exported", "onnxruntime")},
-    ("data", "mxnet"): batches_of_records,
-    ("data", "pytorch"): batches_of_pytorch,
-}
-TASKS = sorted({task for task, _ in STEPS})
-
-
-def operators_of(case):
-    """The table of a training step's operators."""
-    engine, batch = make_engine(case), random_batch(case)
-    if case.library == "mxnet":
-        engine.net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
-
-    def step():
-        engine.fetch([engine.train_step(*batch, LR)])
-
-    for _ in range(STEPS_PROFILED):
-        step()
-    costs = work(engine.net, image_shape(case.network))
-    name = f"{case.network} {case.depth}, batch {case.batch_size}, {case.library}"
-    if case.library == "torch":
-        sums = [case.batch_size * sum(each) for each in zip(*costs.values())]
-        least = f"forward: {1e-9 * sums[0]:.1f} G multiply-adds, {4e-9 * sum(sums[1:]):.2f} GB"
-        return f"{name}; {least}\n{torch_operators(step, STEPS_PROFILED)}"
-    speed, bandwidth = peaks()
-    found = profiled(step, STEPS_PROFILED)
-    rows = operator_table(found, costs, case.batch_size, speed, bandwidth)
-    machine = f"{os.environ['OMP_NUM_THREADS']} threads, {2e-9 * speed:.0f} GFLOP/s"
-    return f"{name}, {machine}, {1e-9 * bandwidth:.1f} GB/s\n{markdown(rows)}"
-
-
-def contest(case):
-    """Do steps of ``case`` as training.benchmark.Contestant asks for them."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # libraries that print do not answer
-
-    def answer(seconds):
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
-        answers.write(json.dumps([seconds, peak]) + "\n")
-
-    take = STEPS[case.task, case.library](case)
-    take(1)
-    answer(0)
-    for line in sys.stdin:
-        started = time.perf_counter()
-        take(int(line))
-        answer(time.perf_counter() - started)
-
-
 @command
 def main(argv=None):
     """Time what the flags ask for."""
@@ -371,21 +77,21 @@ def main(argv=None):
         contest(Case(**json.loads(args.case)))
         return
     if args.operators:
-        for case in cases_of(args):
+        for case in list_cases(args):
             if case.library in ("mxnet", "torch"):
-                print(operators_of(case))
+                print(profile_case(case))
         return
     if args.plot:
-        require_place(args.plot)
+        require_picture_path(args.plot)
     words = [sys.executable, __file__, "--case"]
-    timings = compare(cases_of(args), words, args.rounds, args.seconds)
+    timings = time_cases(list_cases(args), words, args.rounds, args.seconds)
     print(table(timings))
     if args.json:
         content = {"command": sys.argv, "timings": [asdict(timing) for timing in timings]}
         write_whole(args.json, json.dumps(content, indent=1) + "\n")
         print(args.json)
     if args.plot:
-        draw_growth(timings, args.plot)
+        draw_scaling(timings, args.plot)
         print(args.plot)
 
 

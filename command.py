@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+from pathlib import Path
 
 
 class CommandError(Exception):
@@ -32,6 +33,17 @@ def nearest(word, words):
     """``"; did you mean x?"`` for the word most like ``word``, or nothing."""
     matches = difflib.get_close_matches(str(word), [str(other) for other in words], n=1)
     return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def require_picture_path(path):
+    """Refuse a picture's path before the work that leads to it.
+
+    Raises:
+        InputError: its folder is not there, or it is one itself.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"{path} cannot be a picture: name a file in a folder that is there")
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,15 +1,16 @@
 """What MXNet 1.9.1 needs of Python, NumPy and the machine today, seen to before its import.
 
-Imported first by ``network``, ``data`` and ``training``. Where MXNet cannot work, one line on
+Imported first by every package that needs MXNet. Where MXNet cannot work, one line on
 stderr says what to do and the process ends with status 2. Python 3.6 and later can parse this file.
 """
 
 import ctypes
 import importlib
 import importlib.util
-import math
 import os
 import sys
+
+from hardware import cores
 
 INSTALL = "pip install -e '.[cpu]' (or '.[cu112]' for GPUs)"
 NUMPY = "pip install 'numpy>=1.21,<1.27'"
@@ -57,25 +58,6 @@ def _check_numpy(version):
             f"NumPy {version} cannot run this project: MXNet 1.9.1 needs NumPy 1.21 to 1.26; "
             f"run {NUMPY}"
         )
-
-
-def _quota(cpu_max):
-    """The cores that the text of a cgroup's ``cpu.max`` grants; infinity where it sets no limit."""
-    quota, period = cpu_max.split()
-    return math.inf if quota == "max" else max(1, int(quota) // int(period))
-
-
-def cores():
-    """How many cores this process may use: of the machine, its affinity and its container."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:  # macOS, Windows
-        cores = os.cpu_count() or 1
-    try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            return min(cores, _quota(file.read()))
-    except (OSError, ValueError):  # no cgroups of version 2
-        return cores
 
 
 def _set_threads():

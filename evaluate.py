@@ -1,25 +1,15 @@
 """Evaluate a checkpoint: loss and errors, classes, confusion; the columns of a FractalNet."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-from command import InputError, Parser, command
-from training.anytime import anytime_table, draw_anytime
-from training.confusion import draw_confusion
-from training.curves import require_place
-from training.experiment import (
-    estimate,
-    load_images,
-    points_of,
-    predictions,
-    reported_on,
-    restore,
-    source_of,
-    training_images,
-)
+from analysis.anytime import anytime_table, measure_columns
+from command import InputError, Parser, command, require_picture_path
+from plotting.confusion import draw_confusion
+from plotting.studies import draw_anytime
+from plotting.tables import TABLE_FORMATS
+from training.evaluation import restore
 from training.run import ENGINES
-from training.tables import FORMATS
 
 EXAMPLES = """examples:
   python evaluate.py snapshot/cifar10/cross_d110w1/run1
@@ -58,7 +48,7 @@ def make_parser():
     )
     parser.add_argument("--classes", action="store_true", help="the error of each class")
     parser.add_argument("--confusion", metavar="PNG", help="draw the confusion matrix")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument("--format", choices=TABLE_FORMATS, default="text", help="default: text")
     parser.add_argument(
         "--engine", choices=ENGINES, default=ENGINES[0], help="what computes; default: mxnet"
     )
@@ -69,52 +59,59 @@ def make_parser():
     return parser
 
 
-def summary(found):
-    """Predictions in a line."""
+def summarize(found):
+    """Return Predictions in a line."""
     errors = f"top-1 error {found.error():.2f}%  top-5 error {found.error(5):.2f}%"
     return f"{len(found):,} images  loss {found.loss:.4f}  {errors}"
+
+
+def show_columns(trained, columns, whole, picture, title):
+    """Return the table of columns as rows, and draw their error over latency.
+
+    Args:
+        columns: Predictions of each.
+    """
+    points = measure_columns(trained, [*columns, whole])
+    draw_anytime(points, picture, title)
+    return anytime_table(points)
 
 
 @command
 def main(argv=None):
     """Evaluate a run's checkpoint."""
     args = make_parser().parse_args(argv)
-    table, folder = FORMATS[args.format], args.run
+    table, folder = TABLE_FORMATS[args.format], args.run
     if args.confusion:
-        require_place(args.confusion)
-    run, engine, row = restore(folder, args.gpus, args.epoch, args.engine)
-    if args.columns and not hasattr(engine.net, "column"):
+        require_picture_path(args.confusion)
+    trained = restore(folder, args.gpus, args.epoch, args.engine, data_dir=args.data_dir)
+    run, epoch = trained.run, trained.row["epoch"]
+    if args.columns and not hasattr(trained.engine.net, "column"):
         raise InputError(f"{run.network} has no columns")
-    if args.data_dir:
-        run = replace(run, data_dir=args.data_dir)
-    kind = args.images or reported_on(run)
+    kind = args.images or run.tested_on
     if kind == "held-out" and not run.val_split:
         raise InputError(f"{folder} holds no training images out")
-    images, source = load_images(run, kind), source_of(run)
+    images, names = trained.data.images(kind), trained.data.source.class_names
     crops = ", 10 crops" if args.crops == 10 else ""
-    title = f"{folder.resolve().parent.name} on {run.dataset}, epoch {row['epoch']}, {kind}{crops}"
-    if args.columns and "column_errors" not in row:
-        train = training_images(folder, run)
-        for part in range(engine.parts):
-            estimate(run, engine, train, part)
+    title = f"{folder.resolve().parent.name} on {run.dataset}, epoch {epoch}, {kind}{crops}"
+    if args.columns:
+        trained.prepare_subnetworks()
 
-    def predict(part):
-        return predictions(run, engine, images, part, args.test_batch_size, args.crops)
+    def predict(subnetwork):
+        return trained.predictions(images, subnetwork, args.test_batch_size, args.crops)
 
     whole = predict(None)
-    print(f"{title}\n{summary(whole)}")
+    print(f"{title}\n{summarize(whole)}")
     if args.classes:
         errors = [f"{error:.2f}" for error in whole.class_errors()]
-        print(table([["class", "error %"], *zip(source.class_names, errors)]))
+        print(table([["class", "error %"], *zip(names, errors)]))
     if args.confusion:
-        draw_confusion(whole.confusion(), source.class_names, args.confusion, title)
+        draw_confusion(whole.confusion(), names, args.confusion, title)
         print(args.confusion)
     if args.columns:
-        found = [*map(predict, range(engine.parts)), whole]
-        points = points_of(run, engine, found)
-        picture = folder / f"anytime_{kind}_epoch{row['epoch']:04d}.png"
-        draw_anytime(points, picture, title)
-        print(f"{table(anytime_table(points))}\n{picture}")
+        columns = map(predict, range(trained.engine.num_subnetworks))
+        picture = folder / f"anytime_{kind}_epoch{epoch:04d}.png"
+        print(table(show_columns(trained, columns, whole, picture, title)))
+        print(picture)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,20 @@
 """Write the network of a run, or a column of it, as files that run without this project."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from command import InputError, Parser, command
-from network.graph import compiled
-from training.experiment import (
-    class_names,
-    estimate,
-    load_images,
-    reported_on,
-    restore,
-    source_of,
-    training_images,
+from network.exporter import (
+    EXPORT_FORMATS,
+    export,
+    from_pixels,
+    read_parameters,
+    require_onnx,
+    to_pixels,
 )
-from training.export import FORMATS, export, from_pixels, pixels_of, require_onnx, values_of
-from training.folding import folded
+from network.folding import fold_batch_norm
+from network.graph import to_symbol
+from training.evaluation import restore
 
 CHECKED = 64  # test images that the files and the network must agree on
 EXAMPLES = """examples:
@@ -34,7 +32,9 @@ def make_parser():
     """The command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("run", type=Path, help="folder of a run")
-    parser.add_argument("--format", choices=FORMATS, required=True, help="one of %(choices)s")
+    parser.add_argument(
+        "--format", choices=EXPORT_FORMATS, required=True, help="one of %(choices)s"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="where to write")
     parser.add_argument(
         "--column", type=int, metavar="C", help="of a FractalNet, from 0; default: all of it"
@@ -50,30 +50,41 @@ def make_parser():
     return parser
 
 
-def describe(args, run, engine, row, source):
-    """What stands beside the files."""
+def describe(args, trained):
+    """Return what stands beside the files."""
     inside, column = args.from_pixels, args.column
+    run, data = trained.run, trained.data
     return {
         "format": args.format,
         "run": str(args.run),
-        "epoch": row["epoch"],
+        "epoch": trained.row["epoch"],
         "network": run.network,
-        "depth": run.depth if column is None else engine.net.depths[column],
+        "depth": run.depth if column is None else trained.engine.net.depths[column],
         "widen_factor": run.widen_factor,
         "column": column,
         "dataset": run.dataset,
         "input": {
             "name": "data",
-            "shape": ["batch", 3, source.size, source.size],
+            "shape": ["batch", *data.image_shape],
             "dtype": "float32",
             "values": "RGB, 0 to 255" if inside else "RGB, (0 to 255 - mean) / std",
         },
-        "output": {"values": "logits", "shape": ["batch", source.classes], "dtype": "float32"},
+        "output": {"values": "logits", "shape": ["batch", data.classes], "dtype": "float32"},
         "normalized_inside": inside,
-        "mean": source.mean,
-        "std": source.std,
-        "classes": class_names(run),
+        "mean": data.mean,
+        "std": data.std,
+        "classes": data.class_names,
     }
+
+
+def require_column(trained, column):
+    """Make sure that the network has the column, with moving averages of its own."""
+    if not hasattr(trained.engine.net, "column"):
+        raise InputError(f"{trained.run.network} has no columns")
+    if column not in range(trained.engine.num_subnetworks):
+        most = trained.engine.num_subnetworks - 1
+        raise InputError(f"--column takes 0 to {most}, not {column}")
+    trained.prepare_subnetworks([column])
 
 
 @command
@@ -83,32 +94,25 @@ def main(argv=None):
     column = args.column
     if args.format == "onnx":
         require_onnx()
-    run, engine, row = restore(args.run, "cpu", args.epoch, dtype="float32")
-    if args.data_dir:
-        run = replace(run, data_dir=args.data_dir)
+    trained = restore(args.run, "cpu", args.epoch, dtype="float32", data_dir=args.data_dir)
     if column is not None:
-        if not hasattr(engine.net, "column"):
-            raise InputError(f"{run.network} has no columns")
-        if column not in range(engine.parts):
-            raise InputError(f"--column takes 0 to {engine.parts - 1}, not {column}")
-        if "column_errors" not in row:
-            estimate(run, engine, training_images(args.run, run), column)
-    source = source_of(run)
-    images = next(iter(source.test_batches(load_images(run, reported_on(run)), CHECKED))).images
-    logits = engine.gather(engine.predict(images, column))
+        require_column(trained, column)
+    data, engine = trained.data, trained.engine
+    images = next(iter(data.test_batches(data.test, CHECKED))).images
+    logits = engine.to_numpy(engine.predict(images, column))
     net = engine.network(column)
-    graph = compiled(net)
-    graph, values = folded(graph, values_of(graph, net))
+    graph = to_symbol(net)
+    graph, values = fold_batch_norm(graph, read_parameters(graph, net))
     if args.from_pixels:
-        graph, values = from_pixels(graph, values, source.mean, source.std)
-        images = pixels_of(images, source.mean, source.std)
+        graph, values = from_pixels(graph, values, data.mean, data.std)
+        images = to_pixels(images, data.mean, data.std)
     files, difference = export(
         graph,
         values,
-        (3, source.size, source.size),
+        data.image_shape,
         args.format,
         args.out / ("network" if column is None else f"column{column}"),
-        describe(args, run, engine, row, source),
+        describe(args, trained),
         images,
         logits,
     )

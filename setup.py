@@ -29,8 +29,18 @@ setup(
     version="0.1.0",
     description="Deeply-fused networks and FractalNet in MXNet Gluon",
     license="Apache-2.0",
-    packages=["network", "data", "training"],
-    py_modules=["compat", "command"],
+    packages=[
+        "network",
+        "network.drawing",
+        "data",
+        "engine",
+        "plotting",
+        "training",
+        "results",
+        "analysis",
+        "tools",
+    ],
+    py_modules=["compat", "command", "hardware"],
     python_requires=">=3.8,<3.13",  # MXNet 1.9.1 runs on these
     install_requires=[
         "numpy>=1.21,<1.27",

@@ -3,10 +3,10 @@
 import sys
 
 from command import Parser, command
-from training.comparison import compare
-from training.plots import draw_comparison, plot_paths
-from training.report import write_report
-from training.results import FORMATS, read_settings, tabulate
+from results.aggregate import REPORT_FORMATS, read_settings, tabulate
+from results.comparison import compare_settings
+from results.html_report import write_report
+from results.static_plots import draw_comparison, plot_paths
 
 EXAMPLES = """examples:
   python show_results.py                        every run below snapshot/
@@ -25,7 +25,7 @@ def main(argv=None):
     """Print the table of the runs below a folder, draw them, write them up."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("path", nargs="?", default="snapshot", help="folder of runs, or one run")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument("--format", choices=REPORT_FORMATS, default="text", help="default: text")
     parser.add_argument(
         "--plot",
         nargs="?",
@@ -43,11 +43,11 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     settings, left_out = read_settings(args.path)
-    compared = compare(settings)
+    compared = compare_settings(settings)
     paths = {}
     if args.plot:
         paths = plot_paths(compared, args.path, None if args.plot is True else args.plot)
-    print(FORMATS[args.format](tabulate(settings), left_out))
+    print(REPORT_FORMATS[args.format](tabulate(settings), left_out))
     for dataset, files in paths.items():
         draw_comparison(dataset, compared[dataset], files)
         sys.stderr.write("".join(f"wrote {file}\n" for file in files))

@@ -7,7 +7,7 @@ from data.augment import AUG_TYPES
 from data.spec import list_datasets
 from network import default_depth, list_models
 from network.drop_path import MODES
-from training.commandline import add_machine_flags, add_recipe_flags, settings_of, train
+from training.cli import add_machine_flags, add_recipe_flags, settings_of, train
 from training.recipe import default_recipe
 from training.run import Run
 

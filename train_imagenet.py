@@ -8,9 +8,9 @@ from data.photographs import SETS, read_classes
 from data.stream import AUG_TYPES
 from network import default_depth, list_models
 from network.drop_path import MODES
-from network.peers import is_peer
-from training.commandline import add_machine_flags, add_recipe_flags, settings_of, train
-from training.recipe import default_recipe_of_photographs
+from network.gluoncv_zoo import is_gluoncv
+from training.cli import add_machine_flags, add_recipe_flags, settings_of, train
+from training.recipe import default_photograph_recipe
 from training.run import Run
 
 EXAMPLES = """examples:
@@ -72,7 +72,7 @@ def make_parser():
 def run_of(args):
     """The run that the flags describe."""
     network = args.network
-    if not is_peer(network):
+    if not is_gluoncv(network):
         network = network if network.endswith(SUFFIX) else network + SUFFIX
         if network not in list_models():
             raise InputError(
@@ -82,7 +82,7 @@ def run_of(args):
             )
     if Path(args.dataset).name != args.dataset or args.dataset in (".", ".."):
         raise InputError(f"--dataset must be a plain name, not {args.dataset!r}")
-    settings = settings_of(args, args.recipe or default_recipe_of_photographs(network), AUG_TYPES)
+    settings = settings_of(args, args.recipe or default_photograph_recipe(network), AUG_TYPES)
     return Run(
         network=network,
         depth=default_depth(network) if args.depth is None else args.depth,

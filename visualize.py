@@ -4,7 +4,7 @@ import sys
 
 from command import Parser, command
 from network import list_models
-from network.picture import visualize
+from network.drawing.picture import visualize
 
 EXAMPLES = """examples:
   python visualize.py --network=half --depth=26 --widen-factor=1   visualize/half_d26.png

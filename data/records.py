@@ -22,13 +22,13 @@ SPLIT_SEED = 0  # which examples --val-split holds out is no matter of a run's s
 class Images:
     """``pixels``, uint8 (N, 3, H, W) RGB, and ``labels``, int32 (N,).
 
-    ``held`` makes batches where a network is to get them, out of a copy of the pixels there: see
-    training.torch_images.HeldImages. Without it they are numpy arrays.
+    ``on_device`` makes batches on a device, from a copy of the pixels there; see
+    engine.torch_images.DeviceImages. Without it batches are numpy arrays.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
-    held: Any = None
+    on_device: Any = None
 
     def __len__(self):
         return len(self.labels)
@@ -40,7 +40,7 @@ class Batch:
 
     images: np.ndarray
     labels: np.ndarray
-    total: Optional[int] = None  # examples in the batches of all parts together, in training
+    total: Optional[int] = None  # examples in the batches of all shards together, in training
 
     def __len__(self):
         return len(self.labels)
@@ -96,54 +96,56 @@ def _pick(images, which):
     return Images(images.pixels[which], images.labels[which])
 
 
-def number_of_batches(count, batch_size, parts=1):
-    """How many batches each of ``parts`` has in an epoch of ``count`` examples."""
+def number_of_batches(count, batch_size, num_shards=1):
+    """How many batches each of ``num_shards`` has in an epoch of ``count`` examples."""
     if batch_size < 1:
         raise InputError(f"a batch of {batch_size} images is impossible: give 1 or more")
-    if count < parts:
-        raise InputError(f"{count} examples are too few for {parts} parts: give one to each")
-    full, rest = divmod(count, batch_size * parts)
-    # Where fewer are left than there are parts, they join the batches before, as no batch is empty.
-    return full + (rest >= parts or full == 0)
+    if count < num_shards:
+        raise InputError(f"{count} examples are too few for {num_shards} shards: give one to each")
+    full, rest = divmod(count, batch_size * num_shards)
+    # where fewer are left than there are shards, they join the batches before: none is empty
+    return full + (rest >= num_shards or full == 0)
 
 
-def _shared_batches(order, batch_size, parts):
-    """For each batch, the indices of every part: a slice of ``order``, cut into equal parts."""
-    batches = number_of_batches(len(order), batch_size, parts)
-    step = batch_size * parts
+def _shared_batches(order, batch_size, num_shards):
+    """For each batch, the indices of every shard: a slice of ``order``, cut into equal shards."""
+    batches = number_of_batches(len(order), batch_size, num_shards)
+    step = batch_size * num_shards
     for k in range(batches):
         stop = (k + 1) * step if k + 1 < batches else len(order)
-        yield np.array_split(order[k * step : stop], parts)
+        yield np.array_split(order[k * step : stop], num_shards)
 
 
-def train_batches(images, batch_size, *, mean, std, augmentation, seed, epoch, part=0, parts=1):
-    """Yield the Batches of ``part`` of ``parts`` in one epoch.
+def train_batches(
+    images, batch_size, *, mean, std, augmentation, seed, epoch, shard=0, num_shards=1
+):
+    """Yield the Batches of ``shard`` of ``num_shards`` in one epoch.
 
-    Every example is in exactly one batch of one part; all parts have ``number_of_batches``. Where
-    the numbers do not divide, the last batch is smaller, or in some parts one larger than
+    Every example is in exactly one batch of one shard; all shards have ``number_of_batches``. Where
+    the numbers do not divide, the last batch is smaller, or in some shards one larger than
     ``batch_size``. The order follows from (seed, epoch), non-negative integers, and the pixels from
-    (seed, epoch, part). Batch k of all parts, one after the other, is batch k of one part with
-    ``parts * batch_size``, but for the augmentation.
+    (seed, epoch, shard). Batch k of all shards, one after the other, is batch k of one shard with
+    ``num_shards * batch_size``, but for the augmentation.
     """
     order = np.random.default_rng((seed, epoch, 0)).permutation(len(images))
-    rng = np.random.default_rng((seed, epoch, 1, part))
-    for shares in _shared_batches(order, batch_size, parts):
-        indices = shares[part]
-        if images.held is None:
+    rng = np.random.default_rng((seed, epoch, 1, shard))
+    for shares in _shared_batches(order, batch_size, num_shards):
+        indices = shares[shard]
+        if images.on_device is None:
             batch = augment(normalize(images.pixels[indices], mean, std), augmentation, rng)
         else:
             moves = draw_moves(len(indices), augmentation, rng)
-            batch = images.held.batch(indices, moves, BORDERS[augmentation], PAD)
+            batch = images.on_device.batch(indices, moves, BORDERS[augmentation], PAD)
         yield Batch(batch, images.labels[indices], sum(map(len, shares)))
 
 
 def test_batches(images, batch_size, *, mean, std):
     """Yield Batches of every example once, as it is, in order."""
-    for (indices,) in _shared_batches(np.arange(len(images)), batch_size, parts=1):
-        if images.held is None:
+    for (indices,) in _shared_batches(np.arange(len(images)), batch_size, num_shards=1):
+        if images.on_device is None:
             batch = normalize(images.pixels[indices], mean, std)
         else:
-            batch = images.held.batch(indices)
+            batch = images.on_device.batch(indices)
         yield Batch(batch, images.labels[indices])
 
 

@@ -19,7 +19,7 @@ from data.photographs import SIZE, convert, read_classes
 
 
 class SmallImages:
-    """A data set of 32x32 images, held in memory."""
+    """A data set of 32x32 images, kept in memory."""
 
     size = 32
     augmentations = augment.AUG_TYPES
@@ -38,19 +38,23 @@ class SmallImages:
         """``images`` without ``count`` of them, and those."""
         return records.split(images, count)
 
-    def hold(self, images, hold):
-        """``images`` with what makes their batches on a device; see training.engine.Engine.hold."""
-        return replace(images, held=hold(images.pixels, self.mean, self.std))
+    def cache_on_device(self, images, cache):
+        """Return ``images`` with what makes their batches on a device.
+
+        Args:
+            cache: see engine.base.Engine.cache_on_device.
+        """
+        return replace(images, on_device=cache(images.pixels, self.mean, self.std))
 
     def facts(self, images):
         """Number and checksum."""
         checksum = zlib.crc32(images.labels, zlib.crc32(images.pixels))
         return {"examples": len(images), "crc32": checksum}
 
-    def train_batches(self, images, batch_size, augmentation, seed, epoch, part=0, parts=1):
-        """Every example once in one of ``parts``, in an order and augmented by (seed, epoch)."""
+    def train_batches(self, images, batch_size, augmentation, seed, epoch, shard=0, num_shards=1):
+        """Every example once in one of the shards; (seed, epoch) decide order and augmentation."""
         how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
-        how.update(part=part, parts=parts)
+        how.update(shard=shard, num_shards=num_shards)
         return records.train_batches(images, batch_size, **self._statistics, **how)
 
     def test_batches(self, images, batch_size, crops=1):
@@ -98,18 +102,18 @@ class Photographs:
         """The images of a .rec file, looked at and not read."""
         return stream.load(path, self.classes, self.size)
 
-    def hold(self, images, hold):
-        """``images``: they are decoded as they are needed."""
+    def cache_on_device(self, images, cache):
+        """Return ``images``: they are decoded as they are needed."""
         return images
 
     def facts(self, images):
         """Number and checksum."""
         return images.facts()
 
-    def train_batches(self, images, batch_size, augmentation, seed, epoch, part=0, parts=1):
-        """Every example once in one of ``parts``, in an order and augmented by (seed, epoch)."""
+    def train_batches(self, images, batch_size, augmentation, seed, epoch, shard=0, num_shards=1):
+        """Every example once in one of the shards; (seed, epoch) decide order and augmentation."""
         how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
-        how.update(part=part, parts=parts)
+        how.update(shard=shard, num_shards=num_shards)
         return stream.train_batches(images, batch_size, **how)
 
     def test_batches(self, images, batch_size, crops=1):

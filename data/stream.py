@@ -91,20 +91,20 @@ def load(path, classes, size):
     return PhotographFile(Path(path), size, labels)
 
 
-def train_batches(photographs, batch_size, *, augmentation, seed, epoch, part=0, parts=1):
-    """Yield the Batches of ``part`` of ``parts`` in one epoch; every example is in just one.
+def train_batches(photographs, batch_size, *, augmentation, seed, epoch, shard=0, num_shards=1):
+    """Yield the Batches of ``shard`` of ``num_shards`` in one epoch; every example is in just one.
 
-    The order of a part's examples, and their augmentation, follow from (seed, epoch, part). Part k
-    has the k-th of ``parts`` stretches of the file, rounded up. All parts have
+    The order of a shard's examples, and their augmentation, follow from (seed, epoch, shard). Shard
+    k has the k-th of ``num_shards`` stretches of the file, rounded up. All shards have
     ``records.number_of_batches``; where the numbers do not divide, the last ones differ in size.
 
     Raises:
-        InputError: there are too few examples for so many parts.
+        InputError: there are too few examples for so many shards.
     """
     side, options = AUGMENTATIONS[augmentation]
-    seeds = np.random.SeedSequence((seed, epoch, part)).generate_state(2) % 2**31
+    seeds = np.random.SeedSequence((seed, epoch, shard)).generate_state(2) % 2**31
     random = {"shuffle": True, "seed": int(seeds[0]), "seed_aug": int(seeds[1])}
-    return _batches(photographs, batch_size, side, part, parts, **random, **options)
+    return _batches(photographs, batch_size, side, shard, num_shards, **random, **options)
 
 
 def test_batches(photographs, batch_size):
@@ -159,15 +159,15 @@ def _side(size, side):
     return round(side * size / PAPER_SIZE)
 
 
-def _shares(count, batch_size, parts):
-    """Sizes of every part's batches, as the iterator divides ``count``: as many, and none empty."""
-    batches, each = number_of_batches(count, batch_size, parts), -(-count // parts)
+def _shares(count, batch_size, num_shards):
+    """Return the sizes of every shard's batches: equally many, and none empty."""
+    batches, each = number_of_batches(count, batch_size, num_shards), -(-count // num_shards)
     shares = []
-    for part in range(parts):
-        left = min(each, count - part * each)
+    for shard in range(num_shards):
+        left = min(each, count - shard * each)
         if left < batches:
             raise InputError(
-                f"{count} photographs are too few for {parts} parts of {batches} batches: "
+                f"{count} photographs are too few for {num_shards} shards of {batches} batches: "
                 "take fewer workers"
             )
         sizes = []
@@ -193,10 +193,10 @@ def _cut(chunks, sizes):
         pixels, labels = pixels[size:], labels[size:]
 
 
-def _batches(photographs, batch_size, side, part=0, parts=1, **options):
-    """Yield Batches out of an iterator over a part of the file."""
-    shares = _shares(len(photographs), batch_size, parts)
-    left = sum(shares[part])
+def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
+    """Yield Batches out of an iterator over a shard of the file."""
+    shares = _shares(len(photographs), batch_size, num_shards)
+    left = sum(shares[shard])
     path, index = photographs.path, index_path(photographs.path)
     try:
         chunks = mx.io.ImageRecordUInt8Iter(
@@ -207,8 +207,8 @@ def _batches(photographs, batch_size, side, part=0, parts=1, **options):
             resize=_side(photographs.size, side),
             inter_method=BILINEAR,
             fill_value=FILL,
-            part_index=part,
-            num_parts=parts,
+            part_index=shard,
+            num_parts=num_shards,
             round_batch=False,  # fills the last one up with anything: what counts is counted here
             preprocess_threads=os.cpu_count(),  # MXNet takes less than half of them
             prefetch_buffer=1,
@@ -216,7 +216,7 @@ def _batches(photographs, batch_size, side, part=0, parts=1, **options):
             **options,
         )
         totals = map(sum, zip(*shares))
-        for (pixels, labels), total in zip(_cut(chunks, shares[part]), totals):
+        for (pixels, labels), total in zip(_cut(chunks, shares[shard]), totals):
             yield Batch(normalize(pixels, MEAN, STD), labels.astype(np.int32), total)
             left -= len(labels)
     except mx.MXNetError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import mxnet as mx
 
 from command import InputError
-from network.graph import compiled
+from network.graph import to_symbol
 
 WEIGHT_LAYERS = ("Convolution", "FullyConnected")
 
@@ -32,7 +32,7 @@ def complexity(net, input_shape=(3, 32, 32)):
     Raises:
         InputError: the network cannot take such an image.
     """
-    graph = compiled(net)
+    graph = to_symbol(net)
     shapes = infer_shapes(net, graph, input_shape)
     nodes = json.loads(graph.tojson())["nodes"]
     multiply_adds, depths = 0, []
@@ -54,12 +54,12 @@ def complexity(net, input_shape=(3, 32, 32)):
     )
 
 
-def work(net, input_shape=(3, 32, 32)):
+def operator_costs(net, input_shape=(3, 32, 32)):
     """{operator: (multiply-adds, numbers read, numbers written)} of a forward pass of one image.
 
     Read are activations, not parameters, which a batch shares.
     """
-    graph = compiled(net)
+    graph = to_symbol(net)
     shapes = infer_shapes(net, graph, input_shape)
     nodes, sizes, totals = json.loads(graph.tojson())["nodes"], {}, {}
     for node in nodes:

@@ -12,7 +12,7 @@ from command import InputError
 
 MODES = ("none", "local", "global", "mixed", "tied")
 LOCAL_MODES = ("local", "mixed", "tied")  # those that drop inputs of joins
-WHOLE = None  # the part of a network that is all of it; the others are its columns, from 0
+WHOLE = None  # the whole network, beside its columns, from 0
 
 
 class Join(HybridBlock):
@@ -57,10 +57,10 @@ class Join(HybridBlock):
 
 
 def sample(mode, columns, rng):
-    """What a mini-batch trains: {part of the network: weight of its loss}.
+    """What a mini-batch trains: {sub-network: weight of its loss}.
 
-    A part is a column, 0 to ``columns - 1``, or WHOLE, in which ``Join`` drops paths locally where
-    the network was made with a rate.
+    A sub-network is a column, 0 to ``columns - 1``, or WHOLE, in which ``Join`` drops paths locally
+    where the network was made with a rate.
 
     - none, local: the whole network.
     - global: one column, each as likely.

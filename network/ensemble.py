@@ -18,23 +18,23 @@ class EnsembleNet(HybridBlock):
 
     Attributes:
         paths: of each member, the route it takes at each block.
-        parts: the members, networks of their own.
-        losses: {part: weight of its loss} that a training step goes by: their mean.
+        subnetworks: the members, networks of their own.
+        loss_weights: {member: weight of its loss} of every training step: their mean.
     """
 
     def __init__(self, fused, **kwargs):
         super().__init__(**kwargs)
         self.paths = every(fused)
-        self.losses = dict.fromkeys(range(len(self.paths)), 1 / len(self.paths))
+        self.loss_weights = dict.fromkeys(range(len(self.paths)), 1 / len(self.paths))
         with self.name_scope():
-            self.parts = nn.HybridSequential(prefix="")
-            with self.parts.name_scope():
+            self.subnetworks = nn.HybridSequential(prefix="")
+            with self.subnetworks.name_scope():
                 for index, path in enumerate(self.paths):
-                    self.parts.add(Member(fused, path, prefix=f"member{index}_"))
+                    self.subnetworks.add(Member(fused, path, prefix=f"member{index}_"))
             self.classifier = fused.classifier
 
     def hybrid_forward(self, F, x):
-        logits = [member(x) for member in self.parts]
+        logits = [member(x) for member in self.subnetworks]
         logs = F.log_softmax(F.stack(*logits, axis=0), axis=-1)
         highest = F.BlockGrad(F.max(logs, axis=0, keepdims=True))  # or all may be 0 as a float
         mean = F.mean(F.exp(F.broadcast_sub(logs, highest)), axis=0)

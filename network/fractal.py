@@ -192,7 +192,7 @@ class FractalNet(HybridBlock):
 
     Attributes:
         depths: of the columns, shallowest first.
-        parts: the columns as networks of their own, shallowest first; see ``column``.
+        subnetworks: the columns as networks of their own, shallowest first; see ``column``.
     """
 
     possible_depths = DEPTHS
@@ -216,10 +216,10 @@ class FractalNet(HybridBlock):
                     self.blocks.add(block(columns, channels, in_channels, *rates, prefix=prefix))
                     in_channels = channels
             self.classifier = nn.Dense(classes, in_units=widths[-1], prefix="classifier_")
-            self.parts = nn.HybridSequential(prefix="")
-            with self.parts.name_scope():
+            self.subnetworks = nn.HybridSequential(prefix="")
+            with self.subnetworks.name_scope():
                 for index in range(columns):
-                    self.parts.add(Column(self, index, prefix=f"column{index}_"))
+                    self.subnetworks.add(Column(self, index, prefix=f"column{index}_"))
 
     def plan(self, block):
         """The constructor of each block, where ``block`` is that of a usual one."""
@@ -238,9 +238,11 @@ class FractalNet(HybridBlock):
         Raises:
             InputError: there is no such column.
         """
-        if index not in range(len(self.parts)):
-            raise InputError(f"there is no column {index}: they are 0 to {len(self.parts) - 1}")
-        return self.parts[index]
+        if index not in range(len(self.subnetworks)):
+            raise InputError(
+                f"there is no column {index}: they are 0 to {len(self.subnetworks) - 1}"
+            )
+        return self.subnetworks[index]
 
     def hybrid_forward(self, F, x):
         return self.classifier(global_average(F, self.blocks(self.stem(x))))

@@ -5,7 +5,7 @@ import json
 import mxnet as mx
 
 
-def compiled(net):
+def to_symbol(net):
     """The symbol of ``net``, every operator with a name of its own.
 
     A layer that a network uses more than once has the same name each time in Gluon's.

@@ -4,7 +4,7 @@ import inspect
 import re
 
 from command import InputError, nearest
-from network import peers
+from network import gluoncv_zoo
 
 _CONSTRUCTORS = {}
 
@@ -42,14 +42,14 @@ def find_constructor(name):
     if name not in _CONSTRUCTORS:
         raise InputError(
             f"no network is named {name!r}{nearest(name, list_models())} (there are "
-            f"{', '.join(list_models())}, and {peers.PREFIX}NAME for one of gluoncv's)"
+            f"{', '.join(list_models())}, and {gluoncv_zoo.PREFIX}NAME for one of gluoncv's)"
         )
     return _CONSTRUCTORS[name]
 
 
 def default_depth(name):
     """Depth that ``get_model(name)`` builds when none is given; None for a peer."""
-    if peers.is_peer(name):
+    if gluoncv_zoo.is_peer(name):
         return None
     return inspect.signature(find_constructor(name)).parameters["depth"].default
 
@@ -79,8 +79,8 @@ def get_model(name, depth=None, classes=10, widen_factor=1, **kwargs):
             that cannot be; the message lists what is possible.
     """
     require_positive(classes=classes, widen_factor=widen_factor)
-    if peers.is_peer(name):
-        return peers.peer(name, depth, classes, widen_factor, **kwargs)
+    if gluoncv_zoo.is_peer(name):
+        return gluoncv_zoo.peer(name, depth, classes, widen_factor, **kwargs)
     constructor = find_constructor(name)
     if depth is None:
         depth = default_depth(name)

@@ -29,11 +29,11 @@ from hypothesis import HealthCheck, given, settings
 
 import train_cifar
 from command import InputError, Parser, command, nearest
+from plotting.tables import aligned
 from tests import damage
 from tests.photo_files import write_photographs
 from tests.test_resume import ROOT, _heed_interrupts, result
-from training import checkpoint, log
-from training.tables import aligned
+from training import checkpoint, run_folder
 
 EXAMPLES = """examples:
   python -m tests.chaos                        all of it: about half an hour of a core
@@ -192,7 +192,7 @@ def kill(options, folder):
 def _rows(folder):
     """How many whole lines a log has, which may be written at this moment."""
     with contextlib.suppress(OSError):
-        return (folder / log.ROWS).read_bytes().count(b"\n")
+        return (folder / run_folder.ROWS).read_bytes().count(b"\n")
     return 0
 
 
@@ -242,9 +242,9 @@ def full_disk(options, folder):
             if status:
                 assert status == 2 and err.count("\n") == 1 and err.startswith("error: "), err
                 newest = checkpoint.latest(run_of(disk) / checkpoint.FOLDER)
-                stopped[checkpoint.epoch_of(newest) if newest else 0] += 1
+                stopped[checkpoint.parse_epoch(newest) if newest else 0] += 1
                 finished(training(data, disk, epochs, "--resume"))
-            (run,) = log.find_runs(disk)
+            (run,) = run_folder.find_runs(disk)
             assert result(run) == expected, room
     after = ", ".join(f"{times} after epoch {epoch}" for epoch, times in sorted(stopped.items()))
     outcome = f"one line each ({after}); resumed, each equal to the uninterrupted one"
@@ -359,7 +359,7 @@ def clock(options, folder):
         finally:
             time.time, time.perf_counter = kept
         assert result(run_of(folder / name)) == expected, name
-        rows = log.read_log(run_of(folder / name))
+        rows = run_folder.read_log(run_of(folder / name))
         assert all(row["seconds"] > 0 and row["images_per_second"] > 0 for row in rows)
     yield "clock", len(clocks), "the same results; seconds and speeds stay positive"
 
@@ -459,7 +459,7 @@ def programs(options, folder):
         run = run_of(snapshot)
         newest = checkpoint.latest(run / checkpoint.FOLDER)
         files = [newest / name for name in (*checkpoint.FILES, "state.json")]
-        files += [run / log.CONFIG, run / log.ROWS]
+        files += [run / run_folder.CONFIG, run / run_folder.ROWS]
         readers = [
             training(data, snapshot, 2, "--resume", run),
             ["evaluate.py", run, "--data-dir", data],
@@ -476,8 +476,8 @@ def programs(options, folder):
             flags += ["1", "--batch-size", "8", "--data-dir", copy, "--log-dir", snapshot]
             readers = [["train_imagenet.py", *flags, "--lr", "1e-4", "--quiet"], verify]
         path, words = rng.choice(files), rng.choice(readers)
-        if path.name != log.ROWS:  # a run that was stopped after its first epoch
-            rows = run / log.ROWS
+        if path.name != run_folder.ROWS:  # a run that was stopped after its first epoch
+            rows = run / run_folder.ROWS
             rows.write_bytes(rows.read_bytes().splitlines(True)[0])
         how = [damage.random_change(rng) for _ in range(rng.choice((1, 1, 2)))]
         path.write_bytes(damage.damaged(path.read_bytes(), how))

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from command import InputError
 from data import records, stream
+from results.aggregate import REPORT_FORMATS, read_settings, tabulate
+from results.comparison import compare_settings
+from results.static_plots import plot_paths
 from tests.photo_files import write_photographs
 from tests.record_files import encoded, random_pixels, write_random_rec, write_rec
-from tests.test_log import ROW, make_config, write_rows
-from training import checkpoint, log
-from training.comparison import compare
-from training.plain import from_plain
-from training.plots import plot_paths
+from tests.test_run_folder import ROW, make_config, write_rows
+from training import checkpoint, run_folder
 from training.recipe import get_recipe
-from training.results import FORMATS, read_settings, tabulate
-from training.run import Facts, Machine, Run
+from training.run import Run, RunInfo, RuntimeConfig
+from training.serialization import from_plain
 
 CLASSES = 3
 EPOCHS = 4
@@ -148,26 +148,26 @@ def _checkpoint(name):
 
 def _make_log(folder):
     write_rows(folder, range(1, EPOCHS + 1))
-    return folder / log.ROWS
+    return folder / run_folder.ROWS
 
 
 def _make_config(folder):
     recipe = get_recipe("quick", epochs=EPOCHS)
-    log.write_config(folder, {**make_config(recipe), "machine": {"log_dir": "snapshot"}})
+    run_folder.write_config(folder, {**make_config(recipe), "machine": {"log_dir": "snapshot"}})
     write_rows(folder, range(1, EPOCHS + 1))
-    return folder / log.CONFIG
+    return folder / run_folder.CONFIG
 
 
 def _read_config(path):
-    config = log.read_config(path.parent)
-    record = log.read_run(path.parent)
+    config = run_folder.read_config(path.parent)
+    record = run_folder.read_run(path.parent)
     if record.problem:  # the line that show_results.py has for it
         raise InputError(record.problem)
     return (
         config,
         Run.from_json(config),
-        Machine.from_json(config),
-        from_plain(Facts, config),
+        RuntimeConfig.from_json(config),
+        from_plain(RunInfo, config),
     )
 
 
@@ -228,7 +228,7 @@ def _read_photographs(path):
 
 CASES = {
     **{f"{name} of a checkpoint": _checkpoint(name) for name in (*checkpoint.FILES, "state.json")},
-    "log.jsonl": Case(_make_log, lambda path: log.read_log(path.parent), _no_more_rows),
+    "log.jsonl": Case(_make_log, lambda path: run_folder.read_log(path.parent), _no_more_rows),
     "config.json": Case(_make_config, _read_config, _as_many_settings),
     ".rec of PNG": Case(_make_rec, _read_rec, _same_pixels),
     ".rec of JPEG": Case(_make_jpeg_rec, _read_rec, _as_many),
@@ -246,7 +246,7 @@ def fresh(case, folder):
 
 
 # Files that somebody forged: what shows results takes them for what they are, or leaves them out.
-FORGED = (log.CONFIG, log.ROWS)
+FORGED = (run_folder.CONFIG, run_folder.ROWS)
 
 
 def forgeable(top):
@@ -254,9 +254,9 @@ def forgeable(top):
     folder = Path(top) / "cifar10" / "fractal_d20w1" / "run1"
     folder.mkdir(parents=True)
     config = make_config(get_recipe("fractal", epochs=1), network="fractal", depth=20)
-    log.write_config(folder, {**config, "machine": {}})
+    run_folder.write_config(folder, {**config, "machine": {}})
     parts = {"column_errors": [3.0, 2.0], "column_losses": [0.3, 0.2]}
-    log.RunLog(folder, print).write(epoch=1, **ROW, **parts)
+    run_folder.RunLog(folder, print).write(epoch=1, **ROW, **parts)
     return folder
 
 
@@ -267,12 +267,12 @@ def show_forged(folder, name, changes):
     path.write_text(json.dumps(forged(json.loads(genuine), changes)) + "\n")
     try:
         settings, left_out = read_settings(folder)
-        compared = compare(settings)
+        compared = compare_settings(settings)
         plot_paths(compared, folder)
-        for show in FORMATS.values():
+        for show in REPORT_FORMATS.values():
             show(tabulate(settings), left_out).encode()
         if settings:
-            Machine.from_json(log.read_config(folder))
+            RuntimeConfig.from_json(run_folder.read_config(folder))
     except InputError as error:
         assert "\n" not in str(error)
         return "left out"

@@ -8,11 +8,12 @@ import pytest
 
 import analyze
 import train_cifar
+from engine.distributed import Alone
 from tests.record_files import write_random_rec
-from training.experiment import load_images, observe
-from training.log import read_config, read_log
+from training.evaluation import recompute_bn_statistics
 from training.run import Run
-from training.workers import Alone
+from training.run_data import RunData
+from training.run_folder import read_config, read_log
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +99,10 @@ def test_members_of_the_ensemble_are_as_they_were_trained(runs, capsys):
 
 def test_moving_averages_are_of_50_batches_however_few_an_epoch_has(runs):
     run, seen = Run.from_json(read_config(runs["fuse3"])), []
-    engine = SimpleNamespace(workers=Alone(), observe=lambda batches, part: seen.extend(batches))
-    observe(run, engine, load_images(run, "train"))
+    engine = SimpleNamespace(
+        workers=Alone(), recompute_bn_statistics=lambda batches, index: seen.extend(batches)
+    )
+    recompute_bn_statistics(RunData(run), engine)
     assert [len(batch.labels) for batch in seen] == [10] * 50  # an epoch has 7
     first, again = seen[0].images, seen[7].images
     assert not np.array_equal(first, again)

@@ -8,7 +8,8 @@ import pytest
 from mxnet.gluon import HybridBlock, nn
 
 from network import get_model, image_shape, list_models
-from network.architecture import (
+from network.complexity import complexity
+from network.drawing.architecture import (
     extreme_path,
     fold,
     groups,
@@ -17,7 +18,6 @@ from network.architecture import (
     read_graph,
     trace,
 )
-from network.complexity import complexity
 
 DEPTHS = {
     "cross_imagenet": 26,

@@ -8,10 +8,10 @@ from PIL import Image
 import benchmark
 from command import InputError
 from network import get_model
-from network.complexity import complexity, work
-from training.benchmark import Case, Timing, table
-from training.growth import draw_growth, series
-from training.operators import operator_table
+from network.complexity import complexity, operator_costs
+from plotting.scaling import draw_scaling, series
+from tools.profiling import operator_table
+from tools.timing import Case, Timing, table
 
 QUICK = ["--rounds", "2", "--seconds", "0.01", "--batch-size", "4", "--threads", "1"]
 
@@ -99,7 +99,7 @@ def test_growth_is_drawn_where_three_differ_in_one_thing(tmp_path):
     (line,) = series(timings, "depth").values()
     assert [each.case.depth for each in line] == [26, 56, 110]
     assert series(timings, "widen_factor") == series(timings, "batch_size") == {}
-    draw_growth(timings, tmp_path / "growth.png")
+    draw_scaling(timings, tmp_path / "growth.png")
     assert Image.open(tmp_path / "growth.png").size[0] > 300
 
 
@@ -115,7 +115,7 @@ def test_ratios_are_medians_over_rounds_to_the_first_of_a_task():
 
 def test_work_adds_up():
     net = get_model("plain", 5)
-    costs = work(net)
+    costs = operator_costs(net)
     multiply_adds = sum(each for each, _, _ in costs.values())
     assert multiply_adds == complexity(net).multiply_adds
     assert costs["Activation"][:1] == (0,)

@@ -37,7 +37,7 @@ def test_no_momenta_is_a_state_too(tmp_path):
 def test_newest_is_the_highest_epoch(tmp_path):
     for epoch in (9, 10000, 200):
         checkpoint.save(tmp_path, epoch, *SAVED)
-    assert checkpoint.epoch_of(checkpoint.latest(tmp_path)) == 10000
+    assert checkpoint.parse_epoch(checkpoint.latest(tmp_path)) == 10000
     assert checkpoint.latest(tmp_path / "nothing") is None
 
 

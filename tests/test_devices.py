@@ -2,7 +2,7 @@ import mxnet as mx
 import pytest
 
 from command import InputError
-from training import devices
+from engine import devices
 
 
 @pytest.fixture

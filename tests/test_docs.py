@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import export
+import predict
 import train_cifar
 import train_imagenet
 from data.prepare import EXAMPLE
 from network import get_model
-from training import predict
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +39,7 @@ def test_training_commands_for_photographs_parse():
 
 @pytest.mark.parametrize(
     "program,parser",
-    [("export.py", export.make_parser), ("-m training.predict", predict.make_parser)],
+    [("export.py", export.make_parser), ("predict.py", predict.make_parser)],
 )
 def test_commands_for_trained_networks_parse(program, parser):
     shown = README + export.EXAMPLES + predict.EXAMPLES

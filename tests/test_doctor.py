@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from training import devices, doctor, precision
-from training.doctor import NOTE, OK, PROBLEM
+from engine import devices, precision
+from tools import doctor
+from tools.doctor import NOTE, OK, PROBLEM
 
 ROOT = Path(__file__).resolve().parents[1]
 Usage = namedtuple("Usage", "total used free")
@@ -19,7 +20,7 @@ Usage = namedtuple("Usage", "total used free")
 def examined(*path, **environment):
     """The program, in a process of its own; modules in ``path`` come first."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), **environment}
-    words = [sys.executable, "-m", "training.doctor"]
+    words = [sys.executable, "-m", "tools.doctor"]
     return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
@@ -66,7 +67,7 @@ def test_without_mxnet_the_rest_is_looked_at_all_the_same(tmp_path, module, cont
 def test_other_programs_still_end_with_a_line(tmp_path):
     (tmp_path / "mxnet.py").write_text("raise OSError('libgomp.so.1: no such file')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    for words in (["-m", "training.predict", "x"], ["-c", "import training", "training.doctor"]):
+    for words in (["-m", "predict", "x"], ["-c", "import training", "tools.doctor"]):
         done = subprocess.run(
             [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True
         )

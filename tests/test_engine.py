@@ -8,9 +8,9 @@ from mxnet.gluon import nn
 
 from command import InputError
 from data.records import Batch
+from engine.mxnet_engine import MXNetEngine
 from network import get_model
 from network.initializer import DeepFusionInit
-from training.engine import MXNetEngine
 
 DECAY, MOMENTUM, LR = 1e-2, 0.9, 0.1
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
@@ -35,12 +35,12 @@ def gradients(engine, images, labels, weights=None):
     with autograd.record():
         losses = []
         for part, weight in (weights or {None: 1}).items():
-            net = engine.net if part is None else engine.net.parts[part]
+            net = engine.net if part is None else engine.net.subnetworks[part]
             losses.append(weight * engine.loss(net(mx.nd.array(images)), mx.nd.array(labels)))
             used.update(net.collect_params())
     autograd.backward(losses)
     return {
-        engine.short(p.name): p.grad().asnumpy() if p.name in used else np.zeros(p.shape)
+        engine.strip_prefix(p.name): p.grad().asnumpy() if p.name in used else np.zeros(p.shape)
         for p in engine.parameters.values()
         if p.grad_req != "null"
     }
@@ -54,13 +54,13 @@ def assert_close(ours, theirs, tolerance=1e-5):
 
 
 def nesterov(w, v, g, decay):
-    """A step by the formula in training.optimizer."""
+    """A step by the formula in engine.optimizer."""
     new = w + MOMENTUM**2 * v - (1 + MOMENTUM) * LR * (g + decay * w)
     return new, MOMENTUM * v - LR * (g + decay * new)
 
 
 def sgd(w, v, g, decay):
-    """A step by the formula in training.optimizer."""
+    """A step by the formula in engine.optimizer."""
     new = MOMENTUM * v - LR * (g + decay * w)
     return w + new, new
 
@@ -88,13 +88,13 @@ def test_steps_are_the_optimizers(settings, rule, decayed):
     momenta = {}
     for seed in range(3):
         images, labels = batch(6, seed)
-        twin.load(*engine.arrays())
+        twin.load_state_dict(*engine.state_dict())
         gradient = gradients(twin, images, labels)
         expected, expected_momenta = stepped(
-            engine.arrays()[0], momenta, gradient, len(labels), rule, decayed
+            engine.state_dict()[0], momenta, gradient, len(labels), rule, decayed
         )
         engine.train_step(images, labels, LR)
-        values, momenta = engine.arrays()
+        values, momenta = engine.state_dict()
         assert_close(trained(values, expected), expected)
         assert_close(momenta, expected_momenta)
 
@@ -104,15 +104,15 @@ def test_two_devices_equal_two_half_batches_averaged():
     engine, halves = make(TWO), [make(), make()]
     images, labels = batch(9)
     parts = [slice(0, 5), slice(5, 9)]  # a batch of 9 gives its first device one more
-    before = engine.arrays()[0]
+    before = engine.state_dict()[0]
     sums = [gradients(half, images[part], labels[part]) for half, part in zip(halves, parts)]
     total = {name: sums[0][name] + sums[1][name] for name in sums[0]}
     expected, momenta = stepped(before, {}, total, len(labels))
     engine.train_step(images, labels, LR)
-    values, states = engine.arrays()
+    values, states = engine.state_dict()
     assert_close(trained(values, expected), expected)
     assert_close(states, momenta)
-    moving = [half.arrays()[0] for half in halves]
+    moving = [half.state_dict()[0] for half in halves]
     for name in set(before) - set(expected):
         mean = (moving[0][name] + moving[1][name]) / 2
         assert np.allclose(values[name], mean, rtol=1e-4, atol=1e-6), name
@@ -126,8 +126,8 @@ def test_a_batch_smaller_than_the_devices_counts_its_examples_once():
     images, labels = batch(1)
     sums = engine.fetch([engine.train_step(images, labels, LR)])
     assert np.allclose(sums, one.fetch([one.train_step(images, labels, LR)]), rtol=1e-5)
-    ours, theirs = engine.arrays()[0], one.arrays()[0]
-    names = one.arrays()[1]
+    ours, theirs = engine.state_dict()[0], one.state_dict()[0]
+    names = one.state_dict()[1]
     assert_close(trained(ours, names), trained(theirs, names))
 
 
@@ -149,18 +149,18 @@ def test_moving_averages_are_those_of_the_last_step():
     engine, waiting = make(), make()
     for seed in range(2):
         engine.train_step(*batch(64, seed), LR)
-        at_once = engine.arrays()[0]
+        at_once = engine.state_dict()[0]
         waiting.train_step(*batch(64, seed), LR)
         mx.nd.waitall()
-        settled = waiting.arrays()[0]
+        settled = waiting.state_dict()[0]
         assert all((at_once[name] == settled[name]).all() for name in settled)
 
 
 def test_predicting_changes_nothing():
     engine = make()
-    before = engine.arrays()[0]
-    engine.gather(engine.predict(batch(4)[0]))
-    after = engine.arrays()[0]
+    before = engine.state_dict()[0]
+    engine.to_numpy(engine.predict(batch(4)[0]))
+    after = engine.state_dict()[0]
     assert all((before[name] == after[name]).all() for name in before)
 
 
@@ -170,8 +170,8 @@ def test_predicting_between_steps_changes_no_bit_of_training():
     for seed in range(8):
         for each in (engine, other):
             each.train_step(*batch(20, seed), LR)
-        other.gather(other.predict(batch(50)[0]))
-    for ours, theirs in zip(other.arrays(), engine.arrays()):
+        other.to_numpy(other.predict(batch(50)[0]))
+    for ours, theirs in zip(other.state_dict(), engine.state_dict()):
         assert [name for name in theirs if (ours[name] != theirs[name]).any()] == []
 
 
@@ -181,16 +181,16 @@ def test_arrays_go_from_any_number_of_devices_to_any_other(source, target):
     engine, other = make(source), make(target)
     for seed in range(2):
         engine.train_step(*batch(6, seed), LR)
-    state = engine.arrays()
-    other.load(*state)
-    for ours, theirs in zip(other.arrays(), state):
+    state = engine.state_dict()
+    other.load_state_dict(*state)
+    for ours, theirs in zip(other.state_dict(), state):
         assert ours.keys() == theirs.keys()
         assert all((ours[name] == theirs[name]).all() for name in theirs)
     same = make(target)
-    same.load(*state)
+    same.load_state_dict(*state)
     for each in (other, same):
         each.train_step(*batch(6, 9), LR)
-    for ours, theirs in zip(other.arrays(), same.arrays()):
+    for ours, theirs in zip(other.state_dict(), same.state_dict()):
         assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
@@ -198,23 +198,23 @@ def test_going_on_from_arrays_equals_never_having_stopped():
     engine = make()
     engine.train_step(*batch(6, 0), LR)
     other = make()
-    other.load(*engine.arrays())
+    other.load_state_dict(*engine.state_dict())
     for each in (engine, other):
         each.train_step(*batch(6, 1), LR)
-    for ours, theirs in zip(engine.arrays(), other.arrays()):
+    for ours, theirs in zip(engine.state_dict(), other.state_dict()):
         assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
 def test_arrays_of_another_network_are_refused():
     engine = make()
-    values, momenta = make(net=get_model("cross", 14, classes=3)).arrays()
+    values, momenta = make(net=get_model("cross", 14, classes=3)).state_dict()
     with pytest.raises(InputError, match="classifier_bias has shape .3,. where the network has"):
-        engine.load(values, momenta)
-    values, momenta = engine.arrays()
+        engine.load_state_dict(values, momenta)
+    values, momenta = engine.state_dict()
     with pytest.raises(InputError, match="nonsense has shape"):
-        engine.load({**values, "nonsense": np.zeros(2)}, momenta)
+        engine.load_state_dict({**values, "nonsense": np.zeros(2)}, momenta)
     with pytest.raises(InputError, match="classifier_bias has shape None where the network has"):
-        engine.load(values, {"nonsense": np.zeros(2)})
+        engine.load_state_dict(values, {"nonsense": np.zeros(2)})
 
 
 def test_seed_decides_what_is_random_inside_the_network():
@@ -247,8 +247,8 @@ def test_a_step_of_parts_moves_all_that_is_trained(weights, contexts):
     twin = fractal()
     images, labels = (np.concatenate([half, half]) for half in batch(6))  # same in each device
     engine.train_step(images, labels, LR)
-    values, momenta = engine.arrays()
-    twin.load(values, momenta)
+    values, momenta = engine.state_dict()
+    twin.load_state_dict(values, momenta)
     half = slice(0, 6)
     gradient = gradients(twin, images[half], labels[half], weights)
     if None not in weights:
@@ -256,16 +256,16 @@ def test_a_step_of_parts_moves_all_that_is_trained(weights, contexts):
         assert any(f"column{1 - next(iter(weights))}" in name for name in unused)
     engine.train_step(images, labels, LR, weights)
     expected, expected_momenta = stepped(values, momenta, gradient, 6, sgd)
-    ours, our_momenta = engine.arrays()
+    ours, our_momenta = engine.state_dict()
     assert_close(trained(ours, expected), expected, 1e-4)
     assert_close(our_momenta, expected_momenta, 1e-4)
 
 
 def test_a_column_step_touches_the_averages_of_that_column_alone():
     engine = fractal()
-    before = engine.arrays()[0]
+    before = engine.state_dict()[0]
     engine.train_step(*batch(6), LR, {1: 1.0})
-    after = engine.arrays()[0]
+    after = engine.state_dict()[0]
     moved = {n for n in before if "running" in n and (before[n] != after[n]).any()}
     assert moved == {n for n in before if n.startswith("column1_") and "running" in n}
 
@@ -282,9 +282,9 @@ def test_predictions_are_of_the_part_on_any_number_of_devices():
     for part in (None, 0, 1):
         net = engine.net if part is None else engine.net.column(part)
         expected = net(mx.nd.array(images)).asnumpy()
-        assert np.allclose(engine.gather(engine.predict(images, part)), expected, atol=1e-5)
-        assert np.allclose(two.gather(two.predict(images, part)), expected, atol=1e-5)
-    assert engine.parts == 2
+        assert np.allclose(engine.to_numpy(engine.predict(images, part)), expected, atol=1e-5)
+        assert np.allclose(two.to_numpy(two.predict(images, part)), expected, atol=1e-5)
+    assert engine.num_subnetworks == 2
     assert make().parts == 0
 
 
@@ -292,18 +292,18 @@ def test_observing_estimates_averages_and_changes_nothing_else():
     engine, other = fractal(), fractal()
     batches = [Batch(*batch(20, seed)) for seed in range(3)]
     engine.train_step(*batch(6), LR)
-    before, momenta = engine.arrays()
-    engine.observe(batches, 1)
-    after, same = engine.arrays()
+    before, momenta = engine.state_dict()
+    engine.recompute_bn_statistics(batches, 1)
+    after, same = engine.state_dict()
     changed = {name for name in before if (before[name] != after[name]).any()}
     assert changed == {n for n in before if n.startswith("column1_") and "running" in n}
     assert all((momenta[name] == same[name]).all() for name in momenta)
-    other.load(before, {})
+    other.load_state_dict(before, {})
     for each in batches:  # with a rate of 0 steps move the averages alone
         other.train_step(each.images, each.labels, 0.0, {1: 1.0})
-    assert_close({n: other.arrays()[0][n] for n in changed}, {n: after[n] for n in changed})
-    engine.observe(batches, 1)  # again from the start
-    assert all((engine.arrays()[0][name] == after[name]).all() for name in changed)
+    assert_close({n: other.state_dict()[0][n] for n in changed}, {n: after[n] for n in changed})
+    engine.recompute_bn_statistics(batches, 1)  # again from the start
+    assert all((engine.state_dict()[0][name] == after[name]).all() for name in changed)
 
 
 def test_steps_after_observing_are_those_without():
@@ -311,9 +311,9 @@ def test_steps_after_observing_are_those_without():
     for seed in range(2):
         for each in (engine, other):
             each.train_step(*batch(6, seed), LR)
-        other.observe([Batch(*batch(6, 9))], 0)
-    names = engine.arrays()[1]
-    ours, theirs = other.arrays()[0], engine.arrays()[0]
+        other.recompute_bn_statistics([Batch(*batch(6, 9))], 0)
+    names = engine.state_dict()[1]
+    ours, theirs = other.state_dict()[0], engine.state_dict()[0]
     assert [name for name in names if (ours[name] != theirs[name]).any()] == []
 
 

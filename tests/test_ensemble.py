@@ -10,12 +10,12 @@ from mxnet import autograd, gluon
 import train_cifar
 from data import records
 from data.spec import get_spec
+from engine.mxnet_engine import MXNetEngine
 from network import get_model
 from network.initializer import DeepFusionInit
 from tests.record_files import write_random_rec
-from training.engine import MXNetEngine
-from training.log import read_log
 from training.metrics import Predictions
+from training.run_folder import read_log
 
 DEPTH = 8  # three blocks, two convolutions deep
 
@@ -43,13 +43,13 @@ def assert_close(ours, theirs, tolerance=1e-5):
 def test_members_are_all_ways_through_three_blocks():
     net = make()
     assert net.paths == list(product(("line", "deep"), repeat=3))
-    assert len(net.parts) == 8 and set(net.losses.values()) == {1 / 8}
+    assert len(net.subnetworks) == 8 and set(net.losses.values()) == {1 / 8}
 
 
 def test_the_whole_predicts_the_mean_of_the_members_probabilities():
     net = make()
     x = mx.nd.array(batch()[0])
-    logits = [member(x).asnumpy() for member in net.parts]
+    logits = [member(x).asnumpy() for member in net.subnetworks]
     mean = np.mean([np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) for z in logits], axis=0)
     assert_close(np.exp(net(x).asnumpy()), mean)
     assert any(np.abs(ours - logits[0]).max() > 0.1 for ours in logits)
@@ -71,7 +71,7 @@ def test_a_step_goes_down_the_mean_of_the_members_losses():
         losses = [gluon.loss.SoftmaxCrossEntropyLoss()(m(x), y) for m in twin.parts]
         mean = sum(losses) / 8
     mean.backward()
-    sums = engine.fetch([engine.train_step(images, labels, 0.1, engine.losses)])
+    sums = engine.fetch([engine.train_step(images, labels, 0.1, engine.loss_weights)])
     assert sums[0, 0] == pytest.approx(float(mean.sum().asscalar()), rel=1e-5)
     for name, parameter in twin.collect_params().items():
         ours = net.collect_params()[name].data().asnumpy()
@@ -84,9 +84,9 @@ def test_a_step_goes_down_the_mean_of_the_members_losses():
 def test_the_sums_of_a_step_are_means_over_the_members():
     engine, (images, labels) = engine_of(make()), batch()
     with autograd.train_mode():
-        logits = [member(mx.nd.array(images)).asnumpy() for member in engine.net.parts]
+        logits = [member(mx.nd.array(images)).asnumpy() for member in engine.net.subnetworks]
     told = [Predictions(each, labels) for each in logits]
-    sums = engine.fetch([engine.train_step(images, labels, 0.1, engine.losses)])
+    sums = engine.fetch([engine.train_step(images, labels, 0.1, engine.loss_weights)])
     assert sums[0, 0] == pytest.approx(6 * np.mean([p.loss for p in told]), rel=1e-5)
     assert sums[0, 1] == pytest.approx(6 * np.mean([p.error() / 100 for p in told]))
 
@@ -95,7 +95,7 @@ def test_moving_averages_are_those_of_each_member_alone():
     """Member deep-deep-deep, in training among the others, as the plain network that it is."""
     net, alone = make(), make().parts[7]
     engine, (images, labels) = engine_of(net), batch()
-    engine.train_step(images, labels, 0.1, engine.losses)
+    engine.train_step(images, labels, 0.1, engine.loss_weights)
     mx.nd.waitall()  # the averages of the last step are written some time after it
     ours = {name: p.data().asnumpy() for name, p in net.collect_params("ensemble_member").items()}
     with autograd.record():
@@ -111,11 +111,11 @@ def test_moving_averages_are_those_of_each_member_alone():
 
 def test_going_on_from_arrays_equals_never_having_stopped():
     engine, other = engine_of(make()), engine_of(make())
-    engine.train_step(*batch(), 0.1, engine.losses)
-    other.load(*engine.arrays())
+    engine.train_step(*batch(), 0.1, engine.loss_weights)
+    other.load_state_dict(*engine.state_dict())
     for each in (engine, other):
         each.train_step(*batch(seed=1), 0.1, each.losses)
-    ours, theirs = other.arrays()[0], engine.arrays()[0]
+    ours, theirs = other.state_dict()[0], engine.state_dict()[0]
     assert [name for name in theirs if (ours[name] != theirs[name]).any()] == []
 
 
@@ -170,7 +170,7 @@ def test_a_run_logs_the_error_of_every_member_and_of_their_mean(data):
     spec, images = get_spec("cifar10"), records.load(data / "test.rec")
     mean, std = (np.array(x).reshape(3, 1, 1) for x in (spec.mean, spec.std))
     x = mx.nd.array((images.pixels - mean) / std)
-    told = [Predictions(member(x).asnumpy(), images.labels) for member in net.parts]
+    told = [Predictions(member(x).asnumpy(), images.labels) for member in net.subnetworks]
     assert rows[1]["member_errors"] == pytest.approx([each.error() for each in told])
     assert rows[1]["member_losses"] == pytest.approx([each.loss for each in told], rel=1e-4)
     shares = [np.exp(p.logits - p.logits.max(axis=1, keepdims=True)) for p in told]

@@ -14,8 +14,8 @@ from data.spec import get_spec
 from network import get_model
 from tests.record_files import write_random_rec
 from tests.test_scripts import refused
-from training import experiment
-from training.log import read_log
+from training import evaluation
+from training.run_folder import read_log
 
 NETWORKS = {
     "plain": ["--network", "plain", "--depth", "5"],
@@ -28,7 +28,7 @@ FLAGS = ["--num-epochs", "2", "--batch-size", "30", "--checkpoint-epochs", "1"]
 def few_observed():
     """Averages estimated from three batches, to save time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "OBSERVED", 3)
+        patch.setattr(evaluation, "BN_BATCHES", 3)
         yield
 
 

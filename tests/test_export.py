@@ -14,13 +14,13 @@ import export as script
 import train_cifar
 import train_imagenet
 from command import InputError
-from network import list_models
-from network.graph import compiled
+from network import exporter, list_models
+from network.graph import to_symbol
 from tests.photo_files import write_photographs
 from tests.record_files import write_random_rec
 from tests.test_all_networks import images, make
 from tests.test_scripts import refused
-from training import experiment, export
+from training import evaluation
 
 FLAGS = ["--num-epochs", "2", "--checkpoint-epochs", "1", "--quiet"]
 
@@ -29,7 +29,7 @@ FLAGS = ["--num-epochs", "2", "--checkpoint-epochs", "1", "--quiet"]
 def few_observed():
     """Averages estimated from three batches, to save time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "OBSERVED", 3)
+        patch.setattr(evaluation, "BN_BATCHES", 3)
         yield
 
 
@@ -81,10 +81,10 @@ def written(run, folder, *flags):
 
 def logits_of(run, part=None, epoch=None):
     """Normalised test images, their pixels, and what the network says of them."""
-    run, engine, _ = experiment.restore(run, "cpu", epoch)
-    found = experiment.load_images(run, "test")
-    (batch,) = experiment.source_of(run).test_batches(found, 100)
-    return batch.images, found, engine.gather(engine.predict(batch.images, part))
+    trained = evaluation.restore(run, "cpu", epoch)
+    data, engine = trained.data, trained.engine
+    (batch,) = data.test_batches(data.test_set, 100)
+    return batch.images, data.test_set, engine.to_numpy(engine.predict(batch.images, part))
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -96,13 +96,13 @@ def test_every_network_and_its_parts_can_be_written(name, tmp_path):
         lowest, highest = (0.5, 1.5) if name.endswith("var") else (-0.1, 0.1)
         parameter.set_data(mx.nd.array(rng.uniform(lowest, highest, parameter.shape)))
     for part in [net, *getattr(net, "parts", ())][:2]:
-        logits, graph = part(x).asnumpy(), compiled(part)
+        logits, graph = part(x).asnumpy(), to_symbol(part)
         values = {name: p.data() for name, p in part.collect_params().items()}
         values = {name: values[name] for name in graph.list_inputs() if name in values}
-        for kind in export.FORMATS:
+        for kind in exporter.FORMATS:
             place = tmp_path / kind
             how = (graph, values, x.shape[1:], kind, place, {}, x.asnumpy(), logits)
-            files, difference = export.export(*how)
+            files, difference = exporter.export(*how)
             assert difference < 1e-5
             assert all(file.stat().st_size for file in files)
         several = mx.nd.concat(x, 2 * x, dim=0)
@@ -157,12 +157,13 @@ def test_a_column_runs_alone(fractal, tmp_path):
 
 def test_a_column_that_the_epoch_did_not_test_has_estimated_averages(fractal, tmp_path):
     written(fractal, tmp_path, "--format", "onnx", "--column", "1", "--epoch", "1")
-    run, engine, row = experiment.restore(fractal, "cpu", 1)
-    assert "column_errors" not in row
+    trained = evaluation.restore(fractal, "cpu", 1)
+    run, engine = trained.run, trained.engine
+    assert "column_errors" not in trained.row
     x, _, unestimated = logits_of(fractal, 1, epoch=1)
-    experiment.estimate(run, engine, experiment.training_images(fractal, run), 1)
+    evaluation.refresh_bn_statistics(run, trained.data, engine, 1)
     found = run_onnx(tmp_path, "column1", x)
-    assert close(found, engine.gather(engine.predict(x, 1)))
+    assert close(found, engine.to_numpy(engine.predict(x, 1)))
     assert not close(found, unestimated)
 
 
@@ -184,7 +185,7 @@ def test_a_run_on_photographs_is_written(photographs, tmp_path):
 
 
 def test_nothing_is_left_of_files_that_are_wrong(fractal, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(export, "TOLERANCE", -1)
+    monkeypatch.setattr(exporter, "TOLERANCE", -1)
     flags = ["--format", "onnx", "--out", tmp_path]
     status, err = refused(capsys, fractal, *flags, main=script.main)
     assert status == 1
@@ -206,14 +207,14 @@ def test_nothing_is_left_of_files_that_cannot_be_written(fractal, tmp_path, caps
 
 def test_other_logits_are_a_difference():
     x, y = np.zeros((3, 1)), np.array([[1.0, 2], [3, -4], [0, 0]])
-    assert export.largest_difference(lambda part: y[: len(part)], x, y) == 6 / 4
-    assert export.largest_difference(lambda part: y[: len(part)], x[:1], y[:1]) == 0
+    assert exporter.largest_difference(lambda part: y[: len(part)], x, y) == 6 / 4
+    assert exporter.largest_difference(lambda part: y[: len(part)], x[:1], y[:1]) == 0
 
 
 def test_a_network_that_onnx_cannot_hold_is_refused(tmp_path):
     graph = mx.sym.contrib.fft(mx.sym.flatten(mx.sym.var("data")))
     with pytest.raises(InputError, match="cannot be written as ONNX.*fft"):
-        export.write_onnx(graph, {}, (3, 32, 32), tmp_path / "network")
+        exporter.write_onnx(graph, {}, (3, 32, 32), tmp_path / "network")
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])

@@ -9,10 +9,10 @@ import pytest
 from mxnet.gluon import SymbolBlock, nn
 
 from network import get_model
-from network.graph import compiled
+from network.exporter import read_parameters
+from network.folding import fold_batch_norm
+from network.graph import to_symbol
 from network.initializer import DeepFusionInit
-from training.export import values_of
-from training.folding import folded
 
 
 def prepared(net, size=32):
@@ -26,8 +26,8 @@ def prepared(net, size=32):
             parameter.set_data(mx.nd.array(rng.normal(0, 0.1, parameter.shape)))
         if parameter.name.endswith(("running_var", "gamma")):
             parameter.set_data(mx.nd.array(rng.uniform(0.5, 1.5, parameter.shape)))
-    graph = compiled(net)
-    return graph, values_of(graph, net), images
+    graph = to_symbol(net)
+    return graph, read_parameters(graph, net), images
 
 
 def predict(graph, values, images):
@@ -44,7 +44,7 @@ def operators(graph):
 @pytest.mark.parametrize("name,depth", [("cross", 14), ("fractal", 20), ("ensemble", 14)])
 def test_networks_predict_the_same_without_batch_normalisation(name, depth):
     graph, values, images = prepared(get_model(name, depth))
-    graph_there, values_there = folded(graph, values)
+    graph_there, values_there = fold_batch_norm(graph, values)
     assert operators(graph_there)["BatchNorm"] == 0
     assert operators(graph_there)["Convolution"] == operators(graph)["Convolution"]
     assert set(values_there) == set(graph_there.list_inputs()) - {"data"}
@@ -67,7 +67,7 @@ def test_a_convolution_that_others_need_keeps_its_output():
             return self.norm(y) + y + self.after(self.alone(self.first(x)))
 
     graph, values, images = prepared(Fork(), size=8)
-    graph_there, values_there = folded(graph, values)
+    graph_there, values_there = fold_batch_norm(graph, values)
     assert operators(graph_there)["BatchNorm"] == 2  # of the fork, and before a convolution
     expected = predict(graph, values, images)
     found = predict(graph_there, values_there, images)

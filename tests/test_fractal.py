@@ -139,7 +139,7 @@ def test_columns_share_weights_and_have_averages_of_their_own(name, depth):
     net = make(name, depth)
     x = images()
     whole = net(x).asnumpy()
-    for column in range(len(net.parts)):
+    for column in range(len(net.subnetworks)):
         view = net.column(column)
         assert set(view.collect_params()) <= set(net.collect_params())
         before = view(x).asnumpy()

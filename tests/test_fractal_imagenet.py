@@ -30,7 +30,7 @@ def test_depth_counts_stem_and_classifier(depth, columns):
 def test_each_column_is_a_network_of_its_depth():
     net = get_model("fractal_imagenet", 34)
     assert net.depths == (6, 10, 18, 34)
-    assert [complexity(part, SHAPE).layers for part in net.parts] == [6, 10, 18, 34]
+    assert [complexity(part, SHAPE).layers for part in net.subnetworks] == [6, 10, 18, 34]
 
 
 def test_blocks_work_where_resnets_stages_do():

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from command import InputError
-from training import launch
+from tools import launch
 
 SAY = "echo $DMLC_ROLE ${DMLC_WORKER_ID-} $DMLC_NODE_HOST $DMLC_NUM_WORKER $DMLC_NUM_SERVER"
 

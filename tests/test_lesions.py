@@ -4,10 +4,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from analysis import lesions
+from analysis.lesions import lesion_study
 from command import InputError
-from network import get_model, lesions
+from network import get_model
 from network.initializer import DeepFusionInit
-from training.lesions import lesion_study
 
 
 def make(name, depth):
@@ -26,7 +27,7 @@ def images(count=3):
 
 def without(net, removed):
     """Logits of ``net`` without what is named."""
-    for name, factor in lesions.factors(net, lesions.fusions(net), removed).items():
+    for name, factor in lesions.scale_factors(net, lesions.find_fusions(net), removed).items():
         parameter = net.collect_params()[net.prefix + name]
         parameter.set_data(parameter.data() * factor)
     return net(images()).asnumpy()
@@ -98,7 +99,7 @@ def test_two_of_three_inputs_of_a_join_share_its_mean():
 
 
 def test_names_of_what_is_taken_out_in_turn():
-    single = lesions.single(lesions.fusions(get_model("half", 14)))
+    single = lesions.list_single(lesions.find_fusions(get_model("half", 14)))
     assert list(single) == [
         "block1 branch1",
         "block1 branch2",
@@ -106,7 +107,7 @@ def test_names_of_what_is_taken_out_in_turn():
         *(f"block{b} {route}" for b in (2, 3) for route in ("shortcut", "branch1", "branch2")),
     ]
     assert single["block1"] == ("block1 branch1", "block1 branch2")
-    joins = lesions.fusions(get_model("fractal", 20))
+    joins = lesions.find_fusions(get_model("fractal", 20))
     assert [len(join.norms) for join in joins] == [2, 3] * 5
 
 
@@ -115,28 +116,28 @@ def test_names_of_what_is_taken_out_in_turn():
 )
 def test_of_every_fusion_something_stays(name, depth):
     net = get_model(name, depth)
-    found = lesions.fusions(net)
+    found = lesions.find_fusions(net)
     names = {each for fusion in found for each in fusion.norms}
-    orders = [lesions.draw(found, seed) for seed in range(20)]
+    orders = [lesions.draw_order(found, seed) for seed in range(20)]
     for order in orders:
         assert len(order) == len(set(order)) and set(order) <= names
-        lesions.factors(net, found, order)  # refuses what leaves nothing
+        lesions.scale_factors(net, found, order)  # refuses what leaves nothing
         for fusion in found:
             assert len(set(fusion.norms) - set(order)) == (0 if fusion.keeps else 1)
     assert set().union(*orders) == names and orders[0] != orders[1]
-    assert lesions.draw(found, 3) == orders[3]
+    assert lesions.draw_order(found, 3) == orders[3]
 
 
 def test_all_of_a_sum_cannot_go():
     net = get_model("side", 14)
     with pytest.raises(ValueError, match="nothing would stay of block2 branch1, block2 branch2"):
-        lesions.factors(net, lesions.fusions(net), ("block2 branch1", "block2 branch2"))
+        lesions.scale_factors(net, lesions.find_fusions(net), ("block2 branch1", "block2 branch2"))
 
 
 @pytest.mark.parametrize("name", ["plain", "ensemble"])
 def test_a_network_that_fuses_nothing_is_refused(name):
     with pytest.raises(InputError, match=f"{name} fuses nothing"):
-        lesions.fusions(get_model(name, 8))
+        lesions.find_fusions(get_model(name, 8))
 
 
 def test_a_study_takes_out_each_alone_and_the_first_of_each_order():

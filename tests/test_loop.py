@@ -8,7 +8,7 @@ import pytest
 
 from command import CommandError
 from training.loop import evaluate, train_epoch
-from training.tally import NonFiniteLoss, Tally
+from training.meter import EpochMeter, NonFiniteLoss
 
 Batch = namedtuple("Batch", "images labels total")
 
@@ -81,12 +81,12 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(bad):
 
 
 def test_an_empty_tally_reads_as_nothing():
-    figures = Tally(CountingEngine()).read()
+    figures = EpochMeter(CountingEngine()).read()
     assert (figures.loss, figures.error, figures.examples) == (0, 0, 0)
 
 
 def test_sums_do_not_lose_digits_over_many_steps():
-    tally = Tally(CountingEngine())
+    tally = EpochMeter(CountingEngine())
     tally.add(1, [1e8, 0])
     for _ in range(1000):
         tally.add(1, [0.001, 0])

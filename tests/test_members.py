@@ -7,9 +7,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from analysis.ensembling import MemberPredictions, study_members
 from command import InputError
 from network import get_model, members
-from training.members import MemberPredictions, study
 from training.metrics import Predictions
 
 COUNTS = {  # depth, members
@@ -126,7 +126,7 @@ def test_study_of_members_by_hand():
     middle = MemberPredictions(("mid",), 5, predicted(0.1, 0.3, 0.45, 0.55))  # 25%
     deep = MemberPredictions(("deep",), 9, predicted(0.55, 0.3, 0.8, 0.9))  # 25%
     whole = predicted(0.1, 0.1, 0.9, 0.9)
-    found = study(whole, [deep, shallow, middle], 3)
+    found = study_members(whole, [deep, shallow, middle], 3)
     assert (found.whole, found.ensemble, found.members, found.margin) == (0, 0, 3, 0)
     assert found.mean == pytest.approx(125 / 3)
     assert [c.path for c in found.contributions] == [("line",), ("mid",), ("deep",)]
@@ -142,15 +142,15 @@ def test_study_of_members_by_hand():
 def test_means_over_a_sample_of_the_members_have_a_margin():
     right, wrong = predicted(0.1, 0.1, 0.9, 0.9), predicted(0.9, 0.9, 0.1, 0.1)
     sample = [MemberPredictions((), 1, each) for each in (right, wrong, right, wrong)]
-    found = study(right, sample, 16)
+    found = study_members(right, sample, 16)
     deviation = 100 / math.sqrt(3)  # of 0, 100, 0, 100, over the sample less one
     assert found.mean == 50
     assert found.margin == pytest.approx(1.96 * deviation / 2 * math.sqrt(12 / 16))
-    alone = study(right, sample[:1], 16)
+    alone = study_members(right, sample[:1], 16)
     assert (alone.margin, alone.contributions[0].without) == (math.inf, None)
 
 
 def test_predictions_so_sure_that_a_chance_is_nothing_have_no_less_of_a_mean():
     sure = Predictions(np.array([[0.0, 5000.0]] * 4), LABELS)
-    found = study(sure, [MemberPredictions((), 1, sure)] * 2, 2)
+    found = study_members(sure, [MemberPredictions((), 1, sure)] * 2, 2)
     assert found.ensemble == 50

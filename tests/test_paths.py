@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import pytest
 
+from analysis.paths import binomial_lengths, count_lengths, mean_and_deviation, walk_lengths
 from network import get_model, members
 from network.complexity import complexity
 from network.cross import CrossNet, MergeAndRunBlock
-from network.paths import binomial_lengths, count_lengths, mean_and_deviation, walk_lengths
 
 FAMILIES = ("plain", "resnet", "half", "side", "fuse3", "fuse6", "cross")
 

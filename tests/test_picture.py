@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from command import CommandError, InputError
-from network import get_model, image_shape, list_models, picture
-from network.architecture import fold, path_through, read_graph
-from network.layout import lay_out
-from network.picture import dot_text, find_path, size, visualize
+from network import get_model, image_shape, list_models
+from network.drawing import picture
+from network.drawing.architecture import fold, path_through, read_graph
+from network.drawing.layout import lay_out
+from network.drawing.picture import dot_text, find_path, size, visualize
 from tests.test_architecture import DEPTHS
 
 FORMS = [(False, False), (True, False), (False, True)]

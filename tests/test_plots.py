@@ -1,13 +1,13 @@
 import show_results
+from results.aggregate import read_settings
+from results.comparison import compare_settings, curve_limit
 from tests.test_results import make_run
 from tests.test_scripts import refused
-from training.comparison import compare, top
 from training.recipe import get_recipe
-from training.results import read_settings
 
 
-def compared(top):
-    return compare(read_settings(top)[0])
+def compared(curve_limit):
+    return compare_settings(read_settings(curve_limit)[0])
 
 
 def test_a_setting_is_its_median_run_and_the_range_over_all(tmp_path):
@@ -39,9 +39,9 @@ def test_settings_are_told_apart_by_name_and_look(tmp_path):
 
 def test_high_errors_at_the_start_do_not_squash_the_curves(tmp_path):
     make_run(tmp_path, 1, [90.0, *[10.0] * 9, 5.0, 0.0])
-    assert top(compared(tmp_path)["cifar10"]) == 10.5
+    assert curve_limit(compared(tmp_path)["cifar10"]) == 10.5
     make_run(tmp_path, 1, [0.0], dataset="digits")
-    assert top(compared(tmp_path)["digits"]) is None
+    assert curve_limit(compared(tmp_path)["digits"]) is None
 
 
 def test_each_data_set_has_pictures(tmp_path, capsys):

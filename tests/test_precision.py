@@ -17,14 +17,14 @@ from mxnet.gluon import HybridBlock
 
 import benchmark
 from command import CommandError, InputError
+from engine import precision
+from engine.mxnet_engine import MXNetEngine
 from network import get_model
 from network.initializer import DeepFusionInit
 from tests.record_files import encoded, write_random_rec, write_rec
 from tests.test_resume import result, run_folder, start, wait_for_epochs
-from training import precision
 from training.checkpoint import load
-from training.engine import MXNetEngine
-from training.log import read_config, read_log
+from training.run_folder import read_config, read_log
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHT = np.linspace(-1, 1, 30).reshape(10, 3)
@@ -183,7 +183,7 @@ def test_a_step_in_float16_is_near_one_in_float32(weight):
     half, full = products("float16"), products("float32")
     for engine in (half, full):
         engine.train_step(images, labels, LR, weights={None: weight})
-    (values, momenta), (others, other_momenta) = half.arrays(), full.arrays()
+    (values, momenta), (others, other_momenta) = half.state_dict(), full.state_dict()
     assert_near(momenta["weight"], other_momenta["weight"], other_momenta["weight"])
     if weight == 1:
         assert_near(values["weight"], others["weight"], others["weight"] - WEIGHT)
@@ -193,24 +193,24 @@ def test_what_overflows_is_left_out_and_the_next_step_scaled_by_half():
     images, labels, largest = examples()
     weights = {None: 0.75 * 65504 / 64 / largest}  # fits scaled by 64 and not by 128
     half, full = products("float16"), products("float32")
-    before, _ = half.arrays()
+    before, _ = half.state_dict()
     half.train_step(images, labels, LR, weights)
-    values, momenta = half.arrays()
+    values, momenta = half.state_dict()
     assert (values["weight"] == before["weight"]).all()
     assert not momenta
     for _ in range(2):  # the scale is what it first was, and overflows again
         half.train_step(images, labels, LR, weights)
     full.train_step(images, labels, LR, weights)
-    state, (_, other_momenta) = half.arrays(), full.arrays()
+    state, (_, other_momenta) = half.state_dict(), full.state_dict()
     assert_near(state[1]["weight"], other_momenta["weight"], other_momenta["weight"])
     resumed = products("float16")
-    resumed.load(*state)
+    resumed.load_state_dict(*state)
     for engine in (half, resumed):
         for _ in range(2):
             engine.train_step(images, labels, LR, weights)
-    for one, other in zip(half.arrays(), resumed.arrays()):
+    for one, other in zip(half.state_dict(), resumed.state_dict()):
         assert (one["weight"] == other["weight"]).all()
-    assert (half.arrays()[0]["weight"] != state[0]["weight"]).any()
+    assert (half.state_dict()[0]["weight"] != state[0]["weight"]).any()
 
 
 def test_where_all_overflows_float16_is_given_up():
@@ -233,7 +233,7 @@ def test_scaling_the_loss_changes_no_bit_of_a_step():
         engine = MXNetEngine(net, [mx.cpu()], 0.9, 1e-4, dtype=dtype)
         for _ in range(2):
             engine.train_step(images, labels, 0.1)
-        found.append(engine.arrays())
+        found.append(engine.state_dict())
     for one, other in zip(*found):
         assert one.keys() == other.keys()
         assert all((one[name] == other[name]).all() for name in one)

@@ -1,4 +1,4 @@
-"""python -m training.predict: pictures of any size meet the network as test images do."""
+"""python -m predict: pictures of any size meet the network as test images do."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import predict
 import train_cifar
 import train_imagenet
 from data import stream
@@ -15,7 +16,7 @@ from data.spec import get_spec
 from tests.photo_files import file_of, make_tree, picture, write_photographs
 from tests.record_files import encoded, random_pixels, write_random_rec
 from tests.test_scripts import refused
-from training import experiment, predict
+from training import evaluation
 from training.metrics import probabilities
 
 CIFAR10 = SmallImages(get_spec("cifar10"))
@@ -46,9 +47,10 @@ def test_probabilities_are_those_of_the_test_image(run, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     cells = [line.strip("| ").split(" | ") for line in lines if not line.startswith("|---")]
     assert cells[0] == ["picture", "class", "probability %"]
-    restored, engine, _ = experiment.restore(run, "cpu")
-    batch = next(iter(CIFAR10.test_batches(experiment.load_images(restored, "test"), 2)))
-    expected = probabilities(engine.gather(engine.predict(batch.images)))
+    trained = evaluation.restore(run, "cpu")
+    engine = trained.engine
+    batch = next(iter(CIFAR10.test_batches(trained.data.test_set, 2)))
+    expected = probabilities(engine.to_numpy(engine.predict(batch.images)))
     for index, path in enumerate(paths):
         rows = cells[1 + 3 * index : 4 + 3 * index]
         best = np.argsort(-expected[index])[:3]
@@ -60,7 +62,7 @@ def test_probabilities_are_those_of_the_test_image(run, tmp_path, capsys):
 
 
 def test_probabilities_add_up_to_one(run, tmp_path):
-    found, names = experiment.classify(run, pictures(tmp_path), "cpu")
+    found, names = evaluation.classify(run, pictures(tmp_path), "cpu")
     assert found.shape == (2, 10)
     assert found.sum(axis=1) == pytest.approx(1)
     assert names == CIFAR10.class_names
@@ -132,14 +134,14 @@ def test_classes_without_a_list_have_numbers(tmp_path):
     train_imagenet.main([*flags, "--batch-size", "32", "--lr", "0.001", "--quiet"])
     (run,) = (tmp_path / "photos").glob("*/run1")
     (tmp_path / "x.jpg").write_bytes(file_of(picture(60, 50)))
-    assert experiment.classify(run, [tmp_path / "x.jpg"], "cpu")[1] == (
+    assert evaluation.classify(run, [tmp_path / "x.jpg"], "cpu")[1] == (
         "class0",
         "class1",
         "class2",
     )
     for spoil in (lambda path: path.write_text("two\nnames\n"), Path.unlink):
         spoil(data / "classes.txt")
-        found, names = experiment.classify(run, [tmp_path / "x.jpg"], "cpu")
+        found, names = evaluation.classify(run, [tmp_path / "x.jpg"], "cpu")
         assert list(names) == [0, 1, 2]
         assert found.shape == (1, 3)
 

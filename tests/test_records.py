@@ -34,15 +34,15 @@ def numbers(batch):
     return found.tolist()
 
 
-def epoch(images, batch_size, augmentation="none", seed=1, epoch=0, part=0, parts=1):
+def epoch(images, batch_size, augmentation="none", seed=1, epoch=0, shard=0, num_shards=1):
     return train_batches(
         images,
         batch_size,
         augmentation=augmentation,
         seed=seed,
         epoch=epoch,
-        part=part,
-        parts=parts,
+        shard=shard,
+        num_shards=num_shards,
         **PLAIN,
     )
 
@@ -167,30 +167,33 @@ def test_test_batches_keep_the_order():
     assert sum(map(numbers, batches), []) == list(range(50))
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+@pytest.mark.parametrize("num_shards", [1, 2, 3, 7])
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
 @pytest.mark.parametrize("count", [7, 8, 33, 64, 65, 100])
-def test_parts_are_disjoint_and_have_as_many_batches(count, batch_size, parts):
+def test_shards_are_disjoint_and_have_as_many_batches(count, batch_size, num_shards):
     images = numbered(count)
-    shards = [list(epoch(images, batch_size, part=part, parts=parts)) for part in range(parts)]
-    assert {len(shard) for shard in shards} == {number_of_batches(count, batch_size, parts)}
+    shards = [
+        list(epoch(images, batch_size, shard=shard, num_shards=num_shards))
+        for shard in range(num_shards)
+    ]
+    assert {len(shard) for shard in shards} == {number_of_batches(count, batch_size, num_shards)}
     sizes = [len(batch) for shard in shards for batch in shard]
     assert min(sizes) >= 1 and max(sizes) <= batch_size + 1
     found = [number for shard in shards for batch in shard for number in numbers(batch)]
     assert sorted(found) == list(range(count))
-    for batches in zip(*shards):  # that of every part
+    for batches in zip(*shards):  # that of every shard
         assert {batch.total for batch in batches} == {sum(map(len, batches))}
 
 
-def test_batches_of_all_parts_are_the_batches_of_one():
+def test_batches_of_all_shards_are_the_batches_of_one():
     images = numbered(100)
     whole = [numbers(batch) for batch in epoch(images, 16)]
-    parts = [[numbers(batch) for batch in epoch(images, 8, part=p, parts=2)] for p in (0, 1)]
-    assert [first + second for first, second in zip(*parts)] == whole
+    shards = [[numbers(batch) for batch in epoch(images, 8, shard=p, num_shards=2)] for p in (0, 1)]
+    assert [first + second for first, second in zip(*shards)] == whole
 
 
 def test_impossible_batches():
-    with pytest.raises(InputError, match="too few for 3 parts"):
+    with pytest.raises(InputError, match="too few for 3 shards"):
         number_of_batches(2, 10, 3)
     with pytest.raises(InputError, match="a batch of 0"):
         number_of_batches(10, 0)
@@ -217,9 +220,11 @@ def test_pixels_follow_seed_epoch_and_part():
     np.testing.assert_array_equal(pixels(seed=1, epoch=2), pixels(seed=1, epoch=2))
     assert (pixels(seed=1, epoch=2) != pixels(seed=1, epoch=3)).any()
     assert (pixels(seed=1, epoch=2) != pixels(seed=2, epoch=2)).any()
-    # The parts' augmentations are not copies of each other, nor of the shuffle's numbers.
+    # The shards' augmentations are not copies of each other, nor of the shuffle's numbers.
     same = Images(np.repeat(images.pixels[:1], 40, 0), images.labels)
-    first, second = (next(epoch(same, 20, "+", part=part, parts=2)).images for part in (0, 1))
+    first, second = (
+        next(epoch(same, 20, "+", shard=shard, num_shards=2)).images for shard in (0, 1)
+    )
     assert (first != second).any()
 
 

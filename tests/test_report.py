@@ -10,10 +10,10 @@ from html import unescape
 import pytest
 
 import show_results
-from tests.test_log import finished
+from plotting.figure import COLOURS
 from tests.test_results import make_run
+from tests.test_run_folder import finished
 from tests.test_scripts import refused
-from training.curves import COLOURS
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from command import InputError
-from tests.test_log import ROW, make_config
-from training import log
-from training.papers import paper_error
+from results.aggregate import REPORT_FORMATS, collect, statistics
+from results.papers import paper_error
+from tests.test_run_folder import ROW, make_config
+from training import run_folder
 from training.recipe import get_recipe
-from training.results import FORMATS, collect, statistics
 from training.run import Run
 
 
@@ -31,10 +31,10 @@ def make_run(top, seed, errors, **changes):
     config = make_config(recipe, **changes)
     folder = top / config["dataset"] / config["network"] / f"run{seed}"
     folder.mkdir(parents=True)
-    log.write_config(folder, config)
+    run_folder.write_config(folder, config)
     for epoch, error in enumerate(errors, 1):
         row = {**ROW, "epoch": epoch, "test_error": error, "train_error": error / 2}
-        log.RunLog(folder, print).write(**row)
+        run_folder.RunLog(folder, print).write(**row)
     return folder
 
 
@@ -49,11 +49,11 @@ def snapshot(tmp_path):
     make_run(tmp_path, 9, [35.0, 25.0], devices=2)
     make_run(tmp_path, 1, [70.0], dataset="digits", network="plain", depth=None)
     unfinished = make_run(tmp_path, 6, [2.0, 2.0])
-    log.RunLog(unfinished, print).rewrite(log.read_log(unfinished)[:1])
+    run_folder.RunLog(unfinished, print).rewrite(run_folder.read_log(unfinished)[:1])
     damaged = make_run(tmp_path, 7, [2.0, 2.0])
     (damaged / "log.jsonl").write_text("{}\n")
     foreign = make_run(tmp_path, 8, [2.0, 2.0])
-    log.write_config(foreign, {"recipe": get_recipe("deep-fusion").to_json()})
+    run_folder.write_config(foreign, {"recipe": get_recipe("deep-fusion").to_json()})
     return tmp_path
 
 
@@ -79,13 +79,13 @@ def test_runs_of_one_setting_and_only_those_are_one_line(snapshot):
 
 def test_formats(snapshot):
     found = collect(snapshot)
-    text = FORMATS["text"](*found)
+    text = REPORT_FORMATS["text"](*found)
     assert "cifar10: errors of the last epoch" in text
     assert "6.00 (6.33 +/- 1.25, 5.00)" in text
     assert "run6: unfinished: stopped after epoch 1 of 2" in text
-    markdown = FORMATS["markdown"](*found)
+    markdown = REPORT_FORMATS["markdown"](*found)
     assert "| cross | 110 | 1 | 56 | 12,345 | 2 | deep-fusion | 3 |" in markdown
-    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](*found))))
+    rows = list(csv.DictReader(io.StringIO(REPORT_FORMATS["csv"](*found))))
     assert len(rows) == 5 + 3
     assert {float(row["test_error_median"]) for row in rows if not row["left_out"]} == {
         6.0,
@@ -95,7 +95,7 @@ def test_formats(snapshot):
         70.0,
     }
     assert sum(bool(row["problem"]) for row in rows) == 3
-    loaded = json.loads(FORMATS["json"](*found))
+    loaded = json.loads(REPORT_FORMATS["json"](*found))
     assert len(loaded["results"]) == 5
     assert len(loaded["left_out"]) == 3
 
@@ -106,7 +106,7 @@ def test_one_run_or_one_data_set_will_do(snapshot):
 
 
 def test_nothing_is_said_of_nothing(tmp_path):
-    assert FORMATS["text"](*collect(tmp_path)) == "no runs yet"
+    assert REPORT_FORMATS["text"](*collect(tmp_path)) == "no runs yet"
     with pytest.raises(InputError, match="there is no folder"):
         collect(tmp_path / "nothing")
 
@@ -116,16 +116,16 @@ def test_columns_and_the_papers_figures_stand_below_their_network(tmp_path):
     what = {"network": "fractal", "depth": 20, "widen_factor": 4, "recipe_name": "fractal"}
     for seed, shift in ((1, 0.0), (2, 2.0)):
         folder = make_run(tmp_path, seed, [5.0], recipe=recipe, dataset="cifar100", **what)
-        row = {**log.read_log(folder)[0], "column_errors": [30.0, 20.0, 10.0 + shift]}
-        log.RunLog(folder, print).rewrite([row])
+        row = {**run_folder.read_log(folder)[0], "column_errors": [30.0, 20.0, 10.0 + shift]}
+        run_folder.RunLog(folder, print).rewrite([row])
     found, _ = collect(tmp_path)
     assert [(r.column, r.depth) for r in found] == [(None, 20), (0, 5), (1, 10), (2, 20)]
     assert [r.paper for r in found] == [23.73, None, None, 24.32]
     assert str(found[3].test_error) == "12.00 (11.00 +/- 1.00, 10.00)"
-    lines = FORMATS["text"](found, []).splitlines()
+    lines = REPORT_FORMATS["text"](found, []).splitlines()
     assert lines[-1].startswith("- column 2 alone")
     assert lines[-1].endswith("24.32")
-    assert len(list(csv.DictReader(io.StringIO(FORMATS["csv"](found, []))))) == 4
+    assert len(list(csv.DictReader(io.StringIO(REPORT_FORMATS["csv"](found, []))))) == 4
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from tests.record_files import write_random_rec
 from training import checkpoint
-from training.log import read_log
+from training.run_folder import read_log
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 4

@@ -17,13 +17,13 @@ import show_results
 import train_cifar
 from data import records
 from data.spec import get_spec
+from engine.mxnet_engine import MXNetEngine
 from network import drop_path, get_model
 from tests.record_files import patch, write_random_rec
-from training import experiment
-from training.engine import MXNetEngine
-from training.log import read_config, read_log
+from training import evaluation, trainer
 from training.recipe import get_recipe
 from training.run import Run
+from training.run_folder import read_config, read_log
 
 FAST = ["--network", "plain", "--depth", "5", "--num-epochs", "1"]
 
@@ -149,7 +149,7 @@ def test_every_drop_path_trains_what_it_samples(data, tmp_path, monkeypatch, mod
 
     step = MXNetEngine.train_step
     monkeypatch.setattr(MXNetEngine, "train_step", train_step)
-    monkeypatch.setattr(experiment, "OBSERVED", 3)
+    monkeypatch.setattr(evaluation, "BN_BATCHES", 3)
     train(data, tmp_path, *FRACTAL, "--drop-path", mode, "--log-columns")
     assert trained == list(islice(drop_path.samples(mode, 2, (0, 1, 2)), 5))
     folder = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
@@ -163,7 +163,7 @@ def test_every_drop_path_trains_what_it_samples(data, tmp_path, monkeypatch, mod
 @pytest.mark.parametrize("before", [[], ["--log-columns"]])
 @pytest.mark.parametrize("after", [[], ["--log-columns"]])
 def test_columns_may_be_logged_in_a_part_of_a_run(data, tmp_path, monkeypatch, before, after):
-    monkeypatch.setattr(experiment, "OBSERVED", 3)
+    monkeypatch.setattr(evaluation, "BN_BATCHES", 3)
     flags = [*FRACTAL, "--num-epochs", "3", "--checkpoint-epochs", "1"]
     train(data, tmp_path, *flags, *before)
     folder = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
@@ -294,13 +294,13 @@ def test_lost_checkpoints_do_not_start_a_run_over(data, tmp_path, capsys):
 
 def test_a_folder_that_vanishes_stops_the_run_with_one_line(data, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
-    tested = experiment.predictions
+    tested = trainer.predict_images
 
     def vanish(*args):
         shutil.rmtree(folder)
         return tested(*args)
 
-    monkeypatch.setattr(experiment, "predictions", vanish)
+    monkeypatch.setattr(trainer, "predict_images", vanish)
     flags = [*FAST, "--data-dir", data, "--log-dir", tmp_path]
     status, err = refused(capsys, *flags)
     assert status == 2

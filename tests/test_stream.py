@@ -20,8 +20,8 @@ def photographs(tmp_path_factory):
     return stream.load(folder / "train.rec", 53, 32)
 
 
-def train(photographs, batch_size=8, seed=0, epoch=1, augmentation="imagenet", **part):
-    how = {"augmentation": augmentation, "seed": seed, "epoch": epoch, **part}
+def train(photographs, batch_size=8, seed=0, epoch=1, augmentation="imagenet", **shard):
+    how = {"augmentation": augmentation, "seed": seed, "epoch": epoch, **shard}
     return list(stream.train_batches(photographs, batch_size, **how))
 
 
@@ -49,32 +49,35 @@ def test_every_example_counts_once_whatever_the_batch_size(
         assert pixels(batches).shape == (53, 3, 32, 32)
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("num_shards", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, 9, 13, 26, 100])
 @pytest.mark.parametrize("chunk", [10, 512])
-def test_parts_are_disjoint_and_have_as_many_batches(
-    photographs, batch_size, parts, chunk, monkeypatch
+def test_shards_are_disjoint_and_have_as_many_batches(
+    photographs, batch_size, num_shards, chunk, monkeypatch
 ):
     monkeypatch.setattr(stream, "CHUNK", chunk)
-    shards = [train(photographs, batch_size, part=part, parts=parts) for part in range(parts)]
-    assert {len(shard) for shard in shards} == {number_of_batches(53, batch_size, parts)}
+    shards = [
+        train(photographs, batch_size, shard=shard, num_shards=num_shards)
+        for shard in range(num_shards)
+    ]
+    assert {len(shard) for shard in shards} == {number_of_batches(53, batch_size, num_shards)}
     sizes = [len(batch) for shard in shards for batch in shard]
     assert min(sizes) >= 1 and max(sizes) <= batch_size + 1
     assert sorted(np.concatenate([labels(shard) for shard in shards])) == list(range(53))
-    for batches in zip(*shards):  # that of every part
+    for batches in zip(*shards):  # that of every shard
         assert {batch.total for batch in batches} == {sum(map(len, batches))}
 
 
-def test_parts_are_augmented_differently(tmp_path):
+def test_shards_are_augmented_differently(tmp_path):
     write_rec(tmp_path / "same.rec", [0] * 24, [file_of(picture(60, 40))] * 24)
     same = stream.load(tmp_path / "same.rec", 1, 32)
-    first, second = (pixels(train(same, 12, part=part, parts=2)) for part in (0, 1))
+    first, second = (pixels(train(same, 12, shard=shard, num_shards=2)) for shard in (0, 1))
     assert (first != second).any(axis=(1, 2, 3)).all()
 
 
-def test_too_few_for_so_many_parts(photographs):
-    with pytest.raises(InputError, match="53 photographs are too few for 10 parts"):
-        train(photographs, 1, part=0, parts=10)
+def test_too_few_for_so_many_shards(photographs):
+    with pytest.raises(InputError, match="53 photographs are too few for 10 shards"):
+        train(photographs, 1, shard=0, num_shards=10)
 
 
 def test_order_and_pixels_follow_from_seed_and_epoch(photographs):

@@ -6,10 +6,10 @@ import pytest
 import train_cifar
 from command import InputError
 from tests.record_files import write_random_rec
-from tests.test_log import ROW
+from tests.test_run_folder import ROW
 from tests.test_scripts import refused, train
 from training import tensorboard
-from training.log import read_config, read_log
+from training.run_folder import read_config, read_log
 
 
 def events(folder):

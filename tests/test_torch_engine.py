@@ -11,15 +11,15 @@ from test_drop_path import RATE, kept, probability
 
 from command import InputError
 from data.records import Batch
+from engine.mxnet_engine import MXNetEngine
 from network import get_model, list_models
 from network.drop_path import Join
 from network.initializer import DeepFusionInit
-from training.engine import MXNetEngine
 
 torch = pytest.importorskip("torch")
 
-from training.torch_engine import TorchEngine  # noqa: E402
-from training.torch_graph import torch_module  # noqa: E402
+from engine.torch_engine import TorchEngine  # noqa: E402
+from engine.torch_graph import torch_module  # noqa: E402
 
 CPU, LR = torch.device("cpu"), 1e-4
 SMALL = {**DEPTHS, "fractal_imagenet": 6}
@@ -76,11 +76,11 @@ def test_three_steps_are_mxnets(name):
         sums = [engine.train_step(images, labels, LR, weights) for engine in (mxnet, pytorch)]
         ours, theirs = mxnet.fetch(sums[:1]), pytorch.fetch(sums[1:])
         assert np.allclose(ours, theirs, rtol=1e-6, atol=0)
-        for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+        for mine, other in zip(mxnet.state_dict(), pytorch.state_dict()):
             assert_equal(mine, other, 1e-5)
     images, _ = batch(3, 3, size_of(name))
     for part in (None, *parts):
-        logits = [engine.gather(engine.predict(images, part)) for engine in (mxnet, pytorch)]
+        logits = [engine.to_numpy(engine.predict(images, part)) for engine in (mxnet, pytorch)]
         assert_equal({"logits": logits[0]}, {"logits": logits[1]}, 1e-6)
 
 
@@ -90,23 +90,23 @@ def test_three_steps_in_single_precision():
         images, labels = batch(8, seed)
         mxnet.train_step(images, labels, LR)
         pytorch.train_step(images, labels, LR)
-    for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+    for mine, other in zip(mxnet.state_dict(), pytorch.state_dict()):
         assert_equal(mine, other, 1e-3)
 
 
 def test_one_engine_goes_on_where_the_other_was():
     mxnet, pytorch = engines("cross")
-    assert pytorch.arrays()[1] == {}  # no momenta before the first step
+    assert pytorch.state_dict()[1] == {}  # no momenta before the first step
     images, labels = batch(4)
     mxnet.train_step(images, labels, LR)
-    pytorch.load(*mxnet.arrays())
+    pytorch.load_state_dict(*mxnet.state_dict())
     for engine in (mxnet, pytorch):
         engine.train_step(images, labels, LR)
-    for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+    for mine, other in zip(mxnet.state_dict(), pytorch.state_dict()):
         assert_equal(mine, other, 1e-5)
-    mxnet.load(*pytorch.arrays())
+    mxnet.load_state_dict(*pytorch.state_dict())
     with pytest.raises(InputError, match="has shape"):
-        pytorch.load({}, {})
+        pytorch.load_state_dict({}, {})
 
 
 @pytest.mark.parametrize("weights", [{0: 1.0}, {1: 0.5, 0: 0.25}])
@@ -117,7 +117,7 @@ def test_a_column_alone_leaves_the_rest_to_momentum_and_decay(weights):
         sums = [engine.train_step(images, labels, LR, chosen) for engine in (mxnet, pytorch)]
         ours, theirs = mxnet.fetch(sums[:1]), pytorch.fetch(sums[1:])
         assert np.allclose(ours, theirs, rtol=1e-6, atol=0)
-    for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+    for mine, other in zip(mxnet.state_dict(), pytorch.state_dict()):
         assert_equal(mine, other, 1e-5)
 
 
@@ -125,8 +125,8 @@ def test_averages_estimated_anew_are_mxnets():
     mxnet, pytorch = engines("fractal")
     for part in (None, 1):
         for engine in (mxnet, pytorch):
-            engine.observe([Batch(*batch(4, seed)) for seed in range(3)], part)
-        assert_equal(mxnet.arrays()[0], pytorch.arrays()[0], 1e-5)
+            engine.recompute_bn_statistics([Batch(*batch(4, seed)) for seed in range(3)], part)
+        assert_equal(mxnet.state_dict()[0], pytorch.state_dict()[0], 1e-5)
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -155,7 +155,7 @@ def test_dropout_is_drawn_anew_and_follows_the_seed():
         engine.seed(seed)
         losses.append(engine.fetch([engine.train_step(images, labels, 0.0)])[0, 0])
     assert losses[0] == losses[1] != losses[2]
-    first, second = (engine.gather(engine.predict(images)) for _ in range(2))
+    first, second = (engine.to_numpy(engine.predict(images)) for _ in range(2))
     assert (first == second).all()
 
 
@@ -170,7 +170,7 @@ def test_bfloat16_is_near_float32():
     losses = [engine.fetch([each])[0, 0] for engine, each in zip((full, half), sums)]
     assert losses[0] != losses[1]  # it does compute in another type
     assert abs(losses[0] - losses[1]) < 0.05 * losses[0]
-    assert all(values.dtype == np.float32 for values in half.arrays()[0].values())
+    assert all(values.dtype == np.float32 for values in half.state_dict()[0].values())
 
 
 def test_gluoncvs_networks_run_too():
@@ -178,7 +178,7 @@ def test_gluoncvs_networks_run_too():
     images, labels = batch(4)
     for engine in (mxnet, pytorch):
         engine.train_step(images, labels, LR)
-    for mine, other in zip(mxnet.arrays(), pytorch.arrays()):
+    for mine, other in zip(mxnet.state_dict(), pytorch.state_dict()):
         assert_equal(mine, other, 1e-5)
 
 

@@ -4,15 +4,15 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from engine.cuda_graph import WARM_UP
 from network import get_model
 from network.initializer import DeepFusionInit
-from training.cuda_graph import WARM_UP
 
 torch = pytest.importorskip("torch")
 if not torch.cuda.is_available():
     pytest.skip("there is no GPU that PyTorch can use", allow_module_level=True)
 
-from training.torch_engine import TorchEngine  # noqa: E402
+from engine.torch_engine import TorchEngine  # noqa: E402
 
 SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
 STATISTICS = {"mean": (125.3, 122.9, 113.8), "std": (63.0, 62.1, 66.7)}
@@ -43,7 +43,7 @@ def test_steps_are_the_cpus_before_and_after_recording(name, depth):
         sums = [engine.train_step(images, labels, 1e-3, weights) for engine in engines]
         losses = [engine.fetch([each])[0, 0] for engine, each in zip(engines, sums)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    for ours, theirs in zip(*(engine.arrays() for engine in engines)):
+    for ours, theirs in zip(*(engine.state_dict() for engine in engines)):
         for key, value in ours.items():
             scale = max(np.abs(value).max(), 1e-2)
             assert np.abs(value - theirs[key]).max() < 1e-2 * scale, key

@@ -10,7 +10,7 @@ from data.augment import AUG_TYPES
 
 torch = pytest.importorskip("torch")
 
-from training.torch_images import HeldImages  # noqa: E402
+from engine.torch_images import DeviceImages  # noqa: E402
 
 STATISTICS = {"mean": (125.3, 122.9, 113.8), "std": (63.0, 62.1, 66.7)}
 
@@ -23,9 +23,9 @@ def images():
 
 
 @pytest.fixture
-def held(images):
+def cached(images):
     device = torch.device("cpu")
-    return replace(images, held=HeldImages(images.pixels, **STATISTICS, device=device))
+    return replace(images, on_device=DeviceImages(images.pixels, **STATISTICS, device=device))
 
 
 def assert_same(here, there):
@@ -40,11 +40,11 @@ def assert_same(here, there):
 
 @pytest.mark.parametrize("augmentation", AUG_TYPES)
 @pytest.mark.parametrize("part", [0, 1])
-def test_training_batches(images, held, augmentation, part):
+def test_training_batches(images, cached, augmentation, part):
     how = {"augmentation": augmentation, "seed": 3, "epoch": 2, "part": part, "parts": 2}
-    batches = (records.train_batches(each, 5, **STATISTICS, **how) for each in (images, held))
+    batches = (records.train_batches(each, 5, **STATISTICS, **how) for each in (images, cached))
     assert_same(*batches)
 
 
-def test_test_batches(images, held):
-    assert_same(*(records.test_batches(each, 10, **STATISTICS) for each in (images, held)))
+def test_test_batches(images, cached):
+    assert_same(*(records.test_batches(each, 10, **STATISTICS) for each in (images, cached)))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.record_files import write_random_rec
 from training import checkpoint
-from training.log import read_config, read_log
+from training.run_folder import read_config, read_log
 
 pytest.importorskip("torch")
 

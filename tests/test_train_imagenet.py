@@ -17,8 +17,8 @@ from network import get_model
 from tests.photo_files import make_tree, write_photographs
 from tests.test_evaluate import figures, printed
 from tests.test_scripts import refused
-from training.log import read_config, read_log
-from training.recipe import default_recipe_of_photographs, get_recipe
+from training.recipe import default_photograph_recipe, get_recipe
+from training.run_folder import read_config, read_log
 from training.schedule import step_lr
 
 SMALL = "gluoncv:mobilenet0.25"
@@ -63,9 +63,9 @@ def result(folder):
 
 
 def test_the_papers_recipes():
-    ours = get_recipe(default_recipe_of_photographs("cross_imagenet"))
+    ours = get_recipe(default_photograph_recipe("cross_imagenet"))
     assert (ours.epochs, ours.batch_size, ours.lr, ours.optimizer) == (120, 256, 0.1, "nesterov")
-    fractal = get_recipe(default_recipe_of_photographs("fractal_imagenet"))
+    fractal = get_recipe(default_photograph_recipe("fractal_imagenet"))
     assert (fractal.epochs, fractal.batch_size, fractal.lr) == (70, 32, 0.001)
     assert (fractal.drop_path, fractal.dropout, fractal.initializer) == ("none", 0, "xavier")
     for recipe, drops in ((ours, [30, 60, 90]), (fractal, [50, 65])):
@@ -73,7 +73,7 @@ def test_the_papers_recipes():
         rates = [step_lr(e, recipe.epochs, 1, recipe.lr_factor, recipe.lr_steps) for e in epochs]
         assert [e for e in epochs[1:] if rates[e] < 0.5 * rates[e - 1]] == drops
         assert recipe.augmentation == "imagenet"
-    assert default_recipe_of_photographs("gluoncv:resnet50_v1") == "deep-fusion-imagenet"
+    assert default_photograph_recipe("gluoncv:resnet50_v1") == "deep-fusion-imagenet"
 
 
 def test_a_run_says_what_it_was_and_has_both_errors(run):

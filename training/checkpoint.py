@@ -16,6 +16,7 @@ from pathlib import Path
 import mxnet as mx
 
 from command import InputError
+from training.serialization import write_whole
 
 FOLDER = "checkpoints"  # in a run's
 FILES = ("net.params", "optimizer.params")
@@ -32,7 +33,7 @@ def save(folder, epoch, values, momenta, rows):
     Raises:
         OSError: it could not be written; the checkpoints there are untouched.
     """
-    final = path_of(folder, epoch)
+    final = checkpoint_path(folder, epoch)
     aside = final.with_name(f".{final.name}-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     final.parent.mkdir(exist_ok=True)  # not the run's folder: one that vanished is an error
@@ -60,8 +61,8 @@ def latest(folder):
         InputError: there are checkpoints, and every one of them is damaged.
     """
     problems = []
-    found = [path for path in Path(folder).glob("epoch*") if epoch_of(path)]
-    for path in sorted(found, key=epoch_of, reverse=True):
+    found = [path for path in Path(folder).glob("epoch*") if parse_epoch(path)]
+    for path in sorted(found, key=parse_epoch, reverse=True):
         try:
             check(path)
             return path
@@ -89,7 +90,7 @@ def check(path):
         whole = False
     if not whole:
         raise InputError(f"{path / 'state.json'} is missing or damaged")
-    if epoch != epoch_of(path):
+    if epoch != parse_epoch(path):
         raise InputError(f"{path / 'state.json'} is of epoch {epoch}")
     for name in FILES:
         try:
@@ -113,7 +114,7 @@ def load(path):
 
 def remove(folder, epoch):
     """Remove the checkpoint of ``epoch``, if there is one."""
-    shutil.rmtree(path_of(folder, epoch), ignore_errors=True)
+    shutil.rmtree(checkpoint_path(folder, epoch), ignore_errors=True)
 
 
 def sweep(folder):
@@ -122,29 +123,15 @@ def sweep(folder):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def path_of(folder, epoch):
+def checkpoint_path(folder, epoch):
     """Where the checkpoint of ``epoch`` is."""
     return Path(folder) / f"epoch{epoch:04d}"
 
 
-def epoch_of(path):
+def parse_epoch(path):
     """Epoch that a checkpoint's folder has in its name; 0 where it has none."""
     match = re.fullmatch(r"epoch(\d+)", Path(path).name)
     return int(match.group(1)) if match else 0
-
-
-def write_whole(path, text):
-    """Write a text file aside, flush it to the disk and rename it to ``path``."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with open(aside, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _write_arrays(path, arrays):

@@ -5,20 +5,21 @@ from functools import partial
 
 import numpy as np
 
+from training.meter import EpochMeter, NonFiniteLoss
 from training.metrics import Predictions
-from training.tally import NonFiniteLoss, Tally
 
 KEPT = 8  # predictions that are left on the device before the first is waited for
 
 
-def train_epoch(engine, batches, weights, lr, report=None, report_every=50):
+def train_epoch(engine, batches, loss_weights, lr, report=None, report_every=50):
     """One pass over ``batches``, a step each; Figures met on the way, before each step's update.
 
     Args:
-        engine: see training.engine.
+        engine: see engine.mxnet_engine.
         batches: of ``images`` (n, channels, height, width), ``labels`` (n,), and ``total``, the
             examples of all workers' batches together.
-        weights: for each step, which parts of the network it trains, {part: weight of its loss}.
+        loss_weights: for each step, what it trains: {sub-network: weight of its loss}, None for
+            the whole network.
         lr: learning rate of every step.
         report: called as ``report(steps, figures so far)`` every ``report_every`` steps, which
             also bounds how far the loop runs ahead of the device.
@@ -26,8 +27,8 @@ def train_epoch(engine, batches, weights, lr, report=None, report_every=50):
     Raises:
         NonFiniteLoss: at the first step whose loss is not finite.
     """
-    tally = Tally(engine)
-    for step, (batch, chosen) in enumerate(zip(batches, weights), 1):
+    tally = EpochMeter(engine)
+    for step, (batch, chosen) in enumerate(zip(batches, loss_weights), 1):
         sums = engine.train_step(batch.images, batch.labels, lr, chosen, batch.total)
         tally.add(batch.total, sums)
         if step % report_every == 0:
@@ -37,8 +38,8 @@ def train_epoch(engine, batches, weights, lr, report=None, report_every=50):
     return tally.read()
 
 
-def evaluate(engine, batches, part=None, views=1):
-    """Predictions of the network, or of a part of it, for every example of ``batches``.
+def evaluate(engine, batches, subnetwork=None, views=1):
+    """Predictions of the network, or of a sub-network, for every example of ``batches``.
 
     Args:
         views: images that each example has in the batches, one after the other; its probabilities
@@ -49,20 +50,20 @@ def evaluate(engine, batches, part=None, views=1):
     """
     under_way, found = deque(), []
 
-    def gather():
+    def collect():
         handle, labels = under_way.popleft()
-        logits = engine.gather(handle)
+        logits = engine.to_numpy(handle)
         if not np.isfinite(logits).all():
             raise NonFiniteLoss("test batch", len(found) + 1)
         make = Predictions if views == 1 else partial(Predictions.averaged, views=views)
         found.append(make(logits, labels))
 
     for batch in batches:
-        under_way.append((engine.predict(batch.images, part), batch.labels))
+        under_way.append((engine.predict(batch.images, subnetwork), batch.labels))
         if len(under_way) > KEPT:
-            gather()
+            collect()
     while under_way:
-        gather()
+        collect()
     return Predictions(
         np.concatenate([each.logits for each in found]),
         np.concatenate([each.labels for each in found]),

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Tuple
 
 from command import InputError, nearest
-from training.plain import from_plain
+from training.serialization import from_plain
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Recipe:
         return from_plain(cls, {**values, "lr_steps": steps})
 
 
-# Zhao et al., "On the Connection of Deep Fusion to Ensembling"; its errors: training/papers.py.
+# Zhao et al., "On the Connection of Deep Fusion to Ensembling"; its errors: results/papers.py.
 DEEP_FUSION = Recipe(epochs=400)
 DEEP_FUSION_SVHN = replace(DEEP_FUSION, epochs=40, augmentation="none")
 
@@ -140,7 +140,7 @@ def default_recipe(dataset, network):
     return {"svhn": "deep-fusion-svhn", "digits": "quick"}.get(dataset, "deep-fusion")
 
 
-def default_recipe_of_photographs(network):
+def default_photograph_recipe(network):
     """Name of the recipe that a network is trained with on photographs when none is named."""
     return "fractal-imagenet" if network.startswith("fractal") else "deep-fusion-imagenet"
 

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Optional
 
 from command import InputError
-from training.plain import from_plain
 from training.recipe import Recipe
+from training.serialization import from_plain
 
 ENGINES = ("mxnet", "torch")
 
@@ -28,7 +28,7 @@ class Run:
     seed: int = 0
     data_shape: int = 32  # height and width of what the network sees
     classes: Optional[int] = None  # of photographs; None: the data set's
-    dtype: str = "float32"  # see training/precision.py
+    dtype: str = "float32"  # see engine/precision.py
 
     def __post_init__(self):
         for name in ("seed", "val_split"):
@@ -37,8 +37,13 @@ class Run:
         if self.data_shape < 1:
             raise InputError(f"data_shape must be at least 1, not {self.data_shape}")
 
+    @property
+    def tested_on(self):
+        """The images that the log's test errors are of: "test", or "held-out" ones."""
+        return "held-out" if self.val_split else "test"
+
     def to_json(self):
-        """Plain values for ``config.json``."""
+        """Return plain values for ``config.json``."""
         return {**asdict(self), "recipe": self.recipe.to_json()}
 
     @classmethod
@@ -52,14 +57,14 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Machine:
+class RuntimeConfig:
     """Where and how a run is carried out.
 
     Of this, only the number of devices, of all workers together, changes a result beyond the order
     of sums: batch statistics are each device's own.
     """
 
-    engine: str = ENGINES[0]  # see training/engine.py
+    engine: str = ENGINES[0]  # see engine/mxnet_engine.py
     gpus: Optional[str] = None
     kv_store: str = "device"
     wait_limit: int = 600  # seconds that a worker waits for the others
@@ -95,7 +100,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunInfo:
     """What became of a run's settings, as ``config.json`` has it."""
 
     recipe_changes: dict  # values that differ from the named recipe's

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from command import InputError
-from training.curves import KINDS, PARTS
+from plotting.curves import KINDS, SUBNETWORKS
 
 FOLDER = "tensorboard"
 FILE = "events.out.tfevents.run"
@@ -64,7 +64,7 @@ def scalars(row):
     found = {name: row[name] for name in ("lr", "images_per_second")}
     for kind in KINDS:
         found.update({f"{kind}/{part}": row[f"{part}_{kind}"] for part in ("train", "test")})
-    for part in PARTS:
+    for part in SUBNETWORKS:
         for kind, name in (("error", f"{part}_errors"), ("loss", f"{part}_losses")):
             values = enumerate(row.get(name, ()))
             found.update({f"{part}_{kind}/{index}": value for index, value in values})

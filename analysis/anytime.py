@@ -1,0 +1,84 @@
+"""The anytime property: how fast and how good a network and each of its columns are."""
+
+import time
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from network.complexity import complexity
+
+BATCH_SIZES = (1, 100)
+ROUNDS = 15
+
+
+@dataclass(frozen=True)
+class Point:
+    """A whole network, or a column of it."""
+
+    name: str
+    depth: int
+    parameters: int
+    multiply_adds: int
+    error: float  # percent
+    loss: float
+    seconds: dict  # batch size -> what its prediction takes, images in to logits out
+
+
+def measure_latency(engine, subnetworks, shape, rounds=ROUNDS):
+    """Return for each of ``subnetworks`` {batch size: seconds a prediction takes}, medians.
+
+    All are timed by turns, after a round that is not counted.
+
+    Args:
+        shape: of an image, (channels, height, width).
+    """
+    times = {(index, size): [] for index in subnetworks for size in BATCH_SIZES}
+    for _ in range(rounds + 1):
+        for (index, size), taken in times.items():
+            images = np.zeros((size, *shape), np.float32)
+            started = time.perf_counter()
+            engine.to_numpy(engine.predict(images, index))
+            taken.append(time.perf_counter() - started)
+    return [{size: median(times[index, size][1:]) for size in BATCH_SIZES} for index in subnetworks]
+
+
+def measure_columns(trained, found):
+    """Return the Points of every column and of the whole network.
+
+    Args:
+        trained: a training.evaluation.TrainedRun.
+        found: Predictions of each column, shallowest first, and of the whole network.
+    """
+    engine, shape = trained.engine, trained.data.image_shape
+    indices, points = [*range(engine.num_subnetworks), None], []
+    for index, predicted, seconds in zip(indices, found, measure_latency(engine, indices, shape)):
+        cost = complexity(engine.network(index), shape)
+        points.append(
+            Point(
+                name="whole" if index is None else f"column {index}",
+                depth=trained.run.depth if index is None else engine.net.depths[index],
+                parameters=cost.parameters,
+                multiply_adds=cost.multiply_adds,
+                error=predicted.error(),
+                loss=predicted.loss,
+                seconds=seconds,
+            )
+        )
+    return points
+
+
+def anytime_table(points):
+    """Points as rows of words, the heading first."""
+    head = ["network", "depth", "parameters", "M multiply-adds", "error %", "loss"]
+    for size in BATCH_SIZES:
+        head += [f"ms, batch {size}", f"images/s, batch {size}"]
+    rows = [head]
+    for point in points:
+        cells = [point.name, str(point.depth), f"{point.parameters:,}"]
+        cells += [f"{point.multiply_adds / 1e6:.1f}", f"{point.error:.2f}", f"{point.loss:.4f}"]
+        for size in BATCH_SIZES:
+            seconds = point.seconds[size]
+            cells += [f"{1000 * seconds:.2f}", f"{size / seconds:,.0f}"]
+        rows.append(cells)
+    return rows

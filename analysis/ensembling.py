@@ -1,0 +1,138 @@
+"""What each network of an ensemble contributes, from the predictions of all of them."""
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Optional, Tuple
+
+import numpy as np
+from tqdm import tqdm
+
+from analysis.paths import count_lengths
+from network import members
+from training.build import wrap_network
+from training.evaluation import predict_images, recompute_bn_statistics
+from training.metrics import Predictions, probabilities
+
+
+@dataclass(frozen=True)
+class MemberPredictions:
+    """What one member of a network says."""
+
+    path: Tuple[str, ...]  # the route it takes at each block
+    length: int  # weight layers
+    predictions: Predictions
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """Errors (%) around one member. An ensemble's prediction is the mean of its probabilities."""
+
+    path: Tuple[str, ...]
+    length: int
+    alone: float
+    without: Optional[float]  # of the ensemble of all others; None where there are none
+    up_to: float  # of the ensemble of it and all before it, the shallower ones
+    from_on: float  # of the ensemble of it and all after it, the deeper ones
+
+
+@dataclass(frozen=True)
+class Study:
+    """Errors (%) of a network, its members and their ensembles."""
+
+    whole: float
+    ensemble: float  # of all members
+    mean: float  # of the members' own errors
+    margin: float  # the mean over every member is within it with 95% confidence; 0: all are here
+    members: int  # that the network has
+    contributions: Tuple[Contribution, ...]  # from shallow to deep
+
+
+def study_members(whole, members, there):
+    """The Study of a network with the Predictions ``whole`` and ``there`` members.
+
+    Args:
+        members: MemberPredictions of the same images, a random sample of those there are or all.
+    """
+    members = sorted(members, key=lambda member: member.length)
+    shares = [probabilities(member.predictions.logits) for member in members]
+    none = np.zeros_like(shares[0])
+    up_to = list(accumulate(shares, initial=none))  # [i]: the sum over those before i
+    from_on = list(accumulate(reversed(shares), initial=none))[::-1]  # [i]: over i and those after
+
+    def error(probabilities):
+        return Predictions(probabilities, whole.labels).error()  # the largest decides
+
+    contributions = tuple(
+        Contribution(
+            path=member.path,
+            length=member.length,
+            alone=member.predictions.error(),
+            without=error(up_to[i] + from_on[i + 1]) if len(members) > 1 else None,
+            up_to=error(up_to[i + 1]),
+            from_on=error(from_on[i]),
+        )
+        for i, member in enumerate(members)
+    )
+    alone = [contribution.alone for contribution in contributions]
+    return Study(
+        whole=whole.error(),
+        ensemble=error(from_on[0]),
+        mean=math.fsum(alone) / len(alone),
+        margin=_margin(alone, there),
+        members=there,
+        contributions=contributions,
+    )
+
+
+def measure_members(trained, size, seed):
+    """Test the network that a run trained, and its members, on the images of its test errors.
+
+    A member of an ``ensemble`` was trained as it is. A member of another network never was alone:
+    its moving averages are recomputed from training images, and all else is the whole network's.
+
+    Args:
+        trained: a training.evaluation.TrainedRun.
+        size, seed: the most members, and what decides which where there are more of them.
+
+    Returns:
+        (Predictions of the whole; MemberPredictions; number of members that the network has).
+
+    Raises:
+        InputError: the network has no members, or the training images are not the run's.
+    """
+    engine = trained.engine
+    net, uncoupled = engine.net, bool(engine.loss_weights)
+    there = len(net.subnetworks) if uncoupled else members.count(net)
+    paths = net.paths if uncoupled else members.sample(net, size, seed)
+    trained.require_training_images()
+    found = []
+    for index, path in enumerate(tqdm(paths, "members", leave=False, disable=None)):
+        if uncoupled:
+            member, predicted = net.subnetworks[index], trained.predictions(subnetwork=index)
+        else:
+            member = members.Member(net, path, prefix=f"{net.prefix}member_")
+            predicted = _predict_alone(trained, member)
+        (length,) = count_lengths(member)
+        found.append(MemberPredictions(path, length, predicted))
+    return trained.predictions(), found, there
+
+
+def _predict_alone(trained, member):
+    """Return the Predictions of a member that was not trained by itself."""
+    for parameter in member.collect_params().values():
+        if parameter.grad_req == "null":  # the others are the whole network's
+            parameter.initialize(ctx=trained.engine.devices)
+    alone = wrap_network(trained.run, member, member, trained.engine.devices)
+    recompute_bn_statistics(trained.data, alone)
+    return predict_images(trained.data, alone)
+
+
+def _margin(sample, there):
+    """1.96 standard errors of the mean of a sample, drawn without putting back from ``there``."""
+    if len(sample) == there:
+        return 0.0
+    if len(sample) == 1:
+        return math.inf
+    left = 1 - len(sample) / there
+    return 1.96 * math.sqrt(left / len(sample)) * float(np.std(sample, ddof=1))

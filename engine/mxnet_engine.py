@@ -1,0 +1,291 @@
+"""MXNet's engine: trains a Gluon network data-parallel over MXNet's devices."""
+
+import ctypes
+from collections import deque
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, gluon
+from mxnet.base import _LIB, check_call
+from mxnet.contrib.amp.loss_scaler import LossScaler
+
+from command import CommandError, InputError
+from engine.base import NetworkEngine, combine_sums, select_subnetwork
+from engine.distributed import Alone
+from engine.optimizer import make_trainer
+from engine.precision import LOSS_SCALE, SMALLEST_LOSS_SCALE
+
+STEPS_AHEAD = 8  # more would not be faster, and would hold memory and delay a stop
+
+
+class MXNetEngine(NetworkEngine):
+    """Trains ``net`` data-parallel over ``devices``.
+
+    Each device takes a share of the batch and has batch statistics of its own, as is usual on GPUs;
+    whenever training is followed by something else, every device gets the mean of the devices'
+    moving averages.
+
+    Workers, each with an engine of the same network, train as one with all their devices: they take
+    the same steps, each with a share of the batch. Whatever is told of steps and all arrays is the
+    same in all of them.
+
+    Args:
+        net, predictor, workers: see NetworkEngine; initialized on ``devices``.
+        devices: list of mx.Context.
+        optimizer, momentum, weight_decay, decayed: see engine.optimizer.
+        dtype: what MXNet was told to compute in; float16 has its losses scaled. See
+            engine.precision.
+
+    Raises:
+        InputError: gradients cannot be summed here the way the workers do it.
+    """
+
+    def __init__(
+        self,
+        net,
+        devices,
+        momentum,
+        weight_decay,
+        optimizer="nesterov",
+        decayed="all",
+        workers=None,
+        predictor=None,
+        dtype="float32",
+    ):
+        super().__init__(net, workers or Alone(), predictor)
+        self.devices = devices
+        self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
+        store = self.workers.store
+        self.trainer = make_trainer(
+            self.parameters, optimizer, momentum, weight_decay, decayed, store
+        )
+        try:
+            # sets the KVStore up now: it writes every parameter, moving averages too
+            self._restore_memory_format()
+            with self.workers.waiting():
+                self.trainer._init_kvstore()
+                self.trainer._init_params()
+                mx.nd.waitall()
+        except mx.MXNetError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"--kv-store {store} cannot be used here: {reason}") from None
+        self._synchronized = True
+        self._under_way = deque()
+        self._dtype = next(iter(self.parameters.values())).dtype
+        self._half = dtype == "float16"
+        self._first_scale = self._scale = LOSS_SCALE.get(dtype, 1.0)
+
+    def train_step(self, images, labels, lr, loss_weights=None, total=None):
+        """Update once with the mean gradient of the batch; return its sums, for an EpochMeter.
+
+        Args:
+            images: float32 (n, channels, height, width).
+            labels: integers (n,).
+            lr: learning rate of this step.
+            loss_weights: {sub-network: weight of its loss}; without it, the whole network with
+                weight 1. Parameters that none of them uses have a gradient of zero: momentum and
+                decay still move them. For what is returned see ``combine_sums``.
+            total: examples of the batch where workers share it.
+
+        Raises:
+            CommandError: float16 overflows, whatever the losses are scaled by.
+        """
+        if self._synchronized:
+            self._restore_memory_format()
+            self._scale = self._first_scale
+        loss_weights = loss_weights or {None: 1.0}
+        shards = self._shards(images, labels)
+        with autograd.record():
+            logits = [
+                [self._logits(subnetwork, x) for subnetwork in loss_weights] for x, _ in shards
+            ]
+            losses = [[self.loss(z, y) for z in zs] for zs, (_, y) in zip(logits, shards)]
+            scales = [self._scale * weight for weight in loss_weights.values()]
+            heads = [scale * each for all in losses for scale, each in zip(scales, all)]
+            idle = [self._zero(self.trainable(), c) for c in self.devices[len(shards) :]]
+            if None not in loss_weights:
+                used = {
+                    name
+                    for index in loss_weights
+                    for name in select_subnetwork(self.net, index).collect_params()
+                }
+                unused = [p for p in self.trainable() if p.name not in used]
+                idle += [self._zero(unused, c) for c in self.devices[: len(shards)] if unused]
+        autograd.backward(heads + idle)
+        self.trainer.set_learning_rate(lr)
+        self._synchronized = False
+        self._update(total or len(labels))
+        sums = []
+        for each, zs, (_, y) in zip(losses, logits, shards):
+            found = {index: _sums(*e, y) for index, *e in zip(loss_weights, each, zs)}
+            sums.append(combine_sums(found, loss_weights))
+        self._keep_pace(sums)
+        return sums
+
+    def predict(self, images, subnetwork=None):
+        """Start a prediction; return its logits on the devices, a handle for ``to_numpy``."""
+        self._synchronize()
+        net = self.network(subnetwork)
+        logits = [net(x).astype(np.float32, copy=False) for x in self._share(images)]
+        self._keep_pace(logits)
+        return logits
+
+    def to_numpy(self, handle):
+        """Wait for a prediction: array (batch, classes)."""
+        return np.concatenate([logits.asnumpy() for logits in handle])
+
+    def recompute_bn_statistics(self, batches, subnetwork=None):
+        """Recompute the moving averages from ``batches`` (precise BN); nothing else changes.
+
+        Training leaves those of activations with dropout and drop-path, or none where a sub-network
+        was not trained by itself; these are of the activations in prediction. They start from mean
+        0 and variance 1, of which 0.9^50 = 0.5% is left after 50 batches.
+        """
+        self._synchronize()
+        net = self.network(subnetwork)
+        for parameter in net.collect_params().values():
+            if parameter.grad_req == "null":
+                start = mx.nd.ones if parameter.name.endswith("var") else mx.nd.zeros
+                parameter.set_data(start(parameter.shape))
+        for batch in batches:
+            with autograd.record():
+                zeros = [0 * net(x) for x in self._share(batch.images)]
+            autograd.backward(zeros)  # the averages are written by the backward pass
+            self._synchronized = False
+            self._keep_pace(zeros)
+        self._synchronize()
+
+    def fetch(self, steps):
+        """Wait for the sums of several steps over all workers: array (steps, 2) of loss and wrong
+        answers."""
+        flat = [sums.as_in_context(mx.cpu()) for step in steps for sums in step]
+        if not flat:
+            return np.zeros((0, 2))
+        self._wait(flat)
+        values = iter(mx.nd.stack(*flat).asnumpy().astype(np.float64))
+        return self.workers.sum(np.array([sum(next(values) for _ in step) for step in steps]))
+
+    def seed(self, seed):
+        """Seed what is random inside the network; every worker draws something else."""
+        mx.random.seed((seed + self.workers.rank) % 2**31)
+
+    def state_dict(self):
+        """(parameters and moving averages, momenta), each {name: array}; names without the net's
+        prefix, so that ``net.load_parameters`` reads the first."""
+        self._synchronize()
+        values = {
+            self.strip_prefix(p.name): p.list_data()[0].asnumpy() for p in self.parameters.values()
+        }
+        states = self.trainer._updaters[0].states  # Gluon shows them only as a pickle
+        momenta = {
+            self.strip_prefix(self.trainer._params[index].name): state.asnumpy()
+            for index, state in states.items()
+            if state is not None
+        }
+        return values, momenta
+
+    def load_state_dict(self, values, momenta):
+        """Take back what ``arrays`` gave, on any number of devices.
+
+        Raises:
+            InputError: the arrays are not this network's, by name or shape.
+        """
+        self._synchronize()
+        self.require_fit(values, momenta)
+        for parameter in self.parameters.values():
+            value = values[self.strip_prefix(parameter.name)]
+            parameter.set_data(mx.nd.array(value, dtype=parameter.dtype))
+        for context, updater in zip(self.devices, self.trainer._updaters):
+            for index, parameter in enumerate(self.trainer._params):
+                name = self.strip_prefix(parameter.name)
+                if name in momenta:
+                    state = mx.nd.array(momenta[name], ctx=context, dtype=parameter.dtype)
+                    updater.states[index] = state
+                    updater.states_synced[index] = True
+
+    def _logits(self, subnetwork, images):
+        """Logits of a subnetwork, in the type of the parameters."""
+        return select_subnetwork(self.net, subnetwork)(images).astype(self._dtype, copy=False)
+
+    def _update(self, total):
+        """Update with the mean gradient of ``total`` examples, unless it overflowed in float16.
+
+        Workers and devices see the same sums, and so leave out the same updates.
+        """
+        self.trainer.allreduce_grads()
+        if self._half:
+            with self.workers.waiting():  # which costs float16 the steps ahead
+                overflow = LossScaler().has_overflow(self.trainable())
+            if overflow:
+                self._scale /= 2
+                if self._scale < SMALLEST_LOSS_SCALE:
+                    raise CommandError("gradients overflow in float16: take --dtype float32")
+                return
+        self.trainer.update(self._scale * total)
+
+    def _synchronize(self):
+        """Let training come to rest, and give every device of every worker the mean of the moving
+        averages.
+
+        MXNet 1.9.1 does not order what reads moving averages after the backward pass that writes
+        them (``static_shape``): read at once, they are those of the step before.
+        """
+        if self._synchronized:
+            return
+        while self._under_way:
+            self._wait(self._under_way.popleft())
+        with self.workers.waiting():
+            mx.nd.waitall()
+        if len(self.devices) * self.workers.count > 1:
+            moving = [p for p in self.parameters.values() if p.grad_req == "null"]
+            sums = [sum(array.asnumpy() for array in p.list_data()).ravel() for p in moving]
+            # one array for all, with the number of devices at its end
+            flat = self.workers.sum(np.concatenate([*sums, [len(self.devices)]]))
+            means = np.split(flat[:-1] / flat[-1], np.cumsum([len(each) for each in sums]))
+            for parameter, mean in zip(moving, means):
+                array = mx.nd.array(mean.reshape(parameter.shape), dtype=parameter.dtype)
+                parameter.set_data(array)
+        self._synchronized = True
+
+    def _keep_pace(self, arrays):
+        """Wait for what was asked for ``STEPS_AHEAD`` calls ago."""
+        self._under_way.append(arrays)
+        if len(self._under_way) > STEPS_AHEAD:
+            self._wait(self._under_way.popleft())
+
+    def _wait(self, arrays):
+        for array in arrays:
+            with self.workers.waiting():
+                array.wait_to_read()
+
+    def _restore_memory_format(self):
+        """Put every array back into its plain memory layout, which predicting changes.
+
+        In predict mode oneDNN rearranges weights in place, some time later. MXNet 1.9.1's update
+        rounds differently on a rearranged weight, so that chance would decide the last bit.
+        """
+        with self.workers.waiting():
+            mx.nd.waitall()
+        for parameter in self.parameters.values():
+            for array in parameter.list_data():
+                # a C function that promises a plain layout to whoever asks for the address
+                check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(ctypes.c_void_p())))
+
+    def _shards(self, images, labels):
+        """Return a shard of the batch for each device; fewer where there are fewer examples."""
+        return list(zip(self._share(images), self._share(labels)))
+
+    def _share(self, array):
+        count = min(len(self.devices), len(array))
+        shards = zip(self.devices, np.array_split(array, count))
+        return [mx.nd.array(shard, ctx=device, dtype=self._dtype) for device, shard in shards]
+
+    def _zero(self, parameters, context):
+        """A loss of zero that gives the parameters on a device a gradient of zero."""
+        return mx.nd.add_n(*[(0 * p.data(context)).sum() for p in parameters])
+
+
+def _sums(losses, logits, labels):
+    """(sum of losses, number of wrong answers), still on the device."""
+    wrong = logits.argmax(axis=1) != labels
+    return mx.nd.concat(losses.sum(), wrong.sum(), dim=0)

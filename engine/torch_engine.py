@@ -1,0 +1,239 @@
+"""The engine on PyTorch: it runs what a network compiles to, also where MXNet has no code for."""
+
+from functools import partial
+
+import mxnet as mx
+import numpy as np
+
+from engine.base import NetworkEngine, combine_sums, select_subnetwork
+from engine.cuda_graph import Replayed
+from engine.distributed import Alone
+from engine.optimizer import decays, require_known
+from engine.torch_graph import torch_module
+from engine.torch_images import DeviceImages
+from engine.torch_optimizer import UPDATES
+
+
+class TorchEngine(NetworkEngine):
+    """Trains ``net`` on one device, with the methods of MXNetEngine.
+
+    It gives what MXNetEngine gives, but for the order of sums and for what chance draws inside the
+    network (dropout, local drop-path). On a GPU a step is a CUDA graph, unless workers share it:
+    then gradients are summed by DistributedDataParallel.
+
+    Args:
+        net, predictor, workers: see Engine; initialized on the CPU, where values are taken from.
+        device: a torch.device.
+        optimizer, momentum, weight_decay, decayed: see engine.optimizer.
+        dtype: "bfloat16" computes in it what torch.autocast does; parameters, gradients and
+            averages are float32 in any case.
+
+    Raises:
+        InputError: the network has an operator that is not known here.
+    """
+
+    def __init__(
+        self,
+        net,
+        device,
+        momentum,
+        weight_decay,
+        optimizer="nesterov",
+        decayed="all",
+        workers=None,
+        predictor=None,
+        dtype="float32",
+    ):
+        import torch
+
+        super().__init__(net, workers or Alone(), predictor)
+        require_known(optimizer, decayed)
+        self.devices = [device]
+        self._device = device
+        self._autocast = partial(
+            torch.autocast, device.type, getattr(torch, dtype), dtype != "float32"
+        )
+        self._update = partial(UPDATES[optimizer], momentum=momentum)
+        self._tensors = {p.name: self._tensor(p) for p in self.parameters.values()}
+        self._float = next(iter(self._tensors.values())).dtype
+        self._momenta = {p.name: torch.zeros_like(self._tensors[p.name]) for p in self.trainable()}
+        self._groups = self._grouped(weight_decay, decayed)
+        self._stepped = False
+        self._modules = {}  # (subnetwork, training, whether of net) -> torch.nn.Module
+        self._trainer = self._shared(
+            {p: self._module(p, True) for p in (None, *range(self.num_subnetworks))}
+        )
+        self._steps = {}  # kind of a step -> function of images, labels and rate
+        self._synchronized = True
+
+    def cache_on_device(self, pixels, mean, std):
+        """DeviceImages, where the device is a GPU. See engine.base.Engine."""
+        if self._device.type == "cpu":
+            return None
+        return DeviceImages(pixels, mean, std, self._device)
+
+    def train_step(self, images, labels, lr, loss_weights=None, total=None):
+        """One update with the mean gradient of the batch; its sums. See MXNetEngine.train_step."""
+        import torch
+
+        loss_weights, total = loss_weights or {None: 1.0}, total or len(labels)
+        kind = (len(labels), total, *loss_weights.items())
+        if kind not in self._steps:
+            step, alone = partial(self._step, loss_weights, total), self.workers.count == 1
+            self._steps[kind] = Replayed(step) if self._device.type == "cuda" and alone else step
+        self._stepped, self._synchronized = True, False
+        labels = torch.as_tensor(labels, dtype=torch.int64).to(self._device, non_blocking=True)
+        lr = torch.tensor(lr, dtype=self._float).to(self._device, non_blocking=True)
+        return self._steps[kind](self._images(images), labels, lr)
+
+    def predict(self, images, subnetwork=None):
+        """Start a prediction; return its logits on the device, a handle for ``to_numpy``."""
+        import torch
+
+        self._synchronize()
+        with torch.no_grad(), self._autocast():
+            return self._module(subnetwork, training=False)(self._images(images))
+
+    def to_numpy(self, handle):
+        """Wait for a prediction: array (batch, classes)."""
+        return handle.to(self._float).cpu().numpy()
+
+    def recompute_bn_statistics(self, batches, subnetwork=None):
+        """Recompute the moving averages from ``batches``. See MXNetEngine."""
+        import torch
+
+        self._synchronize()
+        module = self._module(subnetwork, training=True, net=self.predictor)
+        for name, tensor in module.named_buffers():
+            tensor.fill_(name.endswith("var"))
+        with torch.no_grad(), self._autocast():
+            for batch in batches:
+                module(self._images(batch.images))
+        self._synchronized = False
+
+    def fetch(self, steps):
+        """Wait for the sums of several steps over all workers. See MXNetEngine.fetch."""
+        import torch
+
+        if not steps:
+            return np.zeros((0, 2))
+        return self.workers.sum(torch.stack(steps).cpu().numpy().astype(np.float64))
+
+    def seed(self, seed):
+        """Seed what is random inside the network; every worker draws something else."""
+        import torch
+
+        torch.manual_seed(seed + self.workers.rank)
+
+    def state_dict(self):
+        """(parameters and moving averages, momenta). See MXNetEngine.state_dict."""
+        self._synchronize()
+        values = {self.strip_prefix(name): _array(tensor) for name, tensor in self._tensors.items()}
+        momenta = {
+            self.strip_prefix(name): _array(tensor) for name, tensor in self._momenta.items()
+        }
+        return values, momenta if self._stepped else {}
+
+    def load_state_dict(self, values, momenta):
+        """Take back what the ``arrays`` of any engine gave. See MXNetEngine.load."""
+        import torch
+
+        self.require_fit(values, momenta)
+        self._stepped = bool(momenta)
+        with torch.no_grad():
+            for name, tensor in self._tensors.items():
+                tensor.copy_(torch.from_numpy(values[self.strip_prefix(name)]))
+            for name, tensor in self._momenta.items():
+                tensor.copy_(torch.from_numpy(momenta[self.strip_prefix(name)]) if momenta else 0)
+
+    def _step(self, loss_weights, count, images, labels, lr):
+        """A step on the device; (sum of losses, number of wrong answers)."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        for name in self._momenta:
+            self._tensors[name].grad = None
+        with self._autocast():
+            logits = [z.to(self._float) for z in self._trainer(images, list(loss_weights))]
+        losses = [cross_entropy(z, labels, reduction="sum") for z in logits]
+        total = sum(weight * loss for weight, loss in zip(loss_weights.values(), losses))
+        (total * (self.workers.count / count)).backward()  # of workers, gradients are averaged
+        with torch.no_grad():
+            for decay, tensors, momenta in self._groups:
+                gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in tensors]
+                self._update(tensors, gradients, momenta, lr, decay=decay)
+            sums = {
+                subnetwork: torch.stack([loss, (z.argmax(1) != labels).sum()])
+                for subnetwork, loss, z in zip(loss_weights, losses, logits)
+            }
+            return combine_sums(sums, loss_weights)
+
+    def _shared(self, modules):
+        """Return (images, indices) -> logits of each sub-network; workers share their gradients."""
+        from torch import nn
+
+        class Subnetworks(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.networks = nn.ModuleDict(
+                    {str(subnetwork): m for subnetwork, m in modules.items()}
+                )
+
+            def forward(self, images, indices):
+                return [self.networks[str(index)](images) for index in indices]
+
+        if self.workers.count == 1:
+            return Subnetworks()
+        return nn.parallel.DistributedDataParallel(
+            Subnetworks(), broadcast_buffers=False, find_unused_parameters=len(modules) > 1
+        )
+
+    def _synchronize(self):
+        """Give every worker the mean of the workers' moving averages."""
+        import torch
+
+        if self._synchronized or self.workers.count == 1:
+            return
+        averages = [t for name, t in self._tensors.items() if name not in self._momenta]
+        flat = self.workers.sum(torch.cat(averages).cpu().numpy()) / self.workers.count
+        for own, mean in zip(averages, torch.as_tensor(flat).split([len(t) for t in averages])):
+            own.copy_(mean)
+        self._synchronized = True
+
+    def _module(self, subnetwork, training, net=None):
+        """Return the torch module of a sub-network; it is made when first asked for."""
+        net = net or (self.net if training else self.predictor)
+        key = (subnetwork, training, net is self.net)
+        if key not in self._modules:
+            symbol = select_subnetwork(net, subnetwork)(mx.sym.var("data"))
+            self._modules[key] = torch_module(symbol, self._tensors, training)
+        return self._modules[key]
+
+    def _grouped(self, weight_decay, decayed):
+        """[(decay, parameters that have it, their momenta)]."""
+        groups = []
+        for decay, kind in ((weight_decay, True), (0.0, False)):
+            names = [name for name in self._momenta if decays(name, decayed) == kind]
+            if names:
+                tensors, momenta = self._tensors, self._momenta
+                groups.append((decay, [tensors[n] for n in names], [momenta[n] for n in names]))
+        return groups
+
+    def _tensor(self, parameter):
+        """A parameter, or moving average, on the device."""
+        import torch
+
+        tensor = torch.from_numpy(parameter.list_data()[0].asnumpy()).to(self._device)
+        if tensor.dim() == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        return torch.nn.Parameter(tensor) if parameter.grad_req != "null" else tensor
+
+    def _images(self, images):
+        import torch
+
+        tensor = torch.as_tensor(images, dtype=self._float).to(self._device, non_blocking=True)
+        return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def _array(tensor):
+    return np.ascontiguousarray(tensor.detach().cpu().numpy())

@@ -1,0 +1,1 @@
+"""The picture of a network: its compiled graph, the places of its nodes, and the files drawn."""

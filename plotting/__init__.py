@@ -1,0 +1,1 @@
+"""Draws the values it is given, and lays out tables; imports nothing of the project."""

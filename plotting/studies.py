@@ -1,0 +1,117 @@
+"""Pictures of the studies of paths, members and lesions."""
+
+from plotting.figure import BLACK, COLOURS, MARKERS, new_figure, save_figure
+
+
+def draw_lengths(panels, path):
+    """Draw how likely a path is to have each length, into the PNG at ``path``.
+
+    Args:
+        panels: {title: {label: ({length: share}, {length: share} or None)}}, a panel each; of each
+            label the shares found, as a line, and those of a formula, as rings.
+    """
+    figure = new_figure((5 * len(panels), 3.6))
+    rings = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "linestyle": ""}
+    for axes, (title, lines) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
+    ):
+        for index, (label, (found, formula)) in enumerate(lines.items()):
+            colour = COLOURS[index % len(COLOURS)]
+            marker = MARKERS[index // len(COLOURS) % len(MARKERS)]
+            axes.plot(*_points(found), color=colour, marker=marker, markersize=3, label=label)
+            if formula:
+                axes.plot(*_points(formula), color=colour, **rings)
+        if any(formula for _, formula in lines.values()):
+            axes.plot([], color=BLACK, label="the paper's formula", **rings)
+        axes.set(title=title, xlabel="weight layers", ylabel="share of paths (%)", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    save_figure(figure, path)
+
+
+def _points(shares):
+    return list(shares), [100 * float(share) for share in shares.values()]
+
+
+def draw_members(study, path, title):
+    """Draw a Study: members alone, ensembles without one, ensembles that grow.
+
+    Into the PNG at ``path``.
+    """
+    figure = new_figure((13, 3.8))
+    alone, without, growing = figure.subplots(1, 3)
+    found = study.contributions
+    lengths = [contribution.length for contribution in found]
+    blue, orange, green, *_ = COLOURS
+    alone.plot(lengths, [c.alone for c in found], "o", color=blue, label="a member on its own")
+    alone.axhline(study.ensemble, color=orange, linestyle="--", label="ensemble of the members")
+    alone.axhline(study.whole, color=BLACK, label="the whole network")
+    alone.set(xlabel="weight layers of the member", ylim=(0, None))
+    if len(found) > 1:
+        losses = [c.without - study.ensemble for c in found]
+        without.plot(lengths, losses, "o", color=blue)
+    without.axhline(0, color=orange, linestyle="--")
+    without.set(xlabel="weight layers of the member left out", title="ensemble without a member")
+    sizes = range(1, len(found) + 1)
+    growing.plot(sizes, [c.up_to for c in found], "o-", color=blue, label="shallowest first")
+    deep_first = [c.from_on for c in reversed(found)]
+    growing.plot(sizes, deep_first, "s-", color=green, label="deepest first")
+    growing.axhline(study.whole, color=BLACK, label="the whole network")
+    growing.set(xlabel="members in the ensemble", ylim=(0, None))
+    for axes in (alone, without, growing):
+        axes.set_ylabel("change of error (points)" if axes is without else "error (%)")
+        axes.grid(alpha=0.3)
+    for axes in (alone, growing):
+        axes.legend()
+    figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def draw_lesions(study, path, title):
+    """Draw a LesionStudy: the error without each part, and without several drawn at random.
+
+    Of these the mean, and from the lowest to the highest. Into the PNG at ``path``.
+    """
+    labels, places = list(study.single), range(len(study.single))
+    figure = new_figure((max(9, 4 + 0.16 * len(labels)), 4.5))
+    ratios = {"width_ratios": (max(1, len(labels) / 25), 1)}
+    alone, several = figure.subplots(1, 2, gridspec_kw=ratios)
+    alone.bar(places, list(study.single.values()), color=COLOURS[0])
+    alone.set_xticks(places, labels, rotation=90, fontsize=6)
+    alone.set_xlabel("taken out")
+    sizes = list(study.random)
+    means = [sum(errors) / len(errors) for errors in study.random.values()]
+    several.plot(sizes, means, "o-", color=COLOURS[0], label="mean of the draws")
+    lowest, highest = zip(*[(min(errors), max(errors)) for errors in study.random.values()])
+    several.fill_between(sizes, lowest, highest, color=COLOURS[0], alpha=0.2, label="all draws")
+    several.set_xscale("log", base=2)
+    several.set_xticks(sizes, [str(size) for size in sizes])
+    several.set_xlabel("how many are taken out at random")
+    for axes in (alone, several):
+        axes.axhline(study.whole, color=BLACK, label="the whole network")
+        axes.set(ylabel="error (%)", ylim=(0, None))
+        axes.grid(alpha=0.3)
+    several.legend()
+    figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def draw_anytime(points, path, title):
+    """Draw error over latency, a panel a batch size, into the PNG at ``path``.
+
+    Args:
+        points: of the columns, shallowest first, then of the whole network.
+    """
+    figure, sizes = new_figure(), list(points[0].seconds)
+    for axes, size in zip(figure.subplots(1, len(sizes)), sizes):
+        places = [(1000 * point.seconds[size], point.error) for point in points]
+        axes.plot(*zip(*places[:-1]), "-o", color=COLOURS[0])
+        axes.plot(*places[-1], "s", color=BLACK)
+        for point, place in zip(points, places):
+            axes.annotate(point.name, place, xytext=(6, 4), textcoords="offset points")
+        axes.set(xlabel=f"latency (ms), batch {size}", ylabel="error (%)")
+        axes.margins(x=0.25, y=0.15)
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    save_figure(figure, path)

@@ -1,0 +1,1 @@
+"""What serves the machine and the maintainers: doctor, launcher, benchmarks."""

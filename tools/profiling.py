@@ -1,0 +1,108 @@
+"""Where the time of a training step goes, operator by operator, and what it would take at least."""
+
+import json
+import os
+import time
+from statistics import median
+
+import mxnet as mx
+from mxnet import profiler
+
+BACKWARD = "_backward_"
+WIDE = (8, 256, 32, 32)  # batch, channels, height, width of the convolution that tells the peak
+LENGTH, TRIALS = 1 << 26, 7
+
+
+def profile_mxnet(step, steps):
+    """{MXNet's operator: (calls, milliseconds) in one step}, from its profiler.
+
+    Args:
+        step: does a training step and waits for it. Operators of its network are started one by one
+            (``hybridize(..., forward_bulk_size=0, backward_bulk_size=0)``).
+        steps: how many to take the mean of.
+    """
+    profiler.set_config(
+        filename=os.devnull,  # where it would write every start of an operator
+        profile_symbolic=True,
+        profile_imperative=True,
+        profile_api=False,
+        profile_memory=False,
+        aggregate_stats=True,
+    )
+    profiler.set_state("run")
+    for _ in range(steps):
+        step()
+    profiler.set_state("stop")
+    found = json.loads(profiler.dumps(reset=True, format="json"))["Time"]["operator"]
+    return {name: (each["Count"] / steps, each["Total"] / steps) for name, each in found.items()}
+
+
+def profile_torch(step, steps):
+    """What PyTorch's profiler says of a training step, as text: its own table."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    kinds = [ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        kinds.append(ProfilerActivity.CUDA)
+    with profile(activities=kinds) as found:
+        for _ in range(steps):
+            step()
+    key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    return found.key_averages().table(sort_by=key, row_limit=15, max_name_column_width=40)
+
+
+def measure_peaks():
+    """(multiply-adds a second of a wide 3x3 convolution, bytes a second of a long ReLU)."""
+    count, channels, *size = WIDE
+    images, weight = mx.nd.ones(WIDE), mx.nd.ones((channels, channels, 3, 3))
+    array, other = mx.nd.ones(LENGTH), mx.nd.zeros(LENGTH)
+    settings = {"kernel": (3, 3), "pad": (1, 1), "num_filter": channels, "no_bias": True}
+    convolution = _seconds(lambda: mx.nd.Convolution(images, weight, **settings))
+    relu = _seconds(lambda: mx.nd.Activation(array, act_type="relu", out=other))
+    return 9 * count * channels**2 * size[0] * size[1] / convolution, 2 * 4 * LENGTH / relu
+
+
+def _seconds(compute):
+    times = []
+    for _ in range(TRIALS + 1):
+        mx.nd.waitall()
+        started = time.perf_counter()
+        compute().wait_to_read()
+        times.append(time.perf_counter() - started)
+    return median(times[1:])
+
+
+def operator_table(found, costs, batch_size, speed, bandwidth):
+    """Rows of words: what each operator takes, and the least that it could.
+
+    The least is what the multiply-adds take at ``speed`` or the numbers read and written at
+    ``bandwidth``, whichever is more. A backward pass has twice the multiply-adds and, of what
+    forward reads and writes, reads all and writes as much as it read.
+
+    Args:
+        found: of ``profile_mxnet``.
+        costs: {operator: (multiply-adds, numbers read, numbers written)} for one image.
+        speed, bandwidth: of ``measure_peaks``.
+    """
+    rows = [["operator", "calls a step", "ms", "share %", "least ms", "ms / least"]]
+    total = sum(taken for _, taken in found.values())
+    floors = 0
+    for name, (calls, taken) in sorted(found.items(), key=lambda item: -item[1][1]):
+        if taken < 0.005 * total:
+            continue
+        forward = name[len(BACKWARD) :] if name.startswith(BACKWARD) else name
+        least = ""
+        if forward in costs:
+            multiply_adds, read, written = costs[forward]
+            if forward != name:
+                multiply_adds, written = 2 * multiply_adds, written + read
+            floor = max(multiply_adds / speed, 4 * (read + written) / bandwidth)
+            floor *= 1000 * batch_size
+            floors += floor
+            least = f"{floor:.1f}"
+        ratio = f"{taken / float(least):.1f}" if least not in ("", "0.0") else ""
+        share = f"{100 * taken / total:.1f}"
+        rows.append([name, f"{calls:g}", f"{taken:.1f}", share, least, ratio])
+    rows.append(["all", "", f"{total:.1f}", "100.0", f"{floors:.1f}", f"{total / floors:.1f}"])
+    return rows

@@ -1,0 +1,98 @@
+"""The network and the engine of a run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mxnet as mx
+
+from command import InputError, nearest
+from engine import precision
+from engine.devices import contexts, torch_device
+from engine.mxnet_engine import MXNetEngine
+from engine.torch_engine import TorchEngine
+from network import drop_path, get_model
+from network.complexity import Complexity, complexity
+from network.initializer import INITIALIZERS
+from training.run import RuntimeConfig
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The network of a run, twice: as it trains, and as it predicts."""
+
+    net: Any
+    predictor: Any  # the same parameters, without dropout and drop-path
+    cost: Complexity
+
+
+def build_networks(run, data):
+    """Return the Networks of ``run``, not yet initialized.
+
+    Args:
+        data: the RunData of the run.
+
+    Raises:
+        InputError: the network or a value of the recipe is impossible.
+    """
+    recipe = run.recipe
+    _require(recipe.augmentation, data.source.augmentations, "augmentation")
+    _require(recipe.initializer, INITIALIZERS, "initializer")
+    _require(recipe.drop_path, drop_path.MODES, "drop-path")
+    options = {}
+    if recipe.dropout:
+        options["dropout"] = recipe.dropout
+    if recipe.drop_path in drop_path.LOCAL_MODES:
+        options["drop_path"] = recipe.drop_path_rate
+    size = (run.network, run.depth, data.classes, run.widen_factor)
+    predictor = net = get_model(*size)
+    if recipe.drop_path != "none" and not hasattr(net, "column"):
+        raise InputError(
+            f"{run.network} has no columns: drop-path is for FractalNet (--drop-path none)"
+        )
+    if options:
+        net = get_model(*size, params=predictor.collect_params(), **options)
+    cost = complexity(net, data.image_shape)
+    if cost.outputs != ((data.classes,),):
+        raise InputError(f"{run.network} gives outputs {cost.outputs}, not {data.classes} logits")
+    return Networks(net, predictor, cost)
+
+
+def find_devices(run, kind, gpus):
+    """Return the devices that an engine of ``kind`` runs on, ready for the run's dtype.
+
+    Raises:
+        InputError: a device is not there, or it does not compute in the run's dtype.
+    """
+    if kind == "torch":
+        precision.require_known(run.dtype, precision.TORCH_DTYPES)
+        return [torch_device(gpus)]
+    devices = contexts(gpus)
+    precision.use(run.dtype, devices)
+    return devices
+
+
+def build_engine(run, data, networks, devices, kind=RuntimeConfig.engine, workers=None):
+    """Return an engine of ``networks``, whose parameters it initializes by the run's seed."""
+    net = networks.net
+    places = [mx.cpu()] if kind == "torch" else devices
+    net.initialize(INITIALIZERS[run.recipe.initializer](run.seed), ctx=places)
+    for place in places:  # networks of gluoncv learn their parameters' shapes from a first image
+        net(mx.nd.zeros((1, *data.image_shape), ctx=place))
+    return wrap_network(run, net, networks.predictor, devices, kind, workers)
+
+
+def wrap_network(run, net, predictor, devices, kind=RuntimeConfig.engine, workers=None):
+    """Return an engine of ``net``, whose parameters have values."""
+    names = ("momentum", "weight_decay", "optimizer", "decayed")
+    settings = {name: getattr(run.recipe, name) for name in names}
+    settings.update(predictor=predictor, dtype=run.dtype, workers=workers)
+    if kind == "torch":
+        return TorchEngine(net, *devices, **settings)
+    for each in (net, predictor):
+        each.hybridize(static_alloc=True, static_shape=True)
+    return MXNetEngine(net, devices, **settings)
+
+
+def _require(name, known, what):
+    if name not in known:
+        raise InputError(f"there is no {what} {name!r}{nearest(name, known)}")

@@ -1,0 +1,150 @@
+"""A trained run looked at: its network restored, tested, and used on new images.
+
+Moving averages of batch normalisation that training leaves unusable are recomputed from training
+batches first (precise BN; Wu and Johnson, "Rethinking 'Batch' in BatchNorm", section 3). That is so
+for networks trained with dropout or drop-path, above all with dropout before batch normalisation,
+and for sub-networks that are not trained by themselves.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from command import InputError
+from training import checkpoint
+from training.build import build_engine, build_networks, find_devices
+from training.loop import evaluate
+from training.metrics import probabilities
+from training.run import Run, RunInfo, RuntimeConfig
+from training.run_data import RunData
+from training.run_folder import read_config
+from training.serialization import from_plain
+
+BN_BATCHES = 50  # batches that moving averages are recomputed from: 0.9^50 = 0.5% is left
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run as it was after an epoch.
+
+    The whole network's moving averages are those that it was tested with. Those of sub-networks are
+    so where ``row`` has their errors; see ``prepare_subnetworks``.
+    """
+
+    folder: Path
+    run: Run
+    data: RunData
+    engine: Any  # an engine.base.Engine
+    row: dict  # the log's, of that epoch
+
+    def predictions(self, images=None, subnetwork=None, batch_size=250, crops=1):
+        """Return the Predictions of the network or a sub-network; see ``predict_images``."""
+        return predict_images(self.data, self.engine, images, subnetwork, batch_size, crops)
+
+    def prepare_subnetworks(self, indices=None):
+        """Recompute the moving averages of sub-networks unless the run did so at that epoch.
+
+        Args:
+            indices: of the sub-networks; None takes all.
+
+        Raises:
+            InputError: the training images are not there any more, or others are.
+        """
+        if {"column_errors", "member_errors"} & set(self.row):
+            return
+        self.require_training_images()
+        for index in range(self.engine.num_subnetworks) if indices is None else indices:
+            refresh_bn_statistics(self.run, self.data, self.engine, index)
+
+    def require_training_images(self):
+        """Make sure that the training images are those that the run was trained on.
+
+        Raises:
+            InputError: they are not there any more, or others are.
+        """
+        info = from_plain(RunInfo, read_config(self.folder))
+        if info.data.get("train") != self.data.source.facts(self.data.train):
+            raise InputError(
+                f"the training images are not those that the run in {self.folder} began with"
+            )
+
+
+def restore(folder, gpus=None, epoch=None, engine=RuntimeConfig.engine, dtype=None, data_dir=None):
+    """Return the TrainedRun in ``folder``.
+
+    Args:
+        gpus: see engine.devices.
+        epoch: one that has a checkpoint; None takes the newest.
+        engine: one of training.run.ENGINES; any engine continues what another trained.
+        dtype: what to compute in; None takes the run's.
+        data_dir: folder of the .rec files; None takes the run's.
+
+    Raises:
+        InputError: there is no such run or checkpoint, or it is damaged.
+    """
+    run = Run.from_json(read_config(folder))
+    checkpoints = Path(folder) / checkpoint.FOLDER
+    path = checkpoint.latest(checkpoints)
+    if epoch is not None:
+        path = checkpoint.checkpoint_path(checkpoints, epoch)
+    if path is None or not path.is_dir():
+        there = sorted(filter(None, map(checkpoint.parse_epoch, checkpoints.glob("epoch*"))))
+        raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
+    values, momenta, rows = checkpoint.load(path)
+    changes = {"dtype": dtype, "data_dir": data_dir}
+    run = replace(run, **{name: value for name, value in changes.items() if value})
+    devices, data = find_devices(run, engine, gpus), RunData(run)
+    built = build_engine(run, data, build_networks(run, data), devices, engine)
+    built.load_state_dict(values, momenta)
+    return TrainedRun(Path(folder), run, data, built, rows[-1])
+
+
+def predict_images(data, engine, images=None, subnetwork=None, batch_size=250, crops=1):
+    """Return the Predictions of the network, or of a sub-network.
+
+    Args:
+        data: a RunData.
+        images: what ``data.images`` gives; None takes those that the run is tested on.
+        crops: of each image, whose mean probabilities it gets: 1 or, of photographs, 10.
+    """
+    images = data.test if images is None else images
+    return evaluate(engine, data.test_batches(images, batch_size, crops), subnetwork, crops)
+
+
+def refresh_bn_statistics(run, data, engine, subnetwork=None):
+    """Recompute moving averages (precise BN) where training leaves them unusable.
+
+    Dropout and drop-path are off, and the images are the same each time.
+    """
+    plain = subnetwork is None and not run.recipe.dropout and run.recipe.drop_path == "none"
+    if not (plain or engine.loss_weights):
+        recompute_bn_statistics(data, engine, subnetwork)
+
+
+def recompute_bn_statistics(data, engine, subnetwork=None):
+    """Recompute moving averages (precise BN) from 50 training batches."""
+    # a small set has few batches, so more than one epoch of them
+    epochs = (data.train_batches(epoch, engine.workers) for epoch in count())
+    batches = islice(chain.from_iterable(epochs), BN_BATCHES)
+    engine.recompute_bn_statistics(batches, subnetwork)
+
+
+def classify(folder, paths, gpus=None, epoch=None):
+    """Classify pictures with the network of a run: (probabilities, names of the classes).
+
+    Args:
+        paths: of image files of any size; see ``picture`` in data.sources.
+
+    Returns:
+        Array (pictures, classes), and the names, or numbers where no list names them.
+
+    Raises:
+        InputError: a picture cannot be used; there is no such run, or no checkpoint.
+    """
+    trained = restore(folder, gpus, epoch)
+    data, engine = trained.data, trained.engine
+    logits = [engine.to_numpy(engine.predict(data.source.picture(path)[None])) for path in paths]
+    return probabilities(np.concatenate(logits)), data.class_names or range(data.classes)

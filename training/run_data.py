@@ -1,0 +1,146 @@
+"""The images of a run: each file is read once, and made into batches."""
+
+from functools import cached_property
+from pathlib import Path
+
+from command import InputError
+from data import records
+from data.sources import Photographs, SmallImages
+from data.spec import get_spec
+
+
+class RunData:
+    """The training, held-out and test images of a run, and what they are made of.
+
+    Args:
+        run: a training.run.Run.
+
+    Attributes:
+        source: where the images come from; see data.sources.
+        classes: number of labels.
+        image_shape: (channels, height, width) of what the network sees.
+        mean, std: per channel (RGB), 0 to 255.
+    """
+
+    def __init__(self, run):
+        self._run = run
+        if run.classes is None:
+            self.source = SmallImages(get_spec(run.dataset))
+        else:
+            self.source = Photographs(run.data_dir, run.classes, run.data_shape)
+        self.classes = self.source.classes
+        self.image_shape = (3, self.source.size, self.source.size)
+        self.mean, self.std = self.source.mean, self.source.std
+
+    @cached_property
+    def train(self):
+        """The images that the run trains on.
+
+        Raises:
+            InputError: there is no such file, or it is damaged; likewise for ``test``.
+        """
+        return self._split[0] if self._run.val_split else self._training_file
+
+    @cached_property
+    def held_out(self):
+        """The training images that the run does not train on."""
+        if not self._run.val_split:
+            raise InputError("the run holds no training images out")
+        return self._split[1]
+
+    @cached_property
+    def test_set(self):
+        """The images of the test file."""
+        return self._load(self._run.test_file)
+
+    @property
+    def test(self):
+        """The images that the log's test errors are of: held-out ones, or the test set."""
+        return self.images(self._run.tested_on)
+
+    def images(self, which):
+        """Return the "train", "held-out" or "test" images."""
+        return {
+            "train": lambda: self.train,
+            "held-out": lambda: self.held_out,
+            "test": lambda: self.test_set,
+        }[which]()
+
+    def facts(self):
+        """Return number and checksum of the images that the run trains on and is tested on."""
+        return {"train": self.source.facts(self.train), "test": self.source.facts(self.test)}
+
+    @property
+    def class_names(self):
+        """The names of the classes; None where photographs no longer have a list of just them."""
+        try:
+            names = self.source.class_names
+        except InputError:
+            return None
+        return names if len(names) == self.classes else None
+
+    def cache_on_device(self, engine):
+        """Have ``engine`` keep the images where it makes batches of them faster."""
+        self.train = self.source.cache_on_device(self.train, engine.cache_on_device)
+        tested = self.source.cache_on_device(self.test, engine.cache_on_device)
+        if self._run.val_split:
+            self.held_out = tested
+        else:
+            self.test_set = tested
+
+    def train_batches(self, epoch, workers):
+        """Return the batches of an epoch, or a worker's share of each, made ahead.
+
+        Order and augmentation follow from the run's seed and ``epoch``.
+        """
+        recipe = self._run.recipe
+        batches = self.source.train_batches(
+            self.train,
+            recipe.batch_size // workers.count,
+            recipe.augmentation,
+            self._run.seed,
+            epoch,
+            workers.rank,
+            workers.count,
+        )
+        return _made_ahead(self.train, batches)
+
+    def count_batches(self, workers):
+        """Return the number of batches in an epoch."""
+        share = self._run.recipe.batch_size // workers.count
+        return records.number_of_batches(len(self.train), share, workers.count)
+
+    def test_batches(self, images, batch_size, crops=1):
+        """Return batches of every example once, or of ten crops of each photograph.
+
+        Args:
+            images: what ``images`` or an attribute gives.
+            crops: of each image: 1 or, of photographs, 10.
+        """
+        if crops not in self.source.crops:
+            size = self.source.size
+            raise InputError(f"{self._run.dataset} has images of {size} x {size}: no crops")
+        return _made_ahead(images, self.source.test_batches(images, batch_size, crops))
+
+    @cached_property
+    def _training_file(self):
+        return self._load(self._run.train_file)
+
+    @cached_property
+    def _split(self):
+        return self.source.split(self._training_file, self._run.val_split)
+
+    def _load(self, name):
+        path = Path(self._run.data_dir) / name
+        if not path.exists():
+            kind = self._run.dataset if self._run.classes is None else "imagenet"
+            raise InputError(
+                f"there is no {path}: make it with python -m data.prepare {kind}, or name the "
+                "folder it is in with --data-dir"
+            )
+        return self.source.load(path)
+
+
+def _made_ahead(images, batches):
+    """Return ``batches``, made ahead on a thread unless a device makes them."""
+    return batches if getattr(images, "on_device", None) else records.prefetch(batches)

@@ -1,0 +1,288 @@
+"""A run's folder and the files in it: writer and reader together.
+
+``<log dir>/<dataset>/<network>_d<depth>w<widen>/<name><k>/`` holds ``config.json`` (what the run
+is), ``log.txt`` (for people), ``log.jsonl`` (an object an epoch), ``curves.png``, ``checkpoints/``
+and, where asked for, ``tensorboard/``.
+"""
+
+import fcntl
+import json
+import math
+import os
+import re
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Optional
+
+from command import InputError
+from training.checkpoint import FOLDER
+from training.run import Run, RunInfo
+from training.serialization import from_plain, write_whole
+
+CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
+LOCK_ATTEMPTS = 3
+ROW_KEYS = (
+    "epoch",
+    "lr",
+    "train_loss",
+    "train_error",
+    "test_loss",
+    "test_error",
+    "seconds",
+    "images_per_second",
+)
+
+
+def create_run_dir(parent, name):
+    """Make the folder ``parent/<name><k>`` with the lowest k that is above all others'.
+
+    Making a folder either succeeds or finds it there, so two processes never get the same one.
+    """
+    parent = Path(parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        folder = parent / f"{name}{max(_numbers(parent, name), default=0) + 1}"
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue  # another process was quicker
+
+
+def parent_folder(run, config, layers):
+    """Return the folder that holds every run of the same network on the same data set.
+
+    Args:
+        layers: on the longest path; the depth of a network that has none of its own.
+    """
+    network = run.network.replace(":", "-")
+    setting = f"{network}_d{run.depth or layers}w{run.widen_factor}"
+    return Path(config.log_dir) / run.dataset / setting
+
+
+def find_run(run, config):
+    """Return the newest folder of ``config``'s log_dir and exp_name that holds just this run.
+
+    None where there is none.
+    """
+    top = Path(config.log_dir) / run.dataset
+    if not top.is_dir():
+        return None
+    for folder in reversed(find_runs(top)):
+        if re.fullmatch(re.escape(config.exp_name) + r"\d+", folder.name):
+            try:
+                if Run.from_json(read_config(folder)) == run:
+                    return folder
+            except InputError:
+                continue  # a damaged or foreign config is no match
+    return None
+
+
+def _numbers(parent, name):
+    matches = (re.fullmatch(re.escape(name) + r"(\d+)", path.name) for path in parent.iterdir())
+    return [int(match.group(1)) for match in matches if match]
+
+
+@contextmanager
+def locked(folder):
+    """Hold ``folder`` for this process; the system lets go of it when the process ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    with open(Path(folder) / LOCK, "a") as file:
+        for attempt in range(LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == LOCK_ATTEMPTS - 1:
+                    raise InputError(f"{folder} is in use by another process") from None
+                time.sleep(0.1)  # ``is_locked`` holds it for a moment
+        yield
+
+
+def is_locked(folder):
+    """Whether a process holds ``folder``, so that its run goes on at this moment."""
+    try:
+        with open(Path(folder) / LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+class RunLog:
+    """Writes ``log.jsonl`` and ``log.txt`` of the run in ``folder``.
+
+    Args:
+        folder: the run's.
+        echo: called with each line of ``log.txt``, to show it.
+    """
+
+    def __init__(self, folder, echo):
+        self.folder = Path(folder)
+        self._echo = echo
+
+    def rewrite(self, rows):
+        """Make ``log.jsonl`` hold just ``rows``."""
+        write_whole(self.folder / ROWS, "".join(map(_line, rows)))
+
+    def write(self, **row):
+        """Append a row to ``log.jsonl``, on the disk when this returns."""
+        _append(self.folder / ROWS, _line(row), durable=True)
+
+    def info(self, text):
+        """Append a line to ``log.txt`` and show it."""
+        self.debug(text)
+        self._echo(text)
+
+    def debug(self, text):
+        """Append a line to ``log.txt`` without showing it."""
+        _append(self.folder / TEXT, text + "\n")
+
+
+class NoLog:
+    """The RunLog of a worker that keeps none."""
+
+    def rewrite(self, rows):
+        """Nothing."""
+
+    def info(self, text):
+        """Nothing."""
+
+    debug = info
+
+
+def _line(row):
+    return json.dumps(row) + "\n"
+
+
+def _append(path, text, durable=False):
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
+def write_config(folder, config):
+    """Write ``config.json``, whole or not at all."""
+    write_whole(Path(folder) / CONFIG, json.dumps(config, indent=1) + "\n")
+
+
+def read_config(folder):
+    """What ``write_config`` wrote.
+
+    Raises:
+        InputError: there is no run in ``folder``, or its config is damaged.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        return _object(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no run: there is no {CONFIG} in it") from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+
+
+def _object(text):
+    """The JSON object in ``text``.
+
+    Raises:
+        ValueError: there is none, or it has text that no file can hold.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("it holds no object")
+    json.dumps(values, ensure_ascii=False).encode()  # half a character is a UnicodeEncodeError
+    return values
+
+
+def read_log(folder):
+    """The rows of ``log.jsonl``, one dict an epoch, epochs 1, 2, 3, ... without a gap.
+
+    A last line without its end, left by a process that was killed while it wrote, is passed over.
+
+    Raises:
+        InputError: a line is damaged, or an epoch is missing or doubled.
+    """
+    path = Path(folder) / ROWS
+    rows = _whole_rows(path)
+    for number, row in enumerate(rows, 1):
+        if row["epoch"] != number:
+            raise InputError(f"{path}: line {number} is of epoch {row['epoch']}")
+    return rows
+
+
+def _whole_rows(path):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    lines = text.split("\n")
+    return [_row(path, number, line) for number, line in enumerate(lines[:-1], 1)]
+
+
+def _row(path, number, line):
+    try:
+        row = _object(line)
+        lists = [row[name] for name in row if name.endswith(("_errors", "_losses"))]
+        usable = all(map(math.isfinite, (*(row[key] for key in ROW_KEYS), *chain(*lists))))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        usable = False
+    if not usable:
+        raise InputError(f"{path}: line {number} is damaged")
+    return row
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as its folder tells of it."""
+
+    folder: Path
+    run: Optional[Run] = None
+    facts: Optional[RunInfo] = None
+    rows: tuple = ()
+    problem: str = ""  # why it cannot be used; empty for a finished run
+
+
+def read_run(folder):
+    """The run in ``folder``, damaged and unfinished ones with a ``problem`` in words."""
+    folder = Path(folder)
+    try:
+        config, rows = read_config(folder), tuple(read_log(folder))
+        run, facts = Run.from_json(config), from_plain(RunInfo, config)
+    except InputError as error:
+        return RunRecord(folder, problem=f"damaged: {error}")
+    problem = ""
+    if len(rows) != run.recipe.epochs:
+        state = "running" if is_locked(folder) else "stopped"
+        problem = f"unfinished: {state} after epoch {len(rows)} of {run.recipe.epochs}"
+    return RunRecord(folder, run, facts, rows, problem)
+
+
+def find_runs(path):
+    """Folders of every run at or below ``path``, in order of their names.
+
+    Raises:
+        InputError: ``path`` does not exist.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"there is no folder {path}")
+    marks = (CONFIG, ROWS, LOCK, FOLDER)  # what is left of a damaged run is found too
+    folders = {mark.parent for name in marks for mark in path.rglob(name)}
+    return sorted(folders, key=lambda p: [_natural(part) for part in p.parts])
+
+
+def _natural(name):
+    """Sort key that puts run10 after run9."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

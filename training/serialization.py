@@ -1,0 +1,47 @@
+"""Dataclasses out of plain JSON values, each checked for its type; files written whole."""
+
+import os
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Union, get_type_hints
+
+from command import InputError
+
+
+def from_plain(cls, values):
+    """``cls`` from a dict that may hold more than its fields, or less: defaults stand for the rest.
+
+    Raises:
+        InputError: a field without a default is missing, or one is of another type.
+    """
+    types = get_type_hints(cls)
+    if not isinstance(values, dict):
+        raise InputError(f"settings of the {cls.__name__.lower()} are missing")
+    required = {f.name for f in fields(cls) if MISSING is f.default is f.default_factory}
+    missing = [name for name in types if name in required - set(values)]
+    if missing:
+        raise InputError(f"settings are missing: {', '.join(missing)}")
+    given = {name: values[name] for name in types if name in values}
+    for name, value in given.items():
+        expected = types[name]
+        origin = getattr(expected, "__origin__", expected)
+        possible = expected.__args__ if origin is Union else (origin,)  # Optional is a Union
+        unusable = isinstance(value, int) and abs(value) >= 1 << 63
+        unusable |= isinstance(value, str) and "\0" in value  # no path can have it
+        if type(value) not in possible or unusable:
+            raise InputError(f"{name} cannot be {value!r}")
+    return cls(**given)
+
+
+def write_whole(path, text):
+    """Write a text file aside, flush it to the disk and rename it to ``path``."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        with open(aside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

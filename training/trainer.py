@@ -1,0 +1,281 @@
+"""Training: a run from its first epoch, or its newest checkpoint, to its last."""
+
+import shlex
+import sys
+import time
+import zlib
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from itertools import repeat
+
+import numpy as np
+
+from command import CommandError, InputError, Interrupted
+from engine.distributed import connect_workers
+from engine.torch_workers import connect_torch_workers
+from network import drop_path
+from plotting.curves import SUBNETWORKS, draw_curves, draw_subnetworks
+from training import checkpoint, tensorboard
+from training.build import build_engine, build_networks, find_devices
+from training.evaluation import predict_images, refresh_bn_statistics
+from training.loop import train_epoch
+from training.meter import NonFiniteLoss
+from training.progress import Clock, EpochProgress, make_echo, seconds_since
+from training.provenance import describe_environment
+from training.recipe import differences
+from training.run import RunInfo, RuntimeConfig
+from training.run_data import RunData
+from training.run_folder import (
+    NoLog,
+    RunLog,
+    create_run_dir,
+    locked,
+    parent_folder,
+    read_config,
+    read_log,
+    write_config,
+)
+from training.schedule import step_lr
+
+
+def fit(run, config, folder=None):
+    """Train ``run`` to its last epoch; return its folder.
+
+    Of several workers the one of rank 0 keeps the run's files; the others return None.
+
+    Args:
+        run: a training.run.Run.
+        config: the RuntimeConfig.
+        folder: an unfinished run's, to resume from its newest checkpoint; None makes a new one.
+
+    Raises:
+        InputError: a setting or a file cannot be used; nothing has been written then.
+        Interrupted: the process was told to stop; the message says how to resume.
+        CommandError: the loss is no longer finite, or a device has too little memory.
+    """
+    devices, data = find_devices(run, config.engine, config.gpus), RunData(run)
+    networks = build_networks(run, data)
+    if config.log_columns and not hasattr(networks.net, "column"):
+        raise InputError(f"--log-columns: {run.network} has no columns")
+    if config.tensorboard:
+        tensorboard.require()
+    facts = data.facts()
+    with _connect(config, devices) as workers:
+        if run.recipe.batch_size % workers.count:
+            raise InputError(
+                f"a batch of {run.recipe.batch_size} cannot be shared by {workers.count} workers: "
+                "give --batch-size a multiple of their number"
+            )
+        engine = build_engine(run, data, networks, devices, config.engine, workers)
+        info = RunInfo(
+            recipe_changes=differences(run.recipe, run.recipe_name),
+            parameters=networks.cost.parameters,
+            multiply_adds=networks.cost.multiply_adds,
+            layers=networks.cost.layers,
+            devices=len(devices),
+            workers=workers.count,
+            data=facts,
+        )
+        data.cache_on_device(engine)
+        if folder is None and workers.rank == 0:
+            folder = _start_folder(run, config, info)
+        with _resumable(folder, workers):
+            Trainer(run, config, folder, info, data, engine).train()
+    return folder if workers.rank == 0 else None
+
+
+def _connect(config, devices):
+    """Return the workers that this process is one of."""
+    if config.engine == "torch":
+        if config.kv_store != RuntimeConfig.kv_store:
+            raise InputError("--kv-store is MXNet's: processes of --engine torch start by torchrun")
+        return connect_torch_workers(*devices, config.wait_limit)
+    return connect_workers(config.kv_store, config.wait_limit)
+
+
+def _start_folder(run, config, info):
+    """Make the folder of a new run, with its ``config.json``."""
+    folder = create_run_dir(parent_folder(run, config, info.layers), config.exp_name)
+    write_config(folder, {**run.to_json(), **asdict(info), **describe_environment(config)})
+    return folder
+
+
+@contextmanager
+def _resumable(folder, workers):
+    """Hold ``folder``; what stops training ends in one line that says how to resume."""
+    again = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder))}"
+    try:
+        with locked(folder) if workers.rank == 0 else nullcontext():
+            yield
+    except KeyboardInterrupt:
+        if workers.rank:
+            raise Interrupted("interrupted") from None
+        raise Interrupted(f"interrupted; go on with: {workers.launcher}{again}") from None
+    except OSError as error:
+        if workers.rank:
+            raise
+        raise OSError(
+            f"{error}; when that is mended, go on with: {workers.launcher}{again}"
+        ) from None
+    except RuntimeError as error:  # MXNet's and PyTorch's errors are
+        if "out of memory" not in str(error).lower():
+            raise
+        raise CommandError(f"{folder}: a device is out of memory: lower --batch-size") from None
+
+
+class Trainer:
+    """Trains the epochs that are left of the run in ``folder``.
+
+    Workers take the same steps and know the same figures; the one of rank 0 writes them down.
+    """
+
+    def __init__(self, run, config, folder, info, data, engine):
+        self._run, self._config, self._folder, self._info = run, config, folder, info
+        self._data, self._engine = data, engine
+        self._first = engine.workers.rank == 0
+        self._log = RunLog(folder, make_echo(config.quiet)) if self._first else NoLog()
+
+    def train(self):
+        """Resume from the newest checkpoint, if there is one, and train to the last epoch."""
+        epochs = self._run.recipe.epochs
+        rows = self._resume() if self._folder else []
+        _require_agreement(self._engine.workers, len(rows))
+        self._begin(rows)
+        board = None
+        if self._config.tensorboard and self._first:
+            board = tensorboard.Board(self._folder, rows)
+        clock = Clock(len(rows), epochs)
+        for epoch in range(len(rows) + 1, epochs + 1):
+            try:
+                row = self._train_epoch(epoch, clock)
+            except NonFiniteLoss as error:
+                self._log.debug(f"epoch {epoch}: {error}")
+                raise CommandError(
+                    f"{self._folder}: in epoch {epoch} {error}; try a smaller --lr"
+                ) from None
+            rows.append(row)
+            if self._first:
+                self._save(epoch, rows, board, clock)
+        if board:
+            board.close()
+        if self._first:
+            self._draw(rows)
+
+    def _resume(self):
+        """Restore the newest checkpoint; return the rows of the epochs that are done."""
+        folder = self._folder
+        if read_config(folder).get("data") != self._info.data:
+            raise InputError(f"the images are not those that the run in {folder} began with")
+        checkpoint.sweep(folder / checkpoint.FOLDER)
+        newest = checkpoint.latest(folder / checkpoint.FOLDER)
+        if newest is None:
+            if read_log(folder):  # a checkpoint is saved before its row is written
+                raise InputError(f"the checkpoints of {folder} are gone: start a new run")
+            return []
+        values, momenta, rows = checkpoint.load(newest)
+        self._engine.load_state_dict(values, momenta)
+        return rows
+
+    def _begin(self, rows):
+        """Write down what trains, on what, and from where."""
+        run, info, log, data = self._run, self._info, self._log, self._data
+        log.rewrite(rows)
+        log.info(
+            f"{run.network} depth {run.depth or info.layers} widen {run.widen_factor}: "
+            f"{info.parameters:,} parameters, {info.multiply_adds / 1e6:,.1f} M multiply-adds, "
+            f"longest path {info.layers} layers"
+        )
+        log.info(
+            f"{run.dataset}: {len(data.train):,} training images, "
+            f"{len(data.test):,} {'held out' if run.val_split else 'test'} images; "
+            f"on {', '.join(map(str, self._engine.devices))}"
+            f"{f' of each of {info.workers} workers' if info.workers > 1 else ''}; "
+            f"in {self._folder}"
+        )
+        if rows and self._first:
+            log.info(f"resumed after epoch {len(rows)}")
+            config = read_config(self._folder)
+            resumed = {"epoch": len(rows), "workers": info.workers}
+            resumed.update(describe_environment(self._config))
+            resumptions = [*config.get("resumed", []), resumed]
+            write_config(self._folder, {**config, "resumed": resumptions})
+
+    def _train_epoch(self, epoch, clock):
+        """Train and test one epoch, counted from 1; return its row of the log."""
+        run, config, engine, recipe = self._run, self._config, self._engine, self._run.recipe
+        lr = step_lr(epoch - 1, recipe.epochs, recipe.lr, recipe.lr_factor, recipe.lr_steps)
+        engine.seed(zlib.crc32(f"{run.seed} {epoch}".encode()) % 2**31)
+        if engine.loss_weights:
+            loss_weights = repeat(engine.loss_weights)
+        else:
+            key = (run.seed, epoch, 2)
+            loss_weights = drop_path.samples(recipe.drop_path, engine.num_subnetworks, key)
+        steps = self._data.count_batches(engine.workers)
+        progress = EpochProgress(epoch, recipe.epochs, steps, self._log, clock, config.quiet)
+        started = time.perf_counter()
+        batches = progress.follow(self._data.train_batches(epoch, engine.workers))
+        stats = train_epoch(engine, batches, loss_weights, lr, progress.report, config.log_iters)
+        training = seconds_since(started)
+        row = {"epoch": epoch, "lr": lr, "train_loss": stats.loss, "train_error": stats.error}
+        row.update(self._test(epoch))
+        row["seconds"] = seconds_since(started)  # training and test
+        row["images_per_second"] = stats.examples / training  # training alone
+        return row
+
+    def _test(self, epoch):
+        """Test the network, and its sub-networks where the log has them; return their figures."""
+        run, engine = self._run, self._engine
+        every = engine.loss_weights or self._config.log_columns or epoch == run.recipe.epochs
+        found = []
+        for subnetwork in (None, *range(engine.num_subnetworks if every else 0)):
+            refresh_bn_statistics(run, self._data, engine, subnetwork)
+            size = self._config.test_batch_size
+            found.append(predict_images(self._data, engine, None, subnetwork, size))
+        whole, *subnetworks = found
+        figures = {"test_loss": whole.loss, "test_error": whole.error()}
+        if self._data.source.shows_top5:
+            figures["test_top5_error"] = whole.error(5)
+        if subnetworks:
+            kind = "member" if engine.loss_weights else "column"
+            figures[f"{kind}_losses"] = [tested.loss for tested in subnetworks]
+            figures[f"{kind}_errors"] = [tested.error() for tested in subnetworks]
+        return figures
+
+    def _save(self, epoch, rows, board, clock):
+        """Keep what an epoch gave: its checkpoint, then its row, then what people look at."""
+        epochs, row = self._run.recipe.epochs, rows[-1]
+        every = self._config.checkpoint_epochs or max(epochs // 8, 1)
+        checkpoints = self._folder / checkpoint.FOLDER
+        checkpoint.save(checkpoints, epoch, *self._engine.state_dict(), rows)
+        self._log.write(**row)
+        if board:
+            board.write(row)
+        if (epoch - 1) % every:
+            checkpoint.remove(checkpoints, epoch - 1)
+        if epoch % every == 0:
+            self._draw(rows)
+        self._log.info(
+            f"epoch {epoch}/{epochs}  lr {row['lr']:g}  "
+            f"train loss {row['train_loss']:.4f} error {row['train_error']:.2f}%  "
+            f"test loss {row['test_loss']:.4f} error {row['test_error']:.2f}%  "
+            f"{row['seconds']:.1f} s  {row['images_per_second']:.0f} images/s  "
+            f"left {clock.left(epoch)}"
+        )
+
+    def _draw(self, rows):
+        title = f"{self._folder.parent.name} on {self._run.dataset}"
+        draw_curves(rows, self._folder / "curves.png", title)
+        for kind in SUBNETWORKS:  # the last epoch tests sub-networks in any case
+            tested = [row for row in rows if f"{kind}_losses" in row]
+            if len(tested) > 1 or len(tested) == len(rows):
+                draw_subnetworks(tested, kind, self._folder / f"{kind}s.png", title)
+
+
+def _require_agreement(workers, epochs):
+    """Make sure that all workers continue from the same checkpoint."""
+    done = workers.sum(np.eye(1, workers.count, workers.rank)[0] * epochs)
+    if len(set(done)) > 1:
+        raise InputError(
+            f"workers find {' and '.join(f'{each:g}' for each in done)} epochs done: --log-dir "
+            "must be a folder that all of them share"
+        )
