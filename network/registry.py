@@ -49,7 +49,7 @@ def find_constructor(name):
 
 def default_depth(name):
     """Depth that ``get_model(name)`` builds when none is given; None for a peer."""
-    if gluoncv_zoo.is_peer(name):
+    if gluoncv_zoo.is_gluoncv(name):
         return None
     return inspect.signature(find_constructor(name)).parameters["depth"].default
 
@@ -79,8 +79,8 @@ def get_model(name, depth=None, classes=10, widen_factor=1, **kwargs):
             that cannot be; the message lists what is possible.
     """
     require_positive(classes=classes, widen_factor=widen_factor)
-    if gluoncv_zoo.is_peer(name):
-        return gluoncv_zoo.peer(name, depth, classes, widen_factor, **kwargs)
+    if gluoncv_zoo.is_gluoncv(name):
+        return gluoncv_zoo.get_gluoncv_model(name, depth, classes, widen_factor, **kwargs)
     constructor = find_constructor(name)
     if depth is None:
         depth = default_depth(name)

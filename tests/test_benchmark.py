@@ -10,8 +10,10 @@ from command import InputError
 from network import get_model
 from network.complexity import complexity, operator_costs
 from plotting.scaling import draw_scaling, series
+from tools.contestants import list_cases
 from tools.profiling import operator_table
 from tools.timing import Case, Timing, table
+from tools.torch_reference import plain_networks
 
 QUICK = ["--rounds", "2", "--seconds", "0.01", "--batch-size", "4", "--threads", "1"]
 
@@ -61,7 +63,7 @@ def test_every_task_can_be_done(capfd, words, libraries):
 def test_what_a_library_cannot_do_is_left_out():
     flags = ["--network", "resnet:8", "cross:14:2", "--library", "mxnet", "pytorch", "onnxruntime"]
     args = benchmark.make_parser().parse_args(flags)
-    cases = benchmark.cases_of(args)
+    cases = list_cases(args)
     found = [(case.network, case.depth, case.widen_factor, case.library) for case in cases]
     expected = [("resnet", 8, 1, "mxnet"), ("cross", 14, 2, "mxnet"), ("cross", 14, 2, "pytorch")]
     assert found == expected
@@ -70,7 +72,7 @@ def test_what_a_library_cannot_do_is_left_out():
 @pytest.mark.parametrize("network", ["cross:x", "cross:14:2:3"])
 def test_networks_are_names_and_numbers(network):
     with pytest.raises(InputError, match="NAME:DEPTH"):
-        benchmark.cases_of(benchmark.make_parser().parse_args(["--network", network]))
+        list_cases(benchmark.make_parser().parse_args(["--network", network]))
 
 
 def test_a_contestant_that_fails_is_an_error_of_one_line(capfd):
@@ -84,7 +86,7 @@ def test_a_contestant_that_fails_is_an_error_of_one_line(capfd):
 @pytest.mark.parametrize("name,depth", [("cross", 14), ("cross", 56), ("fractal", 20)])
 def test_plain_networks_have_as_many_parameters(name, depth):
     pytest.importorskip("torch")
-    net = benchmark.plain_networks()[name](depth, 10, 2)
+    net = plain_networks()[name](depth, 10, 2)
     count = sum(parameter.numel() for parameter in net.parameters())
     assert count == complexity(get_model(name, depth, widen_factor=2)).parameters
 

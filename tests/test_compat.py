@@ -8,6 +8,8 @@ import compat
 
 import pytest
 
+import hardware
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -130,8 +132,8 @@ SHOW_THREADS = (
 
 
 def test_threads_are_the_usable_cores():
-    assert run(SHOW_THREADS, OMP_NUM_THREADS=None).stdout == f"{compat.cores()}\n"
-    assert 1 <= compat.cores() <= os.cpu_count()
+    assert run(SHOW_THREADS, OMP_NUM_THREADS=None).stdout == f"{hardware.cores()}\n"
+    assert 1 <= hardware.cores() <= os.cpu_count()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
@@ -154,7 +156,7 @@ def test_threads_that_the_user_set_are_kept():
     ],
 )
 def test_container_limits_the_cores(cpu_max, cores):
-    assert compat._quota(cpu_max) == cores
+    assert hardware._quota(cpu_max) == cores
 
 
 def test_numpy_has_the_name_that_mxnet_reads():

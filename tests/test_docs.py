@@ -53,7 +53,10 @@ def test_paths_that_are_named_exist():
     for text in (README, CONTRIBUTING):
         for path in re.findall(r"\]\(([\w./]+)\)", text):
             assert (ROOT / path).exists(), path
-    for path in re.findall(r"`((?:network|data|training|tests)/\w+\.py)`", README + CONTRIBUTING):
+    for path in re.findall(
+        r"`((?:network|data|engine|plotting|training|results|analysis|tools|tests)/\w+\.py)`",
+        README + CONTRIBUTING,
+    ):
         assert (ROOT / path).exists() or path == "network/triple.py", path
 
 

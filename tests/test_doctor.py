@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import devices, precision
+import hardware
+from engine import devices
 from tools import doctor
 from tools.doctor import NOTE, OK, PROBLEM
 
@@ -97,7 +98,7 @@ def test_a_check_that_fails_is_a_finding():
 
 
 def test_threads_are_held_against_the_cores(monkeypatch):
-    monkeypatch.setattr("compat.cores", lambda: 8)
+    monkeypatch.setattr("hardware.cores", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     assert doctor.check_threads().state == OK
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
@@ -107,7 +108,7 @@ def test_threads_are_held_against_the_cores(monkeypatch):
 
 def test_bfloat16(monkeypatch):
     for has, state in ((True, OK), (False, NOTE)):
-        monkeypatch.setattr(precision, "has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(hardware, "has_bfloat16", lambda has=has: has)
         assert doctor.check_bfloat16().state == state
 
 

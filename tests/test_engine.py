@@ -285,7 +285,7 @@ def test_predictions_are_of_the_part_on_any_number_of_devices():
         assert np.allclose(engine.to_numpy(engine.predict(images, part)), expected, atol=1e-5)
         assert np.allclose(two.to_numpy(two.predict(images, part)), expected, atol=1e-5)
     assert engine.num_subnetworks == 2
-    assert make().parts == 0
+    assert make().num_subnetworks == 0
 
 
 def test_observing_estimates_averages_and_changes_nothing_else():

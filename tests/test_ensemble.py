@@ -43,7 +43,7 @@ def assert_close(ours, theirs, tolerance=1e-5):
 def test_members_are_all_ways_through_three_blocks():
     net = make()
     assert net.paths == list(product(("line", "deep"), repeat=3))
-    assert len(net.subnetworks) == 8 and set(net.losses.values()) == {1 / 8}
+    assert len(net.subnetworks) == 8 and set(net.loss_weights.values()) == {1 / 8}
 
 
 def test_the_whole_predicts_the_mean_of_the_members_probabilities():
@@ -68,7 +68,7 @@ def test_a_step_goes_down_the_mean_of_the_members_losses():
     engine, (images, labels) = engine_of(net), batch()
     x, y = mx.nd.array(images), mx.nd.array(labels)
     with autograd.record():
-        losses = [gluon.loss.SoftmaxCrossEntropyLoss()(m(x), y) for m in twin.parts]
+        losses = [gluon.loss.SoftmaxCrossEntropyLoss()(m(x), y) for m in twin.subnetworks]
         mean = sum(losses) / 8
     mean.backward()
     sums = engine.fetch([engine.train_step(images, labels, 0.1, engine.loss_weights)])
@@ -93,7 +93,7 @@ def test_the_sums_of_a_step_are_means_over_the_members():
 
 def test_moving_averages_are_those_of_each_member_alone():
     """Member deep-deep-deep, in training among the others, as the plain network that it is."""
-    net, alone = make(), make().parts[7]
+    net, alone = make(), make().subnetworks[7]
     engine, (images, labels) = engine_of(net), batch()
     engine.train_step(images, labels, 0.1, engine.loss_weights)
     mx.nd.waitall()  # the averages of the last step are written some time after it
@@ -114,7 +114,7 @@ def test_going_on_from_arrays_equals_never_having_stopped():
     engine.train_step(*batch(), 0.1, engine.loss_weights)
     other.load_state_dict(*engine.state_dict())
     for each in (engine, other):
-        each.train_step(*batch(seed=1), 0.1, each.losses)
+        each.train_step(*batch(seed=1), 0.1, each.loss_weights)
     ours, theirs = other.state_dict()[0], engine.state_dict()[0]
     assert [name for name in theirs if (ours[name] != theirs[name]).any()] == []
 

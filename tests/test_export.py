@@ -95,11 +95,11 @@ def test_every_network_and_its_parts_can_be_written(name, tmp_path):
     for name, parameter in net.collect_params(".*running").items():
         lowest, highest = (0.5, 1.5) if name.endswith("var") else (-0.1, 0.1)
         parameter.set_data(mx.nd.array(rng.uniform(lowest, highest, parameter.shape)))
-    for part in [net, *getattr(net, "parts", ())][:2]:
+    for part in [net, *getattr(net, "subnetworks", ())][:2]:
         logits, graph = part(x).asnumpy(), to_symbol(part)
         values = {name: p.data() for name, p in part.collect_params().items()}
         values = {name: values[name] for name in graph.list_inputs() if name in values}
-        for kind in exporter.FORMATS:
+        for kind in exporter.EXPORT_FORMATS:
             place = tmp_path / kind
             how = (graph, values, x.shape[1:], kind, place, {}, x.asnumpy(), logits)
             files, difference = exporter.export(*how)

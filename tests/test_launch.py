@@ -89,7 +89,7 @@ def test_other_machines_are_reached_by_ssh(capsys, monkeypatch, tmp_path):
 
 def test_a_command_ends_when_the_launcher_is_gone():
     """Without a word from it: its end of the pipe closes, here or at the other end of ssh."""
-    member = launch.Member("worker 0", "worker", 0, "")
+    member = launch.Process("worker 0", "worker", 0, "")
     job = {"DMLC_PS_ROOT_URI": "127.0.0.1"}
     process = launch.start(member, job, ["sh", "-c", "echo $$; exec sleep 600"])
     pid = int(process.stdout.readline())
@@ -127,4 +127,4 @@ def test_a_list_of_no_machines_is_refused(tmp_path):
     with pytest.raises(InputError, match="names no machine"):
         launch.read_hosts(tmp_path / "hosts")
     with pytest.raises(InputError, match="no address of the machine"):
-        launch.address_of("no.such.machine.invalid")
+        launch.find_address("no.such.machine.invalid")

@@ -27,7 +27,7 @@ class CountingEngine:
     def predict(self, images, part):
         return [images, part]
 
-    def gather(self, handle):
+    def to_numpy(self, handle):
         images, part = handle
         return np.stack([images, np.full(len(images), part or 0)], axis=1)
 

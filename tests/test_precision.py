@@ -23,6 +23,7 @@ from network import get_model
 from network.initializer import DeepFusionInit
 from tests.record_files import encoded, write_random_rec, write_rec
 from tests.test_resume import result, run_folder, start, wait_for_epochs
+from tools.contestants import list_cases
 from training.checkpoint import load
 from training.run_folder import read_config, read_log
 
@@ -101,7 +102,7 @@ def test_float16_is_for_gpus_and_mxnets_engine(tmp_path):
 
 def test_float16_is_timed_of_mxnet_alone():
     flags = ["--dtype", "float32", "float16", "--library", "mxnet", "torch", "pytorch"]
-    cases = benchmark.cases_of(benchmark.make_parser().parse_args(flags))
+    cases = list_cases(benchmark.make_parser().parse_args(flags))
     assert {case.library for case in cases} == {"mxnet", "torch", "pytorch"}
     assert {case.library for case in cases if case.dtype == "float16"} == {"mxnet"}
 
@@ -111,7 +112,7 @@ import json
 import network
 import mxnet as mx
 from network.complexity import complexity
-from training import precision
+from engine import precision
 
 net = network.get_model("cross_imagenet", 26, 10)
 parameters = complexity(net, (3, 64, 64)).parameters
@@ -182,7 +183,7 @@ def test_a_step_in_float16_is_near_one_in_float32(weight):
     images, labels, _ = examples()
     half, full = products("float16"), products("float32")
     for engine in (half, full):
-        engine.train_step(images, labels, LR, weights={None: weight})
+        engine.train_step(images, labels, LR, loss_weights={None: weight})
     (values, momenta), (others, other_momenta) = half.state_dict(), full.state_dict()
     assert_near(momenta["weight"], other_momenta["weight"], other_momenta["weight"])
     if weight == 1:
@@ -218,7 +219,7 @@ def test_where_all_overflows_float16_is_given_up():
     engine = products("float16")
     with pytest.raises(CommandError, match="take --dtype float32"):
         for _ in range(40):
-            engine.train_step(images, labels, LR, weights={None: 1e30})
+            engine.train_step(images, labels, LR, loss_weights={None: 1e30})
 
 
 def test_scaling_the_loss_changes_no_bit_of_a_step():

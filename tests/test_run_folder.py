@@ -98,14 +98,14 @@ def test_a_missing_or_doubled_epoch_is_named(tmp_path):
 
 def test_words_go_to_the_file_and_the_screen(tmp_path, capsys):
     run_log = run_folder.RunLog(tmp_path, print)
-    run_log.say("both")
-    run_log.note("file")
+    run_log.info("both")
+    run_log.debug("file")
     assert (tmp_path / "log.txt").read_text() == "both\nfile\n"
     assert capsys.readouterr().out == "both\n"
 
 
 def _claim(parent, queue):
-    queue.put(str(run_folder.claim(parent, "run")))
+    queue.put(str(run_folder.create_run_dir(parent, "run")))
 
 
 def test_ten_processes_get_ten_folders(tmp_path):
@@ -125,9 +125,9 @@ def test_folders_count_up_and_names_do_not_mix(tmp_path):
     (tmp_path / "run7").mkdir()
     (tmp_path / "runs9").mkdir()
     (tmp_path / "run").mkdir()
-    assert run_folder.claim(tmp_path, "run").name == "run8"
-    assert run_folder.claim(tmp_path, "runs").name == "runs10"
-    assert run_folder.claim(tmp_path, "a.b").name == "a.b1"
+    assert run_folder.create_run_dir(tmp_path, "run").name == "run8"
+    assert run_folder.create_run_dir(tmp_path, "runs").name == "runs10"
+    assert run_folder.create_run_dir(tmp_path, "a.b").name == "a.b1"
 
 
 def test_a_folder_is_held_by_one(tmp_path):

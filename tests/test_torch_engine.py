@@ -69,8 +69,10 @@ def test_three_steps_are_mxnets(name):
     of zero a ReLU's input is; that changes gradients by more than any tolerance worth testing.
     """
     mxnet, pytorch = engines(name)
-    parts = [*range(mxnet.parts)][:2]  # what a deep column makes of rounding soon fills it
-    weights = mxnet.losses or {None: 1.0, **dict.fromkeys(parts, 0.5)}
+    parts = [*range(mxnet.num_subnetworks)][
+        :2
+    ]  # what a deep column makes of rounding soon fills it
+    weights = mxnet.loss_weights or {None: 1.0, **dict.fromkeys(parts, 0.5)}
     for seed in range(3):
         images, labels = batch(4, seed, size_of(name))
         sums = [engine.train_step(images, labels, LR, weights) for engine in (mxnet, pytorch)]

@@ -34,7 +34,11 @@ def make(name, depth, device, **settings):
 @pytest.mark.parametrize("name,depth", [("cross", 26), ("fractal", 20), ("ensemble", 14)])
 def test_steps_are_the_cpus_before_and_after_recording(name, depth):
     engines = [make(name, depth, device) for device in ("cpu", "cuda")]
-    parts = [engines[0].losses] if engines[0].losses else [{None: 1.0}, *({p: 1.0} for p in (0, 1))]
+    parts = (
+        [engines[0].loss_weights]
+        if engines[0].loss_weights
+        else [{None: 1.0}, *({p: 1.0} for p in (0, 1))]
+    )
     parts = parts if name != "cross" else [{None: 1.0}]
     rng = np.random.default_rng(0)
     for step in range((WARM_UP + 2) * len(parts)):

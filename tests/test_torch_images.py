@@ -39,9 +39,9 @@ def assert_same(here, there):
 
 
 @pytest.mark.parametrize("augmentation", AUG_TYPES)
-@pytest.mark.parametrize("part", [0, 1])
-def test_training_batches(images, cached, augmentation, part):
-    how = {"augmentation": augmentation, "seed": 3, "epoch": 2, "part": part, "parts": 2}
+@pytest.mark.parametrize("shard", [0, 1])
+def test_training_batches(images, cached, augmentation, shard):
+    how = {"augmentation": augmentation, "seed": 3, "epoch": 2, "shard": shard, "num_shards": 2}
     batches = (records.train_batches(each, 5, **STATISTICS, **how) for each in (images, cached))
     assert_same(*batches)
 
