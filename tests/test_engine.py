@@ -16,9 +16,10 @@ DECAY, MOMENTUM, LR = 1e-2, 0.9, 0.1
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
 
 
-def make(contexts=ONE, net=None, **settings):
+def make(contexts=ONE, net=None, dtype="float32", **settings):
     net = net or get_model("cross", 14)
     net.initialize(DeepFusionInit(0), ctx=contexts)
+    net.cast(dtype)
     net.hybridize(static_alloc=True, static_shape=True)
     return MXNetEngine(net, contexts, MOMENTUM, DECAY, **settings)
 
@@ -36,7 +37,8 @@ def gradients(engine, images, labels, weights=None):
         losses = []
         for part, weight in (weights or {None: 1}).items():
             net = engine.net if part is None else engine.net.subnetworks[part]
-            losses.append(weight * engine.loss(net(mx.nd.array(images)), mx.nd.array(labels)))
+            x, y = (mx.nd.array(each, dtype=engine._dtype) for each in (images, labels))
+            losses.append(weight * engine.loss(net(x), y))
             used.update(net.collect_params())
     autograd.backward(losses)
     return {
@@ -232,9 +234,9 @@ def test_seed_decides_what_is_random_inside_the_network():
     assert (draw(1) != draw(2)).any()
 
 
-def fractal():
+def fractal(contexts=ONE, dtype="float32"):
     """An engine of a FractalNet of two columns."""
-    return make(net=get_model("fractal", 10), optimizer="sgd")
+    return make(contexts, get_model("fractal", 10), dtype, optimizer="sgd")
 
 
 @pytest.mark.parametrize(
@@ -242,9 +244,12 @@ def fractal():
 )
 @pytest.mark.parametrize("contexts", [ONE, TWO], ids=["one", "two"])
 def test_a_step_of_parts_moves_all_that_is_trained(weights, contexts):
-    """What no part uses has a gradient of zero, whatever was there from the step before."""
-    engine = make(contexts, get_model("fractal", 10), optimizer="sgd")
-    twin = fractal()
+    """What no part uses has a gradient of zero, whatever was there from the step before.
+
+    In double precision: in single precision the last digit may decide on which side of zero the
+    input of a ReLU is, or which of four values is the largest, and so change gradients visibly.
+    """
+    engine, twin = fractal(contexts, "float64"), fractal(dtype="float64")
     images, labels = (np.concatenate([half, half]) for half in batch(6))  # same in each device
     engine.train_step(images, labels, LR)
     values, momenta = engine.state_dict()
