@@ -1,26 +1,52 @@
-"""Encoded images (PNG, JPEG) to pixels, and pixels to PNG. A damaged image is a ValueError."""
+"""Encoded images to pixels, and pixels to PNG. A damaged image is a ValueError."""
 
 import io
-import struct
 import warnings
-import zlib
 
 import numpy as np
 from PIL import Image, ImageFile
+
+from data.metadata import (
+    JPEG_START,
+    PNG_START,
+    jpeg_header,
+    png_header,
+    read_orientation,
+    without_metadata,
+)
 
 try:
     import cv2
 except ImportError:  # the wheel needs libGL, which bare machines lack; Pillow then does it all
     cv2 = None
 
-FORMATS = ("PNG", "JPEG", "BMP")  # no other format's decoder ever sees the bytes
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND\xaeB`\x82"
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+FORMATS = ("PNG", "JPEG", "BMP")  # no other format's decoder ever sees the bytes of a record
+SOURCE_FORMATS = (*FORMATS, "WEBP")  # of image files that people have
+_JPEG_END = b"\xff\xd9"
+# First bytes, from a place on, of what people also have in their folders.
+_OTHERS = (
+    (0, b"GIF8", "a GIF"),
+    (0, b"II*\0", "a TIFF"),
+    (0, b"MM\0*", "a TIFF"),
+    (8, b"WEBP", "a WebP"),
+    (4, b"ftyp", "a HEIC, an AVIF or a video"),
+    (0, b"8BPS", "a Photoshop document"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"<", "a web page or an SVG"),
+)
+_TURNS = {
+    2: Image.FLIP_LEFT_RIGHT,
+    3: Image.ROTATE_180,
+    4: Image.FLIP_TOP_BOTTOM,
+    5: Image.TRANSPOSE,
+    6: Image.ROTATE_270,
+    7: Image.TRANSVERSE,
+    8: Image.ROTATE_90,
+}
 
 
 def encode(pixels):
-    """The bytes of a PNG of ``pixels``, uint8 (height, width, 3) RGB."""
+    """Return the bytes of a PNG of ``pixels``, uint8 (height, width, 3) RGB."""
     # Level 1, on 4,000 CIFAR images: 6,800/s and 2,244 bytes each; the default: 6,000/s and 2,262.
     # OpenCV encodes 12,100/s; Pillow is kept for what runs once, as it needs no system library.
     file = io.BytesIO()
@@ -28,94 +54,130 @@ def encode(pixels):
     return file.getvalue()
 
 
-def open_image(data, reduced=False):
-    """A loaded Pillow image of the bytes ``data``; ValueError says why there is none.
+def open_image(data, reduced=False, formats=FORMATS):
+    """Return a loaded Pillow image of the bytes ``data``, in its own mode and not turned.
 
-    As strict as can be: a PNG's checksums are checked, and an image larger than Pillow's limit
-    (``Image.MAX_IMAGE_PIXELS``) is refused before its pixels take memory. ``reduced`` makes an
-    eighth of a JPEG's pixels, which finds the same damage in half of the time.
+    Metadata does not matter. All else is checked as strictly as can be: a PNG's checksums, and an
+    image larger than Pillow's limit (``Image.MAX_IMAGE_PIXELS``) is refused before its pixels take
+    memory.
+
+    Args:
+        reduced: make an eighth of a JPEG's pixels, which finds the same damage in half of the time.
+        formats: those that are decoded.
+
+    Raises:
+        ValueError: there is no such image, for the reason given.
     """
-    problem = _png_problem(data) if data.startswith(_PNG_START) else None
-    if problem:
-        raise ValueError(problem)
+    pixels = without_metadata(data)
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv lets the whole process take damaged images
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(pixels), formats=formats)
             if reduced:
                 image.draft(None, (1, 1))
             image.load()
     except Image.UnidentifiedImageError:
-        raise ValueError("its image is no PNG, JPEG or BMP") from None
+        others = [name for at, start, name in _OTHERS if data[at:].startswith(start)]
+        raise ValueError(
+            f"its image is no PNG, JPEG or BMP{', but '.join(['', *others[:1]])}"
+        ) from None
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged bytes
         raise ValueError(f"its image cannot be decoded: {error or type(error).__name__}") from None
+    if getattr(image, "n_frames", 1) > 1:
+        raise ValueError(
+            f"its image is an animation of {image.n_frames} pictures: save one of them"
+        )
+    if image.format == "PNG" and "transparency" in image.info:
+        _scale_transparency(image, png_header(pixels)[2])
     return image
 
 
-def decode(data, size):
-    """The pixels of the image ``data``, uint8 (size, size, 3) RGB; grey becomes RGB.
+def _scale_transparency(image, bits):
+    """Bring the colour that a PNG calls transparent to the 8 bits of the decoded pixels."""
+    colour = image.info["transparency"]
+    if image.mode == "RGB" and bits == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
+    elif image.mode in ("1", "L") and bits < 8:
+        image.info["transparency"] = colour * 255 // ((1 << bits) - 1)
 
-    ValueError where it is damaged or of another size.
+
+def turn(image, orientation):
+    """Return a Pillow image turned upright from an EXIF ``orientation``, 1 to 8."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def to_rgb(image):
+    """Return a Pillow image of any mode in RGB, 8 bits a channel.
+
+    Of 16 bits the upper 8 are taken, as MXNet and OpenCV do. A transparent image is laid over
+    white.
+
+    Raises:
+        ValueError: its pixels are floating-point numbers or have 32 bits.
+    """
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers: save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        image = _upper_bytes(image)
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _upper_bytes(image):
+    """Return a Pillow image of 16-bit grey with 8 bits; what it calls transparent is white."""
+    grey = np.asarray(image)
+    if grey.min() < 0 or grey.max() > 0xFFFF:
+        raise ValueError("its pixels have 32 bits: save it with 8 or 16")
+    pixels = (grey >> 8).astype(np.uint8)
+    if "transparency" in image.info:
+        pixels[grey == image.info["transparency"]] = 255
+    return Image.fromarray(pixels)
+
+
+def read_image(data):
+    """Return the image file ``data`` as people see it: a Pillow image, upright, RGB.
+
+    Raises:
+        ValueError: it cannot be used, for the reason given.
+    """
+    image = open_image(data, formats=SOURCE_FORMATS)
+    return to_rgb(turn(image, read_orientation(data)))
+
+
+def decode(data, size):
+    """Return the pixels of the record's image ``data``, uint8 (size, size, 3) RGB; see ``to_rgb``.
+
+    Raises:
+        ValueError: it is damaged or of another size.
     """
     # Images/s on one core, CIFAR-10 test set as JPEG and as PNG: OpenCV 38,000 and 23,500, Pillow
     # 9,500 and 10,200, mx.image.imdecode 5,800 and 6,900. A second thread gives none of them more
     # than a tenth: most of the time is Python's. OpenCV and Pillow give the same pixels.
     if cv2 is not None and _is_plain(data, size):
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(without_metadata(data), np.uint8), flags)
         if pixels is not None and pixels.shape == (size, size, 3):
             return pixels[:, :, ::-1]
     image = open_image(data)
     if image.size != (size, size):
         width, height = image.size
         raise ValueError(f"its image is {width}x{height} where {size}x{size} is needed")
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(to_rgb(image))
 
 
 def _is_plain(data, size):
-    """Whether ``data`` is, by its own account, a whole 8-bit PNG or JPEG of ``size`` x ``size``.
+    """Return whether ``data`` is an opaque 8-bit PNG or JPEG, grey or RGB, of ``size`` x ``size``.
 
-    OpenCV reserves memory for whatever size is announced and writes to stderr about damage.
+    That is by its own account: OpenCV reserves memory for whatever size is announced, writes to
+    stderr about damage, and drops transparency.
     """
-    if data.startswith(_PNG_START):
-        plain = data[24:25] == b"\x08"  # bits a channel
-        return plain and _png_size(data) == (size, size) and _png_problem(data) is None
-    if data.startswith(_JPEG_START) and data.endswith(_JPEG_END):
-        return _jpeg_size(data) == (size, size)
+    if data.startswith(PNG_START) and len(data) >= 26:
+        return png_header(data) in ((size, size, 8, 0), (size, size, 8, 2)) and b"tRNS" not in data
+    if data.startswith(JPEG_START) and data.endswith(_JPEG_END):
+        return jpeg_header(data) in ((size, size, 8, 1), (size, size, 8, 3))
     return False
-
-
-def _png_size(data):
-    """(width, height) that the PNG ``data`` announces; its first chunk has a fixed place."""
-    return struct.unpack_from(">II", data, 16) if len(data) >= 24 else None
-
-
-def _png_problem(data):
-    """What is wrong with the chunks of the PNG ``data``, or None. Decoders skip some checksums."""
-    at = len(_PNG_START)
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        end = at + 8 + length
-        if end + 4 > len(data):
-            break
-        if zlib.crc32(data[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            return f"its image is damaged: wrong checksum in the PNG's byte {at} and on"
-        at = end + 4
-        if data[at - 8 : at] == _PNG_END:
-            return None
-    return "its image is damaged: the PNG is cut short"
-
-
-def _jpeg_size(data):
-    """(width, height) that the JPEG ``data`` announces, or None where that is not found."""
-    at = len(_JPEG_START)
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker, length = struct.unpack_from(">xBH", data, at)
-        if marker < 0xC0 or 0xD0 <= marker <= 0xDA or marker == 0xFF:
-            return None  # no segment with a length: a decoder would go on elsewhere
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame begins
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            return width, height
-        at += 2 + length
-    return None

@@ -17,11 +17,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from command import InputError, nearest
-from data.images import open_image
+from data.images import SOURCE_FORMATS, open_image, to_rgb, turn
+from data.metadata import read_orientation
 from data.recordio import frame
 from data.verify import check, note_images
 
@@ -34,8 +35,13 @@ SETS = {"train": "train.rec", "val": "val.rec"}
 SHUFFLE_SEED = 0
 AT_ONCE = 256  # images between two entries of the journal
 FILE_LIMIT = 1 << 28  # bytes of a file; no photograph has so many
-EXTENSIONS = {"JPEG": (".jpg", ".jpeg", ".jpe"), "PNG": (".png",), "BMP": (".bmp",)}
-ORIENTATION = 0x0112  # EXIF: how to turn the image
+EXTENSIONS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+}
+MODES = {"L": "greyscale", "CMYK": "CMYK", "I": "16-bit greyscale", "I;16": "16-bit greyscale"}
 
 
 @dataclass(frozen=True)
@@ -185,30 +191,37 @@ def _in_list(source, path, names):
 
 
 def convert(data, name, size):
-    """(bytes of a JPEG, what was unusual about ``data``), the file ``name`` being of any kind.
+    """Make the RGB JPEG of a photograph, its shorter side ``size`` at most.
+
+    A JPEG that is so already, and upright, stays as it is, byte for byte.
+
+    Args:
+        data: the bytes of a file of any kind in data.images.SOURCE_FORMATS.
+        name: the file's.
+
+    Returns:
+        The bytes of the JPEG, and a list of what was unusual about ``data``.
 
     Raises:
         ValueError: why it cannot be used.
     """
-    image = open_image(data)
+    image = open_image(data, formats=SOURCE_FORMATS)
     notes, kind = [], image.format
     if not name.lower().endswith(EXTENSIONS[kind]):
         notes.append(f"{kind} by another extension")
     if image.mode != "RGB":
-        notes.append({"L": "greyscale", "CMYK": "CMYK"}.get(image.mode, f"mode {image.mode}"))
+        notes.append(MODES.get(image.mode, f"mode {image.mode}"))
     shorter, longer = sorted(image.size)
     if shorter < SMALLEST or longer > SLIMMEST * shorter:
         raise ValueError("it has {} x {} pixels".format(*image.size))
     if shorter < size:
         notes.append(f"shorter side below {size}, not enlarged")
-    turned = image.getexif().get(ORIENTATION, 1) != 1
-    if turned:
+    orientation = read_orientation(data)
+    if orientation != 1:
         notes.append("turned as its EXIF says")
-        image = ImageOps.exif_transpose(image)
-    if kind == "JPEG" and image.mode == "RGB" and shorter <= size and not turned:
+    elif kind == "JPEG" and image.mode == "RGB" and shorter <= size:
         return data, notes
-    if image.mode != "RGB":
-        image = image.convert("RGB")
+    image = to_rgb(turn(image, orientation))
     if shorter > size:
         image = image.resize([round(side * size / shorter) for side in image.size], Image.LANCZOS)
     file = io.BytesIO()

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from command import InputError
 from data import augment, records, stream
-from data.images import open_image
+from data.images import read_image
 from data.photographs import SIZE, convert, read_classes
 
 
@@ -67,8 +67,7 @@ class SmallImages:
         Raises:
             InputError: it cannot be used.
         """
-        image = ImageOps.exif_transpose(_opened(path, open_image)).convert("RGB")
-        square = ImageOps.fit(image, (self.size, self.size), Image.LANCZOS)
+        square = ImageOps.fit(_opened(path, read_image), (self.size, self.size), Image.LANCZOS)
         pixels = np.asarray(square).transpose(2, 0, 1)[None]
         return augment.normalize(pixels, **self._statistics)[0]
 

@@ -1,15 +1,17 @@
 """Decoding: the same pixels whichever library, nothing from damaged bytes, no bombs."""
 
+import io
 import struct
 import zlib
 from types import SimpleNamespace
 
+import mxnet as mx
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
 from data import images
-from data.images import decode, encode, open_image
+from data.images import decode, encode, open_image, read_image
 from data.recordio import read_records
 from tests.record_files import SHARED_DATA, encoded, random_pixels
 
@@ -121,3 +123,111 @@ def test_other_formats_are_refused(library):
     for kind in ("GIF", "TIFF", "PPM"):
         with pytest.raises(ValueError, match="no PNG, JPEG or BMP"):
             open_image(encoded(np.asarray(image), kind))
+
+
+def png_of(mode, **options):
+    """A PNG of 32x32 random pixels of a Pillow mode."""
+    pixels = random_pixels(1)[0]
+    if mode == "I;16":
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257 ^ 0x00AB)
+    else:
+        image = Image.fromarray(pixels).convert(mode)
+    file = io.BytesIO()
+    image.save(file, "PNG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "I;16", "LA", "RGBA"])
+def test_opaque_images_are_what_mxnet_makes_of_them(library, mode):
+    data = png_of(mode)
+    pixels = decode(data, 32)
+    np.testing.assert_array_equal(pixels, mx.image.imdecode(data).asnumpy())
+    np.testing.assert_array_equal(pixels, np.asarray(read_image(data)))
+
+
+def opacity(kind):
+    """(PNG whose left half is transparent and has black under it, its opaque pixels)."""
+    pixels = np.full((32, 32), 90, np.uint8)
+    pixels[:, :16] = 0
+    alpha = np.where(pixels, 255, 0).astype(np.uint8)
+    transparent, image = None, Image.fromarray(pixels)
+    if kind in ("LA", "RGBA"):
+        image = image.convert(kind)
+        image.putalpha(Image.fromarray(alpha))
+    elif kind == "P":
+        image = image.quantize(2)
+        transparent = image.getpixel((0, 0))
+    elif kind == "1":
+        image, transparent = image.point(lambda value: 255 * bool(value)).convert("1"), 0
+    elif kind == "I;16":
+        image, transparent = Image.fromarray(pixels.astype(np.uint16) << 8), 0
+    else:
+        image, transparent = image.convert(kind), 0 if kind == "L" else (0, 0, 0)
+    file = io.BytesIO()
+    options = {} if transparent is None else {"transparency": transparent}
+    image.save(file, "PNG", **options)
+    return file.getvalue(), 255 if kind == "1" else 90
+
+
+@pytest.mark.parametrize("kind", ["1", "L", "RGB", "P", "I;16", "LA", "RGBA"])
+def test_what_is_transparent_shows_white(library, kind):
+    data, value = opacity(kind)
+    for pixels in (decode(data, 32), np.asarray(read_image(data))):
+        assert (pixels[:, :16] == 255).all()
+        assert (pixels[:, 16:] == value).all()
+
+
+def test_half_transparent_is_half_white():
+    image = Image.new("RGBA", (32, 32), (100, 0, 200, 51))
+    pixels = np.asarray(read_image(encoded(np.asarray(image))))
+    assert pixels[0, 0].tolist() == [224, 204, 244]
+
+
+def test_a_transparent_colour_of_few_or_many_bits_is_found():
+    grey = Image.fromarray(np.repeat([[0, 170]], 16, 0).astype(np.uint8)).resize((32, 32), 0)
+    for bits in (2, 4, 8):
+        data = grey_png(np.asarray(grey), bits, transparent=170 * ((1 << bits) - 1) // 255)
+        pixels = np.asarray(read_image(data))
+        assert (pixels[:, :16] == 0).all() and (pixels[:, 16:] == 255).all(), bits
+
+
+def grey_png(pixels, bits, transparent):
+    """A PNG of 8-bit grey pixels stored with fewer bits, and a transparent value."""
+    values = pixels.astype(int) * ((1 << bits) - 1) // 255
+    rows = b""
+    for row in values:
+        line = "".join(f"{value:0{bits}b}" for value in row)
+        rows += b"\0" + int(line, 2).to_bytes(len(line) // 8, "big")
+    height, width = pixels.shape
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", transparent)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in chunks:
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        data += struct.pack(">I", len(body)) + kind + body + check
+    return data
+
+
+@pytest.mark.parametrize("mode, words", [("F", "floating-point"), ("I", "32 bits")])
+def test_pixels_without_a_scale_are_refused(mode, words):
+    image = Image.fromarray(np.full((4, 4), 70_000, np.float32 if mode == "F" else np.int32))
+    with pytest.raises(ValueError, match=words):
+        images.to_rgb(image)
+
+
+def test_an_animation_is_refused_by_its_name():
+    file = io.BytesIO()
+    frames = [Image.fromarray(pixels) for pixels in random_pixels(3)]
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match="an animation of 3 pictures"):
+        read_image(file.getvalue())
+
+
+@pytest.mark.parametrize("kind, name", [("GIF", "a GIF"), ("TIFF", "a TIFF"), ("WEBP", "a WebP")])
+def test_other_formats_are_called_by_their_names(kind, name):
+    with pytest.raises(ValueError, match=f"no PNG, JPEG or BMP, but {name}"):
+        open_image(encoded(random_pixels(1)[0], kind))

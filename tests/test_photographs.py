@@ -10,6 +10,7 @@ from PIL import Image
 
 from command import InputError
 from data import photographs, prepare
+from data.metadata import ORIENTATION
 from data.photographs import Report, convert, read_classes, survey
 from data.recordio import frame, read_records
 from tests.photo_files import file_of, make_tree, picture
@@ -118,11 +119,11 @@ def test_other_kinds_become_rgb_jpegs(data, name, notes):
 
 def test_an_image_that_is_to_be_turned_is_turned():
     exif = Image.Exif()
-    exif[photographs.ORIENTATION] = 6
+    exif[ORIENTATION] = 6
     data, notes = convert(file_of(picture(60, 40), exif=exif), "a.jpg", 40)
     assert notes == ["turned as its EXIF says"]
     assert opened(data).size == (40, 60)
-    assert opened(data).getexif().get(photographs.ORIENTATION, 1) == 1
+    assert opened(data).getexif().get(ORIENTATION, 1) == 1
 
 
 def test_a_smaller_one_is_not_enlarged():

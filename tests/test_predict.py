@@ -10,7 +10,8 @@ import predict
 import train_cifar
 import train_imagenet
 from data import stream
-from data.photographs import ORIENTATION, prepare
+from data.metadata import ORIENTATION
+from data.photographs import prepare
 from data.sources import Photographs, SmallImages
 from data.spec import get_spec
 from tests.photo_files import file_of, make_tree, picture, write_photographs
