@@ -40,7 +40,7 @@ setup(
         "analysis",
         "tools",
     ],
-    py_modules=["compat", "command", "hardware"],
+    py_modules=["compat", "command", "filesystem", "hardware"],
     python_requires=">=3.8,<3.13",  # MXNet 1.9.1 runs on these
     install_requires=[
         "numpy>=1.21,<1.27",

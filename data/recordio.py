@@ -11,12 +11,13 @@ out: part is 1, 2, ..., 2, 3 for the pieces, 0 for a record in one piece. So a w
 magic number is always the start of a piece, which is how reading finds its way after damage.
 """
 
-import mmap
+import contextlib
 import os
 import struct
 from typing import NamedTuple, Optional, Tuple
 
 from command import InputError
+from filesystem import mapped
 
 MAGIC = 0xCED7230A
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -70,18 +71,19 @@ def read_records(path, images=True):
             index += 1
 
 
+@contextlib.contextmanager
 def _mapped(path):
-    """The bytes of the file ``path``, as a memory map."""
+    """Give the bytes of the file ``path``."""
     try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise InputError(f"{path} is empty: a .rec file with records is needed")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        file = open(path, "rb")  # noqa: SIM115 (closed below)
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} cannot be read ({reason}): give a .rec file") from None
+    with file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise InputError(f"{path} is empty: a .rec file with records is needed")
+        with mapped(file) as data:
+            yield data
 
 
 def _read_record(data, offset, index, images):

@@ -18,7 +18,12 @@ MAY_IMPORT = {  # package -> the other packages that it may import
     "tools": {"network", "data", "engine", "plotting", "training", "results", "analysis"},
 }
 UNITS = tuple(MAY_IMPORT)
-SHARED = ("compat.py", "command.py", "hardware.py")  # importable by all but plotting
+SHARED = (
+    "compat.py",
+    "command.py",
+    "filesystem.py",
+    "hardware.py",
+)  # importable by all but plotting
 FROM_NETWORK = {"graph"}  # what engine may import of it
 WITHOUT_MXNET = ("plotting", "tools")  # packages that work where MXNet cannot be imported
 LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}

@@ -16,6 +16,7 @@ from pathlib import Path
 import mxnet as mx
 
 from command import InputError
+from filesystem import rename_folder, sync
 from training.serialization import write_whole
 
 FOLDER = "checkpoints"  # in a run's
@@ -46,8 +47,8 @@ def save(folder, epoch, values, momenta, rows):
         state = {"epoch": epoch, "sha256": digests, "rows": rows}
         write_whole(aside / "state.json", json.dumps(state, indent=1))
         shutil.rmtree(final, ignore_errors=True)  # a damaged one of the same epoch
-        os.rename(aside, final)
-        _flush(final.parent)
+        rename_folder(aside, final)
+        sync(final.parent)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -140,7 +141,7 @@ def _write_arrays(path, arrays):
     except mx.MXNetError as error:
         reason = str(error).strip().splitlines()[-1]
         raise OSError(f"{path} could not be written (is the disk full?): {reason}") from None
-    _flush(path)
+    sync(path)
 
 
 def _read_arrays(path):
@@ -158,12 +159,3 @@ def _digest(path):
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _flush(path):
-    """Have the system write a file or a folder to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,25 +5,21 @@ is), ``log.txt`` (for people), ``log.jsonl`` (an object an epoch), ``curves.png`
 and, where asked for, ``tensorboard/``.
 """
 
-import fcntl
 import json
 import math
-import os
 import re
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Optional
 
+import filesystem
 from command import InputError
 from training.checkpoint import FOLDER
 from training.run import Run, RunInfo
 from training.serialization import from_plain, write_whole
 
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
-LOCK_ATTEMPTS = 3
 ROW_KEYS = (
     "epoch",
     "lr",
@@ -86,35 +82,18 @@ def _numbers(parent, name):
     return [int(match.group(1)) for match in matches if match]
 
 
-@contextmanager
 def locked(folder):
     """Hold ``folder`` for this process; the system lets go of it when the process ends.
 
     Raises:
         InputError: another process holds it.
     """
-    with open(Path(folder) / LOCK, "a") as file:
-        for attempt in range(LOCK_ATTEMPTS):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if attempt == LOCK_ATTEMPTS - 1:
-                    raise InputError(f"{folder} is in use by another process") from None
-                time.sleep(0.1)  # ``is_locked`` holds it for a moment
-        yield
+    return filesystem.locked(Path(folder) / LOCK, folder)
 
 
 def is_locked(folder):
     """Whether a process holds ``folder``, so that its run goes on at this moment."""
-    try:
-        with open(Path(folder) / LOCK) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+    return filesystem.is_locked(Path(folder) / LOCK)
 
 
 class RunLog:
@@ -164,11 +143,11 @@ def _line(row):
 
 
 def _append(path, text, durable=False):
-    with open(path, "a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
         file.flush()
         if durable:
-            os.fsync(file.fileno())
+            filesystem.sync(file)
 
 
 def write_config(folder, config):
@@ -200,7 +179,8 @@ def _object(text):
     values = json.loads(text)
     if not isinstance(values, dict):
         raise ValueError("it holds no object")
-    json.dumps(values, ensure_ascii=False).encode()  # half a character is a UnicodeEncodeError
+    # Half a character is an error, unless it stands for a byte of a path that is not UTF-8.
+    json.dumps(values, ensure_ascii=False).encode(errors="surrogateescape")
     return values
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Union, get_type_hints
 
 from command import InputError
+from filesystem import sync
 
 
 def from_plain(cls, values):
@@ -38,10 +39,10 @@ def write_whole(path, text):
     path = Path(path)
     aside = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        with open(aside, "w", encoding="utf-8") as file:
+        with open(aside, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

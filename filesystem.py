@@ -1,0 +1,156 @@
+"""Locks, memory maps, flushing and renaming, done without where a file system lacks them.
+
+Lustre, NFS, FUSE and the shared folders of virtual machines lack one or the other. A line on stderr
+says so, once.
+"""
+
+import contextlib
+import errno
+import functools
+import mmap
+import os
+import sys
+import time
+from pathlib import Path
+
+from command import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LOCK_ATTEMPTS = 3
+# What a system says of a call that a file system does not know.
+LACKING = {
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.EINVAL,
+    errno.ENODEV,
+    errno.ENOLCK,
+    errno.EXDEV,
+}
+
+
+@functools.lru_cache(maxsize=None)
+def _say(path, lack):
+    sys.stderr.write(f"note: the file system of {path} has no {lack}\n")
+
+
+def _lacks(error, path, lack):
+    """Say that the file system of ``path`` lacks something, if ``error`` means that; else raise."""
+    if error.errno not in LACKING:
+        raise error
+    _say(str(path), lack)
+
+
+@contextlib.contextmanager
+def locked(path, what, wait=False, remove=False):
+    """Hold the lock file ``path`` for this process; the system lets go of it when it ends.
+
+    Args:
+        what: is locked, for the message.
+        wait: until the other process lets go of it.
+        remove: the lock file afterwards.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    path = Path(path)
+    while True:
+        with open(path, "a") as file:
+            _acquire(file, path, what, wait)
+            if not _is_there(file, path):  # whoever held it has removed it
+                continue
+            try:
+                yield
+            finally:
+                if remove:
+                    path.unlink()
+            return
+
+
+def is_locked(path):
+    """Return whether a process holds the lock file ``path``."""
+    try:
+        with open(path) as file:
+            _flock(file, shared=True)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def _flock(file, shared=False, wait=False):
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, "no locks")
+    flags = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    fcntl.flock(file, flags)
+
+
+def _acquire(file, path, what, wait):
+    for attempt in range(LOCK_ATTEMPTS):
+        try:
+            return _flock(file, wait=wait)
+        except BlockingIOError:
+            if attempt == LOCK_ATTEMPTS - 1:
+                raise InputError(f"{what} is in use by another process") from None
+            time.sleep(0.1)  # ``is_locked`` holds it for a moment
+        except OSError as error:
+            return _lacks(
+                error, path.parent, "locks: two processes that write there at once will not notice"
+            )
+
+
+def _is_there(file, path):
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def mapped(file):
+    """Give the bytes of an open file, mapped to memory; private or read where that cannot be."""
+    for access in (mmap.ACCESS_READ, mmap.ACCESS_COPY):
+        try:
+            data = mmap.mmap(file.fileno(), 0, access=access)
+        except OSError as error:
+            if error.errno not in LACKING:
+                raise
+        else:
+            with data:
+                yield data
+            return
+    _say(os.path.dirname(file.name), "memory maps: files are read whole")
+    yield file.read()
+
+
+def sync(file):
+    """Have the system write the open file, or the folder of this path, to the disk."""
+    try:
+        if not isinstance(file, (str, os.PathLike)):
+            os.fsync(file.fileno())
+            return
+        handle = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        path = getattr(file, "name", file)
+        _lacks(error, os.path.dirname(path), "flushing: a crash of the machine may lose files")
+
+
+def rename_folder(old, new):
+    """Rename a folder of files, or move the files one by one in the order of their names."""
+    try:
+        os.rename(old, new)
+    except OSError as error:
+        _lacks(error, Path(new).parent, "renaming of folders: their files are moved one by one")
+        os.mkdir(new)
+        for path in sorted(Path(old).iterdir()):
+            os.replace(path, Path(new) / path.name)
+        os.rmdir(old)
