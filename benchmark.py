@@ -6,10 +6,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from command import Parser, command, require_picture_path
+from command import InputError, Parser, command, require_picture_path
 from engine import precision
 from network import list_models
-from plotting.scaling import draw_scaling
+from plotting.scaling import draw_scaling, varying_axes
 from tools.contestants import LIBRARIES, TASKS, contest, list_cases, profile_case
 from tools.timing import Case, table, time_cases
 from training.serialization import write_whole
@@ -76,15 +76,20 @@ def main(argv=None):
     if args.case:
         contest(Case(**json.loads(args.case)))
         return
+    cases = list_cases(args)
     if args.operators:
-        for case in list_cases(args):
+        for case in cases:
             if case.library in ("mxnet", "torch"):
                 print(profile_case(case))
         return
     if args.plot:
         require_picture_path(args.plot)
+        if not varying_axes(cases):
+            raise InputError(
+                "--plot draws speed over depth, width or batch size: give three or more of one"
+            )
     words = [sys.executable, __file__, "--case"]
-    timings = time_cases(list_cases(args), words, args.rounds, args.seconds)
+    timings = time_cases(cases, words, args.rounds, args.seconds)
     print(table(timings))
     if args.json:
         content = {"command": sys.argv, "timings": [asdict(timing) for timing in timings]}

@@ -1,12 +1,18 @@
 """Results over several runs, beside the papers'."""
 
 import sys
+from pathlib import Path
 
-from command import Parser, command
-from results.aggregate import REPORT_FORMATS, read_settings, tabulate
-from results.comparison import compare_settings
-from results.html_report import write_report
-from results.static_plots import draw_comparison, plot_paths
+from command import InputError, Parser, command
+from results import (
+    REPORT_FORMATS,
+    compare_settings,
+    draw_comparison,
+    plot_paths,
+    read_settings,
+    tabulate,
+    write_report,
+)
 
 EXAMPLES = """examples:
   python show_results.py                        every run below snapshot/
@@ -16,13 +22,14 @@ EXAMPLES = """examples:
   python show_results.py --plot curves.svg      a picture where you name it
   python show_results.py --html report.html     one page: sortable tables, interactive curves, runs
 
-Errors are of the last epoch, over runs that differ in nothing but the seed:
-median (mean +/- std, best). Unfinished and damaged runs are listed below the tables."""
+Errors are those of the last epoch. One run has its error, two have both, three or more have
+statistics, which the text below the table explains. Runs in one line differ in the seed alone; of
+runs with the same seed the newest counts. Runs that do not count are listed with the reason: those
+that repeat a seed, and unfinished, diverged and damaged ones."""
 
 
-@command
-def main(argv=None):
-    """Print the table of the runs below a folder, draw them, write them up."""
+def make_parser():
+    """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("path", nargs="?", default="snapshot", help="folder of runs, or one run")
     parser.add_argument("--format", choices=REPORT_FORMATS, default="text", help="default: text")
@@ -31,25 +38,34 @@ def main(argv=None):
         nargs="?",
         const=True,
         metavar="FILE",
-        help="draw error over epochs, and against parameters and multiply-adds, a figure a data "
-        "set: FILE (.png or .svg; <name>-<data set> where there are several data sets), or "
+        help="draw error over epochs, and against parameters and multiply-adds, a figure for each "
+        "data set: FILE (.png or .svg; <name>-<data set> where there are several), or "
         "<data set>.png and .svg in the folder of runs",
     )
     parser.add_argument(
         "--html",
         metavar="FILE",
+        type=Path,
         help="write a page with tables to sort, curves to zoom and every run's settings and "
         "picture; it is one file and needs no network",
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+@command
+def main(argv=None):
+    """Print the tables of the runs below a folder; draw them; write them up as a page."""
+    args = make_parser().parse_args(argv)
+    if args.html and (args.html.is_dir() or not args.html.parent.is_dir()):
+        raise InputError(f"--html {args.html}: name a file in a folder that is there")
     settings, left_out = read_settings(args.path)
     compared = compare_settings(settings)
     paths = {}
     if args.plot:
         paths = plot_paths(compared, args.path, None if args.plot is True else args.plot)
     print(REPORT_FORMATS[args.format](tabulate(settings), left_out))
-    for dataset, files in paths.items():
-        draw_comparison(dataset, compared[dataset], files)
+    for name, files in paths.items():
+        draw_comparison(name, compared[name], files)
         sys.stderr.write("".join(f"wrote {file}\n" for file in files))
     if args.html:
         write_report(args.html, settings, left_out)

@@ -1,35 +1,64 @@
 """The confusion matrix as a picture."""
 
-import numpy as np
+from typing import Sequence
 
-from plotting.figure import new_figure, save_figure
+from plotting.figure import literal_text, new_figure, save_figure
 
 MOST_NUMBERED = 20  # classes whose counts can still be read in their cells
+LABELS = {"wrong": "wrong: percent of the label's images", "right": "right: percent"}
+COLOUR_MAPS = {"wrong": "Oranges", "right": "Blues"}
 
 
-def draw_confusion(counts, names, path, title):
-    """Draw ``counts`` (classes, classes), rows labels and columns predictions, into a PNG.
+def draw_confusion(counts, names: Sequence[str], path, title: str) -> None:
+    """Draw how often each class is taken for each, into the picture at ``path``.
 
-    Colours are percent of a row; what is right, on the diagonal, is left white so that the errors
-    show.
+    Colours are percent of a row. The diagonal, which is right, has a hue and a scale of its own
+    (blue, 0 to 100), so that the errors (orange, from 0 to the highest) show beside it. The row of
+    a class without images is grey.
+
+    Args:
+        counts: integers (classes, classes); rows are labels, columns are predictions.
+        names: of the classes.
     """
-    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    wrong = 100 * counts / totals
-    np.fill_diagonal(wrong, 0)
+    import numpy as np
+
+    totals = counts.sum(axis=1, keepdims=True)
+    percent = 100 * counts / np.maximum(totals, 1)
+    diagonal = np.eye(len(names), dtype=bool)
+    wrong, right = np.where(diagonal, 0, percent), np.where(diagonal, percent, 0)
+    without = np.broadcast_to(totals == 0, counts.shape)
     side = max(5, 0.16 * len(names) + 2)
-    figure = new_figure((side + 1.2, side))
+    figure = new_figure((side + 2.4, side))
     axes = figure.subplots()
-    image = axes.imshow(wrong, cmap="Blues")
-    figure.colorbar(image, label="percent of the label's images", shrink=0.8)
-    small = len(names) > MOST_NUMBERED
-    for set_ticks in (axes.set_xticks, axes.set_yticks):
-        set_ticks(range(len(names)), names, fontsize=5 if small else 9)
-    axes.tick_params(axis="x", rotation=90)
-    if not small:
-        for (row, column), count in np.ndenumerate(counts):
-            dark = wrong[row, column] > wrong.max() / 2
-            colour = "white" if dark else "black"
-            axes.text(column, row, count, ha="center", va="center", fontsize=7, color=colour)
-    axes.set(xlabel="predicted", ylabel="label")
-    figure.suptitle(title)
+    axes.set_facecolor("0.85")
+    for kind, values, hidden, top in (
+        ("wrong", wrong, diagonal | without, wrong.max() or 1),
+        ("right", right, ~diagonal | without, 100),
+    ):
+        shown = np.ma.masked_array(values, hidden)
+        image = axes.imshow(shown, cmap=COLOUR_MAPS[kind], vmin=0, vmax=top)
+        figure.colorbar(image, label=LABELS[kind], shrink=0.8, pad=0.02)
+    if len(names) <= MOST_NUMBERED:
+        _write_counts(axes, counts, wrong / (wrong.max() or 1) + right / 100)
+    _name_classes(axes, names, totals[:, 0])
+    figure.suptitle(literal_text(title))
     save_figure(figure, path)
+
+
+def _write_counts(axes, counts, darkness):
+    """Write each count in its cell, in white where the cell's ``darkness`` (0 to 1) asks for it."""
+    for row, line in enumerate(counts):
+        for column, count in enumerate(line):
+            text = count if line.sum() else "-"
+            colour = "white" if darkness[row, column] > 0.6 else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+
+
+def _name_classes(axes, names, totals):
+    """Write the names of the classes along both axes, and which of them has no images."""
+    size = 5 if len(names) > MOST_NUMBERED else 9
+    names = [literal_text(name) for name in names]
+    labels = [name if total else f"{name} (no images)" for name, total in zip(names, totals)]
+    axes.set_xticks(range(len(names)), names, fontsize=size, rotation=90)
+    axes.set_yticks(range(len(names)), labels, fontsize=size)
+    axes.set(xlabel="predicted", ylabel="label")

@@ -1,63 +1,93 @@
 """A run's learning curves as pictures."""
 
-from itertools import cycle
+from itertools import chain, cycle
+from typing import Mapping, Sequence
 
-from plotting.figure import BLACK, COLOURS, new_figure, save_figure
+from plotting.figure import BLACK, COLOURS, literal_text, new_figure, save_figure
 
-KINDS = {"error": "error (%)", "loss": "loss"}
+QUANTITIES = {"error": "error (%)", "loss": "loss"}
 SUBNETWORKS = ("column", "member")
 STYLES = ("-", ":")
 
 
-def draw_curves(rows, path, title):
-    """Draw error (%) and loss over epochs, train dashed and test solid, into the PNG at ``path``.
+def draw_curves(rows: Sequence[Mapping], path, title: str, tested_on: str = "test") -> None:
+    """Draw error (%), loss and learning rate over epochs into the PNG at ``path``.
+
+    Training is dashed, test solid.
 
     Args:
         rows: of a run's log, see training.run_folder.
+        tested_on: what the images of the test errors are called.
     """
-    styles = {"train": "--", "test": "-"}
-    lines = {
-        kind: [
-            ([row[f"{part}_{kind}"] for row in rows], style, COLOURS[0], part)
-            for part, style in styles.items()
+    figure = new_figure((11.5, 3.6))
+    *panels, rates = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1, 1, 0.6)})
+    for axes, quantity in zip(panels, QUANTITIES):
+        lines = [
+            ([row[f"{split}_{quantity}"] for row in rows], style, COLOURS[0], name)
+            for split, style, name in (("train", "--", "train"), ("test", "-", tested_on))
         ]
-        for kind in KINDS
-    }
-    _draw(rows, lines, path, title)
+        _draw_panel(axes, rows, lines, quantity)
+    _draw_rates(rates, rows)
+    figure.suptitle(literal_text(title))
+    save_figure(figure, path)
 
 
-def draw_subnetworks(rows, kind, path, title):
-    """Draw test error and loss of a network's sub-networks and of the whole.
+def draw_subnetworks(
+    rows: Sequence[Mapping], kind: str, path, title: str, tested_on: str = "test"
+) -> None:
+    """Draw error and loss of a network's sub-networks and of the whole into the PNG at ``path``.
 
-    Of columns it is the FractalNet paper's figure 3.
+    With columns it is the FractalNet paper's figure 3.
 
     Args:
         rows: of a run's log, with ``<kind>_errors`` and ``<kind>_losses``.
         kind: one of SUBNETWORKS.
+        tested_on: what the images of the errors are called.
     """
-    lines = {}
-    for figure in KINDS:
-        looks = cycle((style, colour) for style in STYLES for colour in COLOURS)
-        name = {"error": f"{kind}_errors", "loss": f"{kind}_losses"}[figure]
-        lines[figure] = [
-            (values, *look, f"{kind} {index}")
-            for index, (values, look) in enumerate(zip(zip(*(row[name] for row in rows)), looks))
-        ]
-        lines[figure].append(([row[f"test_{figure}"] for row in rows], "--", BLACK, "whole"))
-    _draw(rows, lines, path, f"{title}, test images")
-
-
-def _draw(rows, lines, path, title):
-    """A panel of each kind, with its lines (values, style, colour, label)."""
     figure = new_figure()
+    names = {"error": f"{kind}_errors", "loss": f"{kind}_losses"}
+    for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES):
+        looks = cycle((style, colour) for style in STYLES for colour in COLOURS)
+        lines = [
+            (values, *look, f"{kind} {index}")
+            for index, (values, look) in enumerate(
+                zip(zip(*(row[names[quantity]] for row in rows)), looks)
+            )
+        ]
+        lines.append(([row[f"test_{quantity}"] for row in rows], "--", BLACK, "whole"))
+        _draw_panel(axes, rows, lines, quantity)
+    figure.suptitle(literal_text(f"{title}, {tested_on} images"))
+    save_figure(figure, path)
+
+
+def _draw_panel(axes, rows, lines, quantity):
+    """Draw the lines (values, style, colour, name) of a quantity over the epochs of ``rows``."""
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 3 else ""  # a line of one point would not be seen
-    for axes, (kind, label) in zip(figure.subplots(1, 2), KINDS.items()):
-        for values, style, colour, name in lines[kind]:
-            axes.plot(epochs, values, style, marker=marker, color=colour, label=name)
-        axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.legend()
-    figure.suptitle(title)
-    save_figure(figure, path)
+    for values, style, colour, name in lines:
+        axes.plot(epochs, values, style, marker=marker, color=colour, label=name)
+    _finish(axes, QUANTITIES[quantity])
+    axes.set_ylim(0, None)
+    axes.legend()
+
+
+def _draw_rates(axes, rows):
+    """Draw the learning rate, from each epoch's beginning to its end.
+
+    A row has ``lr`` where the rate holds for the epoch, else ``lr_first`` and ``lr_last``.
+    """
+    places = list(chain.from_iterable((row["epoch"] - 1, row["epoch"]) for row in rows))
+    rates = [row.get(name, row["lr"]) for row in rows for name in ("lr_first", "lr_last")]
+    axes.plot(places, rates, color=BLACK)
+    _finish(axes, "learning rate")
+    if 0 < 10 * min(rates) <= max(rates):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, None)
+
+
+def _finish(axes, label):
+    """Write what the axes are; ticks of epochs are whole numbers."""
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)

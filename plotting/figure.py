@@ -1,15 +1,19 @@
 """The style that all pictures share, and how a picture is written: whole or not at all."""
 
 import os
+import re
+from functools import lru_cache
 from pathlib import Path
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # for all eyes
 BLACK = "#000000"
 MARKERS = "osD^vP"
+_LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]"  # of Hebrew, Arabic, Syriac, ...
+RIGHT_TO_LEFT = re.compile(f"{_LETTER}(?:[ {_LETTER[1:-1]}]*{_LETTER})?")
 
 
 def new_figure(size=(9, 3.6)):
-    """A matplotlib Figure of ``size`` inches that needs no display."""
+    """Return a matplotlib Figure of ``size`` inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -20,6 +24,7 @@ def new_figure(size=(9, 3.6)):
 
 def save_figure(figure, path):
     """Write the PNG at ``path``, or an SVG where it is named so; whole or not at all."""
+    _set_fonts(figure)
     path = Path(path)
     aside = path.with_name(f".{path.name}")
     try:
@@ -27,3 +32,75 @@ def save_figure(figure, path):
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def literal_text(text):
+    """Return a name from outside as matplotlib draws it letter by letter.
+
+    A ``$`` does not begin a formula, a leading ``_`` does not hide a line from the legend, and a
+    character that no installed font has is written as its code, such as ``\\u65e5``.
+    """
+    drawn = "".join(
+        each if _font_with(each) else each.encode("unicode_escape").decode() for each in str(text)
+    )
+    drawn = f" {drawn}" if drawn.startswith("_") else drawn
+    return order_letters(drawn).replace("$", r"\$")
+
+
+def order_letters(text, version=None):
+    """Return ``text`` with right-to-left words turned round for versions that do not do it.
+
+    Args:
+        version: matplotlib's, as numbers; None is the installed one. From 3.11 on it orders and
+            joins letters itself; before, they are drawn one by one from the left.
+    """
+    if version is None:
+        from matplotlib import __version_info__ as version
+    return text if tuple(version[:2]) >= (3, 11) else RIGHT_TO_LEFT.sub(_turn_round, text)
+
+
+def _turn_round(match):
+    return match.group()[::-1]
+
+
+def _set_fonts(figure):
+    """Give every text of ``figure`` the fonts that have its characters, the usual one first."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        others = {_font_with(each) for each in text.get_text()} - {"", _default_font()}
+        if others:
+            text.set_fontfamily([_default_font(), *sorted(others)])
+
+
+def _default_font():
+    from matplotlib.font_manager import FontProperties
+
+    return FontProperties(family="DejaVu Sans").get_name()  # matplotlib brings it along
+
+
+@lru_cache(maxsize=None)
+def _font_with(character):
+    """Return the family of an installed font that has ``character``; empty where none has."""
+    from matplotlib.font_manager import fontManager
+
+    default = _default_font()
+    if character.isascii() and character.isprintable():
+        return default
+    fonts = sorted(fontManager.ttflist, key=lambda font: (font.name != default, font.name))
+    found = (font.name for font in fonts if ord(character) in _characters(font.fname))
+    return next(found, "")
+
+
+@lru_cache(maxsize=None)
+def _characters(path):
+    """Return the code points that the font at ``path`` has pictures of."""
+    from matplotlib.font_manager import get_font
+
+    try:
+        font = get_font(path)
+        return (
+            frozenset() if font.family_name.startswith("Last Resort") else set(font.get_charmap())
+        )
+    except (OSError, RuntimeError):  # the file was removed since, or is damaged
+        return frozenset()

@@ -1,49 +1,79 @@
 """Speed and memory of networks over depth, width and batch, as a picture."""
 
-from plotting.figure import COLOURS, new_figure, save_figure
+from typing import Dict, List, Sequence
+
+from plotting.figure import COLOURS, literal_text, new_figure, save_figure
 
 AXES = {"depth": "depth", "widen_factor": "width", "batch_size": "batch"}
+FEWEST = 3  # points that make a line
 
 
-def draw_scaling(timings, path):
+def draw_scaling(timings: Sequence, path) -> None:
     """Draw images a second, and peak memory, over whatever varies, into the picture at ``path``.
 
-    A line joins timings that differ in one of AXES alone; there is a panel an axis that has such.
-    """
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    A line joins timings that differ in one of AXES alone; each axis that has such has a panel.
 
-    lines = {axis: series(timings, axis) for axis in AXES}
-    lines = {axis: found for axis, found in lines.items() if found}
-    count = max(len(lines), 1)
-    figure = new_figure((4 * count, 6))
-    panels = figure.subplots(2, count, squeeze=False)
-    for (speed, memory), (axis, found) in zip(panels.T, lines.items()):
-        for colour, (label, line) in zip(COLOURS, found.items()):
+    Args:
+        timings: what benchmark.py measured, see tools.timing.
+
+    Raises:
+        ValueError: nothing varies; see ``varying_axes``.
+    """
+    axes = varying_axes([timing.case for timing in timings])
+    if not axes:
+        raise ValueError(f"nothing varies: a line needs {FEWEST} depths, widths or batch sizes")
+    figure = new_figure((4 * len(axes), 6))
+    for (speed, memory), axis in zip(figure.subplots(2, len(axes), squeeze=False).T, axes):
+        for colour, (label, line) in zip(COLOURS, series(timings, axis).items()):
             places, rates = [getattr(t.case, axis) for t in line], [t.rate for t in line]
             below = [t.rate - min(t.rates) for t in line]
             above = [max(t.rates) - t.rate for t in line]
             look = {"marker": "o", "color": colour}
+            label = literal_text(label)
             speed.errorbar(places, rates, [below, above], capsize=3, label=label, **look)
             memory.plot(places, [t.memory for t in line], **look)
         for panel, what in ((speed, "images/s"), (memory, "peak memory (MiB)")):
             panel.set(xlabel=AXES[axis], ylabel=what, xscale="log", yscale="log")
             panel.set_xticks(places, [str(place) for place in places])
-            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            panel.xaxis.set_minor_locator(NullLocator())
-            panel.yaxis.set_minor_locator(NullLocator())
-            panel.grid(alpha=0.3)
+            _label_decades(panel)
         speed.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1))
     save_figure(figure, path)
 
 
-def series(timings, axis):
-    """{label: three or more timings that differ in ``axis`` alone, by its value}."""
-    others = [name for name in AXES if name != axis]
-    found = {}
-    for timing in sorted(timings, key=lambda timing: getattr(timing.case, axis)):
-        case = timing.case
-        label = ", ".join(f"{AXES[name]} {getattr(case, name)}" for name in others)
-        label = f"{case.network}, {label}, {case.library}"
-        found.setdefault((case.task, case.dtype, case.threads, label), []).append(timing)
-    return {key[-1]: line for key, line in found.items() if len(line) >= 3}
+def _label_decades(panel):
+    """Write plain numbers at 1, 2 and 5 of every decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.grid(alpha=0.3)
+
+
+def varying_axes(cases: Sequence) -> List[str]:
+    """Return those of AXES along which three or more cases differ in nothing else."""
+    return [axis for axis in AXES if _lines(cases, axis)]
+
+
+def series(timings: Sequence, axis: str) -> Dict[str, list]:
+    """Return ``{label: three or more timings that differ in ``axis`` alone, by its value}``."""
+    by_case = {timing.case: timing for timing in timings}
+    lines = _lines(by_case, axis)
+    return {label: [by_case[case] for case in line] for label, line in lines.items()}
+
+
+def _lines(cases, axis):
+    """Return ``{label: cases}``, three or more that differ in ``axis`` alone, by its value."""
+    others, found = [name for name in AXES if name != axis], {}
+    for case in cases:
+        if getattr(case, axis) is not None:  # a depth that a network has in its name
+            label = ", ".join(f"{AXES[name]} {getattr(case, name)}" for name in others)
+            label = f"{case.network}, {label}, {case.library}"
+            key = (case.task, case.dtype, case.threads, label)
+            found.setdefault(key, {})[getattr(case, axis)] = case
+    return {
+        key[-1]: [line[value] for value in sorted(line)]
+        for key, line in found.items()
+        if len(line) >= FEWEST
+    }

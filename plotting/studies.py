@@ -1,6 +1,6 @@
 """Pictures of the studies of paths, members and lesions."""
 
-from plotting.figure import BLACK, COLOURS, MARKERS, new_figure, save_figure
+from plotting.figure import BLACK, COLOURS, MARKERS, literal_text, new_figure, save_figure
 
 
 def draw_lengths(panels, path):
@@ -18,12 +18,14 @@ def draw_lengths(panels, path):
         for index, (label, (found, formula)) in enumerate(lines.items()):
             colour = COLOURS[index % len(COLOURS)]
             marker = MARKERS[index // len(COLOURS) % len(MARKERS)]
-            axes.plot(*_points(found), color=colour, marker=marker, markersize=3, label=label)
+            look = {"color": colour, "marker": marker, "markersize": 3}
+            axes.plot(*_points(found), label=literal_text(label), **look)
             if formula:
                 axes.plot(*_points(formula), color=colour, **rings)
         if any(formula for _, formula in lines.values()):
             axes.plot([], color=BLACK, label="the paper's formula", **rings)
-        axes.set(title=title, xlabel="weight layers", ylabel="share of paths (%)", ylim=(0, None))
+        axes.set_title(literal_text(title))
+        axes.set(xlabel="weight layers", ylabel="share of paths (%)", ylim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
@@ -64,7 +66,7 @@ def draw_members(study, path, title):
         axes.grid(alpha=0.3)
     for axes in (alone, growing):
         axes.legend()
-    figure.suptitle(title)
+    figure.suptitle(literal_text(title))
     save_figure(figure, path)
 
 
@@ -73,13 +75,13 @@ def draw_lesions(study, path, title):
 
     Of these the mean, and from the lowest to the highest. Into the PNG at ``path``.
     """
-    labels, places = list(study.single), range(len(study.single))
+    labels, places = list(map(literal_text, study.single)), range(len(study.single))
     figure = new_figure((max(9, 4 + 0.16 * len(labels)), 4.5))
     ratios = {"width_ratios": (max(1, len(labels) / 25), 1)}
     alone, several = figure.subplots(1, 2, gridspec_kw=ratios)
     alone.bar(places, list(study.single.values()), color=COLOURS[0])
     alone.set_xticks(places, labels, rotation=90, fontsize=6)
-    alone.set_xlabel("taken out")
+    alone.set_xlabel("removed")
     sizes = list(study.random)
     means = [sum(errors) / len(errors) for errors in study.random.values()]
     several.plot(sizes, means, "o-", color=COLOURS[0], label="mean of the draws")
@@ -87,13 +89,13 @@ def draw_lesions(study, path, title):
     several.fill_between(sizes, lowest, highest, color=COLOURS[0], alpha=0.2, label="all draws")
     several.set_xscale("log", base=2)
     several.set_xticks(sizes, [str(size) for size in sizes])
-    several.set_xlabel("how many are taken out at random")
+    several.set_xlabel("how many are removed at random")
     for axes in (alone, several):
         axes.axhline(study.whole, color=BLACK, label="the whole network")
         axes.set(ylabel="error (%)", ylim=(0, None))
         axes.grid(alpha=0.3)
     several.legend()
-    figure.suptitle(title)
+    figure.suptitle(literal_text(title))
     save_figure(figure, path)
 
 
@@ -108,10 +110,11 @@ def draw_anytime(points, path, title):
         places = [(1000 * point.seconds[size], point.error) for point in points]
         axes.plot(*zip(*places[:-1]), "-o", color=COLOURS[0])
         axes.plot(*places[-1], "s", color=BLACK)
+        beside = {"xytext": (6, 4), "textcoords": "offset points"}
         for point, place in zip(points, places):
-            axes.annotate(point.name, place, xytext=(6, 4), textcoords="offset points")
+            axes.annotate(literal_text(point.name), place, **beside)
         axes.set(xlabel=f"latency (ms), batch {size}", ylabel="error (%)")
         axes.margins(x=0.25, y=0.15)
         axes.grid(alpha=0.3)
-    figure.suptitle(title)
+    figure.suptitle(literal_text(title))
     save_figure(figure, path)

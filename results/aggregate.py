@@ -1,16 +1,15 @@
-"""Results over several runs, beside the papers'."""
+"""Statistics over the runs of each setting."""
 
-import csv
-import io
 import json
 import math
 from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
-from typing import Optional
+from dataclasses import dataclass, replace
+from typing import List, Optional, Sequence, Tuple
 
-from plotting.tables import aligned, markdown
-from results.papers import paper_error
-from training.run_folder import find_runs, read_run
+from results.papers import explain_difference, paper_error
+from training.run_folder import ROWS, RunRecord, find_runs, read_run
+
+DIVERGED_LOSS = 10.0  # nats; guessing among 1,000 classes has 6.9
 
 
 @dataclass(frozen=True)
@@ -21,21 +20,29 @@ class Statistics:
     mean: float
     std: float  # over the population
     best: float
+    errors: Tuple[float, ...]  # of every run, the lowest first
 
     def __str__(self):
+        if len(self.errors) < 3:  # too few for statistics: the errors themselves
+            return ", ".join(f"{error:.2f}" for error in self.errors)
         return f"{self.median:.2f} ({self.mean:.2f} +/- {self.std:.2f}, {self.best:.2f})"
 
 
-def statistics(errors):
-    """Statistics of a non-empty list of errors, one a run."""
+def statistics(errors: Sequence[float]) -> Statistics:
+    """Return the Statistics of errors (%), one for each run.
+
+    Raises:
+        IndexError: there are no errors.
+    """
     ordered = sorted(errors)
+    median = _median(ordered)
     mean = math.fsum(ordered) / len(ordered)
     variance = math.fsum((error - mean) ** 2 for error in ordered) / len(ordered)
-    return Statistics(_median(ordered), mean, math.sqrt(variance), ordered[0])
+    return Statistics(median, mean, math.sqrt(variance), ordered[0], tuple(ordered))
 
 
-def median_run(records):
-    """Of RunRecords of one setting, the one whose error is the median of the Statistics."""
+def median_run(records: Sequence[RunRecord]) -> RunRecord:
+    """Return, of the records of one setting, the run whose error is the median of Statistics."""
     return _median(sorted(records, key=lambda record: record.rows[-1]["test_error"]))
 
 
@@ -52,21 +59,25 @@ class Result:
     column: Optional[int]  # None: the whole network
     depth: Optional[int]
     widen_factor: int
-    layers: int
-    parameters: int
+    layers: Optional[int]  # on the longest path; None for a column
+    parameters: Optional[int]  # None for a column, which shares the whole network's
     epochs: int
     recipe: str  # its name, and each value that was changed
     runs: int
-    test_error: Statistics
+    test_error: Statistics  # on the images that ``tested_on`` names
     train_error: Optional[Statistics]  # None for a column
-    paper: Optional[float]
+    paper: Optional[float]  # the paper's error (%), where recipe and data are the paper's
+    paper_note: str  # why ``paper`` is None although the paper has this network
+    tested_on: str  # "test", or "held-out" images of the training set
+    diverged: Tuple[int, ...]  # seeds of the runs whose last loss is worse than guessing
 
 
-def collect(path):
+def collect(path) -> Tuple[List[Result], List[RunRecord]]:
     """Read every run at or below ``path``.
 
     Returns:
-        (Results by data set, network and size; RunRecords that could not be used, with why).
+        (Results by data set, network and size; RunRecords that do not count, each with a
+        ``problem`` that says why).
 
     Raises:
         InputError: ``path`` does not exist.
@@ -75,20 +86,63 @@ def collect(path):
     return tabulate(settings), left_out
 
 
-def read_settings(path):
-    """``collect`` before it counts: (lists of RunRecords of one setting; those left out)."""
+def read_settings(path) -> Tuple[List[List[RunRecord]], List[RunRecord]]:
+    """Read every run at or below ``path`` and group the runs that differ in the seed alone.
+
+    Of runs with the same setting and the same seed only the newest counts.
+
+    Returns:
+        (a list of RunRecords for each setting; RunRecords that do not count).
+
+    Raises:
+        InputError: ``path`` does not exist.
+    """
     groups, left_out = defaultdict(list), []
     for record in map(read_run, find_runs(path)):
         if record.problem:
             left_out.append(record)
         else:
             groups[_setting(record)].append(record)
-    return sorted(groups.values(), key=_order), left_out
+    settings = []
+    for records in groups.values():
+        counted, repeated = _keep_newest(records)
+        settings.append(counted)
+        left_out += repeated
+    return sorted(settings, key=_order), left_out
 
 
-def tabulate(settings):
-    """The Results of ``read_settings``."""
+def tabulate(settings: Sequence[Sequence[RunRecord]]) -> List[Result]:
+    """Return the Results of ``read_settings``."""
     return [result for records in settings for result in _results(records)]
+
+
+def table_name(what) -> str:
+    """Return the heading under which a Run or a Result is listed with others like it.
+
+    Errors on held-out images have tables and figures of their own.
+    """
+    return what.dataset if what.tested_on == "test" else f"{what.dataset} {what.tested_on}"
+
+
+def _keep_newest(records):
+    """Split runs of one setting into the newest of each seed, and the others with a problem.
+
+    The newest is the run whose log was written last; the folder's name decides between equals.
+    """
+    newest = {}
+    for record in sorted(records, key=lambda record: (record.folder / ROWS).stat().st_mtime_ns):
+        newest[record.run.seed] = record
+    counted = [record for record in records if newest[record.run.seed] is record]
+    repeated = [
+        replace(
+            record,
+            problem=f"repeats seed {record.run.seed}: {newest[record.run.seed].folder} "
+            "has the same setting and is newer",
+        )
+        for record in records
+        if newest[record.run.seed] is not record
+    ]
+    return counted, repeated
 
 
 def _order(records):
@@ -98,14 +152,14 @@ def _order(records):
 
 
 def _setting(record):
-    """What runs have in common that may be averaged: all that decides a result but the seed."""
+    """Return a key of all that decides a result but the seed: runs that share it are averaged."""
     same = replace(record.run, seed=0, data_dir="", train_file="", test_file="")
     facts = record.facts
     return same, json.dumps([facts.data, facts.devices, facts.workers], sort_keys=True)
 
 
-def describe_recipe(record):
-    """The recipe's name, and each value that was changed."""
+def describe_recipe(record: RunRecord) -> str:
+    """Return the recipe's name, and each value that was changed."""
     run, facts = record.run, record.facts
     changes = [f"{k} {v}" for k, v in facts.recipe_changes.items() if k != "epochs"]
     if run.val_split:
@@ -121,10 +175,17 @@ def describe_recipe(record):
     return ", ".join([run.recipe_name, *changes])
 
 
+def has_diverged(record: RunRecord) -> bool:
+    """Return whether a finished run's last loss is worse than that of guessing."""
+    last = record.rows[-1]
+    return max(last["train_loss"], last["test_loss"]) > DIVERGED_LOSS
+
+
 def _results(records):
-    """The Result of runs of one setting, then one for each column that all of them tested."""
+    """Return the Result of one setting, then one for each column that all of its runs tested."""
     run, facts = records[0].run, records[0].facts
     last = [record.rows[-1] for record in records]
+    note = explain_difference(run, facts)
     whole = Result(
         dataset=run.dataset,
         network=run.network,
@@ -138,90 +199,29 @@ def _results(records):
         runs=len(records),
         test_error=statistics([row["test_error"] for row in last]),
         train_error=statistics([row["train_error"] for row in last]),
-        paper=paper_error(run),
+        paper=None if note else paper_error(run),
+        paper_note=note,
+        tested_on=run.tested_on,
+        diverged=tuple(sorted(record.run.seed for record in records if has_diverged(record))),
     )
     columns = list(zip(*(row.get("column_errors", ()) for row in last)))
     return [whole] + [
-        replace(
-            whole,
-            column=index,
-            depth=run.depth and run.depth >> (len(columns) - 1 - index),
-            test_error=statistics(errors),
-            train_error=None,
-            paper=paper_error(run, index),
-        )
+        _column_result(whole, run, index, len(columns), errors)
         for index, errors in enumerate(columns)
     ]
 
 
-COLUMNS = {
-    "network": lambda r: r.network if r.column is None else f"- column {r.column} alone",
-    "depth": lambda r: "-" if r.depth is None else str(r.depth),
-    "widen": lambda r: str(r.widen_factor),
-    "layers": lambda r: str(r.layers) if r.column is None else "",
-    "parameters": lambda r: f"{r.parameters:,}" if r.column is None else "",
-    "epochs": lambda r: str(r.epochs),
-    "recipe": lambda r: r.recipe,
-    "runs": lambda r: str(r.runs),
-    "test error %": lambda r: str(r.test_error),
-    "train error %": lambda r: str(r.train_error or ""),
-    "paper %": lambda r: "" if r.paper is None else f"{r.paper:.2f}",
-}
-CAPTION = "errors of the last epoch: median (mean +/- std, best)"
-
-
-def as_text(results, left_out):
-    """A table a data set, aligned; then the runs left out."""
-    return _tables(results, left_out, aligned, heading="{}: " + CAPTION)
-
-
-def as_markdown(results, left_out):
-    """The same in Markdown."""
-    return _tables(results, left_out, markdown, heading="### {}\n\n" + CAPTION.capitalize() + "\n")
-
-
-def _tables(results, left_out, table, heading):
-    parts = []
-    for dataset in sorted({result.dataset for result in results}):
-        rows = [
-            [show(result) for show in COLUMNS.values()]
-            for result in results
-            if result.dataset == dataset
-        ]
-        parts.append(heading.format(dataset) + "\n" + table([list(COLUMNS), *rows]))
-    if left_out:
-        lines = [f"- {record.folder}: {record.problem}" for record in left_out]
-        parts.append("\n".join(["left out:", *lines]))
-    return "\n\n".join(parts) or "no runs yet"
-
-
-def as_csv(results, left_out):
-    """A line a setting; runs left out have their folder and problem in the last two columns."""
-    out = io.StringIO()
-    names = [name for name in Result.__dataclass_fields__ if not name.endswith("_error")]
-    figures = [
-        f"{part}_{kind}"
-        for part in ("test_error", "train_error")
-        for kind in Statistics.__dataclass_fields__
-    ]
-    writer = csv.DictWriter(out, [*names, *figures, "left_out", "problem"], lineterminator="\n")
-    writer.writeheader()
-    for result in results:
-        row = {name: getattr(result, name) for name in names}
-        for part in ("test_error", "train_error"):
-            if getattr(result, part) is not None:
-                values = asdict(getattr(result, part))
-                row.update({f"{part}_{kind}": value for kind, value in values.items()})
-        writer.writerow(row)
-    for record in left_out:
-        writer.writerow({"left_out": record.folder, "problem": record.problem})
-    return out.getvalue().rstrip("\n")
-
-
-def as_json(results, left_out):
-    """An object of ``results`` and ``left_out``."""
-    left = [{"folder": str(record.folder), "problem": record.problem} for record in left_out]
-    return json.dumps({"results": [asdict(r) for r in results], "left_out": left}, indent=1)
-
-
-REPORT_FORMATS = {"text": as_text, "markdown": as_markdown, "csv": as_csv, "json": as_json}
+def _column_result(whole, run, index, count, errors):
+    """Return the Result of column ``index`` of ``count``, from its errors in the runs."""
+    paper = paper_error(run, index)
+    return replace(
+        whole,
+        column=index,
+        depth=run.depth and run.depth >> (count - 1 - index),
+        layers=None,
+        parameters=None,
+        test_error=statistics(errors),
+        train_error=None,
+        paper=None if whole.paper_note else paper,
+        paper_note="" if paper is None else whole.paper_note,
+    )

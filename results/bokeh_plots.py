@@ -1,6 +1,4 @@
-"""Settings side by side as figures to zoom, point at and switch: Bokeh's, in a page."""
-
-import json
+"""Settings side by side as interactive figures of a page, drawn by Bokeh."""
 
 from command import InputError
 from results.comparison import SPLITS, curve_limit
@@ -18,11 +16,15 @@ SIZES = {
     "parameters": "parameters (millions)",
     "multiply_adds": "multiply-adds of an image (millions)",
 }
-TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
+LOOK = {
+    "tools": "pan,box_zoom,wheel_zoom,reset,save",
+    "active_scroll": None,  # a page must scroll over a figure
+    "sizing_mode": "stretch_width",
+}
 
 
-def library():
-    """Bokeh's JavaScript, for a page that needs no network.
+def library() -> str:
+    """Return Bokeh's JavaScript, so that a page needs no network.
 
     Raises:
         InputError: Bokeh is not installed.
@@ -34,86 +36,83 @@ def library():
     return "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
 
 
-def figure_json(dataset, settings):
-    """What Bokeh.embed.embed_item draws: curves, and errors against parameters and multiply-adds.
+def figure_items(settings):
+    """Return what Bokeh.embed.embed_item draws, one item for each figure.
+
+    The figures are error over epochs, and the last error against parameters and multiply-adds.
 
     Args:
-        settings: of results.comparison.
+        settings: of results.comparison, all of one table.
     """
     from bokeh.embed import json_item
-    from bokeh.layouts import column, row
 
-    sizes = [_sizes(settings, name, label) for name, label in SIZES.items()]
-    page = column(
-        _curves(dataset, settings),
-        row(*sizes, sizing_mode="stretch_width"),
-        sizing_mode="stretch_width",
-    )
-    return json.dumps(json_item(page))
+    figures = [_curves(settings)]
+    figures += [_sizes(settings, name, label) for name, label in SIZES.items()]
+    return [json_item(figure) for figure in figures]
 
 
-def _curves(dataset, settings):
-    """Error over epochs: the median run, and the range over all."""
-    from bokeh.models import ColumnDataSource, HoverTool, Legend
+def _curves(settings):
+    """Return the figure of error over epochs: the median run, and the range over all."""
+    from bokeh.models import HoverTool, Legend
     from bokeh.plotting import figure
 
     axes = figure(
-        title=f"{dataset}: train dashed, test solid; median run, band over all runs",
+        title="median run, band over all runs; train dashed",
         x_axis_label="epoch",
         y_axis_label="error (%)",
         y_range=(0, curve_limit(settings) or 1),
-        height=420,
-        tools=TOOLS,
-        sizing_mode="stretch_width",
+        height=440,
+        **LOOK,
     )
     items, lines = [], []
     for setting in settings:
-        data = {"epoch": list(range(1, len(setting.test.median) + 1))}
-        for part in SPLITS:
-            line = getattr(setting, part)
-            data[part] = _short(line.median)
-            data[f"{part}_lowest"], data[f"{part}_highest"] = map(
-                _short, (line.lowest, line.highest)
-            )
-        source = ColumnDataSource(data)
-        drawn = []
-        for part, dash in DASHES.items():
-            band = {"y1": f"{part}_lowest", "y2": f"{part}_highest", "source": source}
-            look = {"color": setting.colour, "name": setting.label, "source": source}
-            line = axes.line("epoch", part, line_dash=dash, line_width=2, **look)
-            ends = axes.scatter(
-                data["epoch"][-1:],
-                data[part][-1:],
-                marker=MARKERS[setting.marker],
-                color=setting.colour,
-                size=9,
-            )
-            area = axes.varea("epoch", fill_color=setting.colour, fill_alpha=0.15, **band)
-            drawn += [line, ends, area]
-            lines.append(line)
-        items.append((setting.label, drawn))
+        drawn = _draw_setting(axes, setting)
+        items.append((setting.label, [each for group in drawn for each in group]))
+        lines += [line for line, *_ in drawn]
     tips = [("", "$name"), ("epoch", "@epoch")]
-    tips += [(f"{part} error", f"@{part}{{0.00}}%") for part in SPLITS]
+    names = {"train": "train", "test": settings[0].tested_on}
+    tips += [(f"{names[split]} error", f"@{split}{{0.00}}%") for split in SPLITS]
     axes.add_tools(HoverTool(renderers=lines, tooltips=tips))
-    axes.add_layout(Legend(items=items, click_policy="hide"), "right")
+    axes.add_layout(Legend(items=items, click_policy="hide"), "below")
     return axes
 
 
+def _draw_setting(axes, setting):
+    """Draw the curves of one setting; return (line, mark at its end, band) of each split."""
+    from bokeh.models import ColumnDataSource
+
+    data = {"epoch": list(range(1, len(setting.test.median) + 1))}
+    for split in SPLITS:
+        line = getattr(setting, split)
+        data[split] = _round(line.median)
+        data[f"{split}_lowest"], data[f"{split}_highest"] = map(_round, (line.lowest, line.highest))
+    source, drawn = ColumnDataSource(data), []
+    end = {"marker": MARKERS[setting.marker], "color": setting.colour, "size": 9}
+    for split, dash in DASHES.items():
+        band = {"y1": f"{split}_lowest", "y2": f"{split}_highest", "source": source}
+        look = {"color": setting.colour, "name": setting.label, "source": source}
+        line = axes.line("epoch", split, line_dash=dash, line_width=2, **look)
+        mark = axes.scatter(data["epoch"][-1:], data[split][-1:], **end)
+        area = axes.varea("epoch", fill_color=setting.colour, fill_alpha=0.15, **band)
+        drawn.append((line, mark, area))
+    return drawn
+
+
 def _sizes(settings, name, label):
-    """The last epoch's error, from best to worst run, against what a network costs."""
+    """Return the figure of the last error, from best to worst run, against a network's cost."""
     from bokeh.models import HoverTool, NumeralTickFormatter
     from bokeh.plotting import figure
 
     costs = [getattr(setting, name) / 1e6 for setting in settings]
+    hollow = "; hollow: the paper's" if any(s.paper is not None for s in settings) else ""
     axes = figure(
-        title="median, from best to worst run; hollow: the paper's",
+        title=f"median, from best to worst run{hollow}",
         x_axis_type="log",
         x_axis_label=label,
         x_range=(min(costs) / 1.6, max(costs) * 1.6),
-        y_axis_label="test error (%), last epoch",
+        y_axis_label=f"{settings[0].tested_on} error (%), last epoch",
         height=360,
-        tools=TOOLS,
-        sizing_mode="stretch_width",
+        **LOOK,
     )
     axes.y_range.start = 0
     axes.xaxis.formatter = NumeralTickFormatter(format="0,0.[000]")
@@ -131,6 +130,6 @@ def _sizes(settings, name, label):
     return axes
 
 
-def _short(errors):
-    """With as many digits as a page needs."""
+def _round(errors):
+    """Return errors (%) with as many digits as a page needs."""
     return [round(error, 3) for error in errors]

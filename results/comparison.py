@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Optional
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from plotting.figure import COLOURS, MARKERS
-from results.aggregate import describe_recipe, median_run
-from results.papers import paper_error
+from results.aggregate import describe_recipe, median_run, table_name
+from results.papers import explain_difference, paper_error
+from training.run_folder import RunRecord
 
 SPLITS = ("train", "test")
 
@@ -15,9 +16,9 @@ SPLITS = ("train", "test")
 class Line:
     """Errors (%) over epochs: those of the median run, and the range over all."""
 
-    median: tuple
-    lowest: tuple
-    highest: tuple
+    median: Tuple[float, ...]
+    lowest: Tuple[float, ...]
+    highest: Tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -30,31 +31,39 @@ class Setting:
     parameters: int
     multiply_adds: int
     train: Line
-    test: Line
-    paper: Optional[float]
+    test: Line  # on the images that ``tested_on`` names
+    tested_on: str  # "test" or "held-out"; the same in all settings of a figure
+    paper: Optional[float]  # the paper's error (%), where recipe and data are the paper's
 
 
-def compare_settings(settings):
-    """{data set: its Settings}, from results.aggregate.read_settings."""
-    by_dataset = defaultdict(list)
+def compare_settings(settings: Sequence[Sequence[RunRecord]]) -> Dict[str, List[Setting]]:
+    """Return ``{name: the Settings of its figure}``, a figure for each table of results.
+
+    Args:
+        settings: of results.aggregate.read_settings.
+    """
+    figures = defaultdict(list)
     for records in settings:
-        by_dataset[records[0].run.dataset].append(records)
+        figures[table_name(records[0].run)].append(records)
     return {
-        dataset: [
+        name: [
             _setting(index, label, records)
             for index, (label, records) in enumerate(zip(_labels(groups), groups))
         ]
-        for dataset, groups in by_dataset.items()
+        for name, groups in figures.items()
     }
 
 
-def curve_limit(settings):
-    """Height of a panel of curves, or None: of all but the first tenth of epochs, often high."""
+def curve_limit(settings: Sequence[Setting]) -> Optional[float]:
+    """Return the height (%) of a panel of curves, or None where all errors are 0.
+
+    The first tenth of the epochs, where errors are often high, does not count.
+    """
     highest = (
         error
         for setting in settings
-        for part in SPLITS
-        for error in getattr(setting, part).highest[len(setting.test.median) // 10 :]
+        for split in SPLITS
+        for error in getattr(setting, split).highest[len(setting.test.median) // 10 :]
     )
     return 1.05 * max(highest) or None
 
@@ -69,13 +78,14 @@ def _setting(index, label, records):
         multiply_adds=facts.multiply_adds,
         train=_line(records, "train"),
         test=_line(records, "test"),
-        paper=paper_error(run),
+        tested_on=run.tested_on,
+        paper=None if explain_difference(run, facts) else paper_error(run),
     )
 
 
-def _line(records, part):
-    """Epoch by epoch; runs of one setting have as many epochs."""
-    key = f"{part}_error"
+def _line(records, split):
+    """Return the Line of runs of one setting, which have as many epochs each."""
+    key = f"{split}_error"
     epochs = list(zip(*([row[key] for row in record.rows] for record in records)))
     return Line(
         median=tuple(row[key] for row in median_run(records).rows),
@@ -85,7 +95,7 @@ def _line(records, part):
 
 
 def _labels(groups):
-    """A name for each setting, with as much of it as tells it from the others."""
+    """Return a name for each setting, with as much of it as distinguishes it from the others."""
     labels = [_size(records[0]) for records in groups]
     for describe in (describe_recipe, _epochs):
         extras = [describe(records[0]) for records in groups]

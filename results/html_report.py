@@ -3,17 +3,21 @@
 import base64
 import json
 import secrets
+import shlex
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Sequence
 
 from plotting.curves import SUBNETWORKS
-from results.aggregate import CAPTION, COLUMNS, tabulate
-from results.bokeh_plots import figure_json, library
+from results.aggregate import has_diverged, tabulate
+from results.bokeh_plots import figure_items, library
 from results.comparison import compare_settings
-from training.run_folder import read_config
+from results.formats import EXPLANATION, split_tables, table_rows
+from training.run_folder import RunRecord, read_config
 from training.serialization import write_whole
 
-PICTURES = ("curves.png", *(f"{part}s.png" for part in SUBNETWORKS))
+PICTURES = ("curves.png", *(f"{kind}s.png" for kind in SUBNETWORKS))
 PNG = b"\x89PNG\r\n"
 ENVIRONMENT = (
     "command",
@@ -34,8 +38,14 @@ table { border-collapse: collapse; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .7rem;
   border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
 .results { overflow-x: auto; margin-bottom: 1rem; }
-.results td { white-space: nowrap; font-variant-numeric: tabular-nums; }
-.results th { white-space: nowrap; background: #f3f3f3; padding: 0; }
+.results td { font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+.results th { background: #f3f3f3; }
+.sortable th { padding: 0; vertical-align: bottom; }
+.note { margin: .2rem 0; font-size: .9rem; }
+.figures { display: grid; gap: 1rem; margin-top: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
+.figures > :first-child { grid-column: 1 / -1; }
+.figures > * { min-width: 0; }
 .results button { font: inherit; font-weight: bold; border: 0; background: none; cursor: pointer;
   padding: .35rem .7rem; width: 100%; text-align: left; }
 th[aria-sort=ascending] button::after { content: " \\25b2"; }
@@ -45,14 +55,15 @@ summary { cursor: pointer; } .run { display: flex; flex-wrap: wrap; gap: 1.5rem;
 .run > div { flex: 1 1 24rem; } .run th { font-weight: normal; color: #555;
   min-width: 11rem; }
 img { max-width: 100%; }
+@media (max-width: 40rem) { body { padding: 0 .7rem; } .run > div { flex-basis: 100%; } }
 """
 
 SCRIPT = """
-for (const figure of document.querySelectorAll("script.figure"))
-  Bokeh.embed.embed_item(JSON.parse(figure.textContent), figure.dataset.target);
+for (const figures of document.querySelectorAll("script.figure"))
+  for (const item of JSON.parse(figures.textContent)) Bokeh.embed.embed_item(item);
 
 const number = text => parseFloat(text.replace(/,/g, ""));
-function compare(a, b) {
+function order(a, b) {
   const [x, y] = [number(a), number(b)];
   if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y) || a.localeCompare(b);
   return x - y;
@@ -66,40 +77,51 @@ for (const button of document.querySelectorAll("th button"))
     const text = row => row.cells[head.cellIndex].textContent;
     const filled = [...body.rows].filter(row => text(row));
     const empty = [...body.rows].filter(row => !text(row));
-    filled.sort((a, b) => direction * compare(text(a), text(b)));
+    filled.sort((a, b) => direction * order(text(a), text(b)));
     body.append(...filled, ...empty);
   });
 """
 
 
-def write_report(path, settings, left_out):
+@dataclass(frozen=True)
+class Section:
+    """A part of the page besides the results: a table, and pictures below it.
+
+    The first of ``rows`` is the heading; cells are plain text. A picture is the path of a PNG.
+    """
+
+    title: str
+    rows: Sequence[Sequence[str]]
+    pictures: Sequence[Path] = ()
+
+
+def write_report(
+    path,
+    settings: Sequence[Sequence[RunRecord]],
+    left_out: Sequence[RunRecord],
+    sections: Sequence[Section] = (),
+) -> None:
     """Write the page at ``path``, whole or not at all.
 
     Args:
         settings, left_out: of results.aggregate.read_settings.
+        sections: what else the page has, before the list of runs.
 
     Raises:
         InputError: Bokeh is not installed.
     """
-    results, runs = tabulate(settings), [record for records in settings for record in records]
-    drawing, nonce, parts = library(), secrets.token_urlsafe(), []
-    for number, (dataset, compared) in enumerate(compare_settings(settings).items()):
-        parts += [
-            f"<h2>{escape(dataset)}</h2>",
-            _table([result for result in results if result.dataset == dataset]),
-            f'<div id="figure{number}"></div>',
-            f'<script class="figure" data-target="figure{number}" type="application/json">'
-            f"{_inert(figure_json(dataset, compared))}</script>",
-        ]
-    parts.append("<h2>Runs</h2>")
-    parts += [_run(record) for record in runs] or ["<p>There are no finished runs.</p>"]
+    drawing = library().replace("</script", "<\\/script")
+    body = [*_result_blocks(settings), *map(_section, sections), "<h2>Runs</h2>"]
+    runs = [_run(record) for records in settings for record in records]
+    body += runs or ["<p>There are no finished runs.</p>"]
     if left_out:
-        parts.append("<h2>Left out</h2>")
-        parts += [_run(record) for record in left_out]
+        body += ["<h2>Left out</h2>", *map(_run, left_out)]
+    nonce = secrets.token_urlsafe()
     page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:;
  style-src 'unsafe-inline'; script-src 'nonce-{nonce}'">
 <title>Results</title>
@@ -107,9 +129,10 @@ def write_report(path, settings, left_out):
 </head>
 <body>
 <h1>Results</h1>
-<p>{escape(CAPTION.capitalize())}. A click on a heading sorts; one on a legend's line hides it.</p>
-{"".join(parts)}
-<script nonce="{nonce}">{drawing.replace("</script", "<" + chr(92) + "/script")}</script>
+<p>{escape(EXPLANATION)} A click on a heading sorts its table; a click on a name below a figure
+hides its lines.</p>
+{"".join(body)}
+<script nonce="{nonce}">{drawing}</script>
 <script nonce="{nonce}">{SCRIPT}</script>
 </body>
 </html>
@@ -117,65 +140,113 @@ def write_report(path, settings, left_out):
     write_whole(Path(path), page)
 
 
+def _result_blocks(settings):
+    """Return a heading, a table and figures for each table of results."""
+    compared, blocks = compare_settings(settings), []
+    for name, results in split_tables(tabulate(settings)).items():
+        items = figure_items(compared[name])
+        targets = [f"figure{len(blocks)}-{index}" for index in range(len(items))]
+        drawn = [{**item, "target_id": target} for item, target in zip(items, targets)]
+        places = "".join(f'<div id="{target}"></div>' for target in targets)
+        blocks.append(
+            f"<h2>{escape(name)}</h2>{_results_table(results)}"
+            f'<div class="figures">{places}</div>'
+            f'<script class="figure" type="application/json">{_inert(json.dumps(drawn))}</script>'
+        )
+    return blocks
+
+
 def _inert(text):
-    """JSON that cannot end the element it is in."""
+    """Return JSON that cannot end the element it is in."""
     return text.replace("<", "\\u003c")
 
 
-def _table(results):
-    """Results of one data set; a click on a heading sorts them."""
-    heads = "".join(f'<th><button type="button">{escape(name)}</button></th>' for name in COLUMNS)
-    rows = []
-    for result in results:
-        cells = [show(result) for show in COLUMNS.values()]
+def _results_table(results):
+    """Return the table of some Results, whose headings sort it, and its footnotes."""
+    (heading, *rows), notes = table_rows(results)
+    for cells, result in zip(rows, results):
         if result.column is not None:  # sorted, it may stand far from its network
             cells[0] = f"{result.network}, column {result.column} alone"
-        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    buttons = [f'<button type="button">{escape(name)}</button>' for name in heading]
+    footnotes = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    return _table(buttons, rows, "results sortable") + footnotes
+
+
+def _section(section):
+    """Return a Section: its heading, table and pictures."""
+    heading, *rows = section.rows
+    table = _table([escape(cell) for cell in heading], rows, "results")
+    return f"<h2>{escape(section.title)}</h2>{table}{_pictures(section.pictures)}"
+
+
+def _table(heading, rows, kind):
+    """Return a table that scrolls sideways; ``heading`` is HTML, ``rows`` are plain text."""
+    head = "".join(f"<th>{cell}</th>" for cell in heading)
+    lines = ("".join(f"<td>{escape(cell)}</td>" for cell in cells) for cells in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return (
-        f'<div class="results"><table><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'<div class="{kind}"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
 def _run(record):
-    """A run: its errors, settings, environment and pictures."""
+    """Return a run: its errors, settings, environment and pictures."""
     if record.run is None:
         return f"<p>{escape(str(record.folder))}: {escape(record.problem)}</p>"
-    what = record.problem
-    if not what:
-        last = record.rows[-1]
-        what = f"test error {last['test_error']:.2f}%, train error {last['train_error']:.2f}%"
     config = read_config(record.folder)
-    there = {name: config.pop(name) for name in ENVIRONMENT if name in config}
-    pictures = "".join(_picture(record.folder / name) for name in PICTURES)
+    environment = {name: config.pop(name) for name in ENVIRONMENT if name in config}
+    pictures = _pictures(record.folder / name for name in PICTURES)
     return (
-        f"<details><summary>{escape(str(record.folder))}: {escape(what)}</summary>{pictures}"
-        f'<div class="run"><div><h3>Settings</h3>{_values(config)}</div>'
-        f"<div><h3>Environment</h3>{_values(there)}</div></div></details>"
+        f"<details><summary>{escape(str(record.folder))}: {escape(_summarize(record))}</summary>"
+        f'{pictures}<div class="run"><div><h3>Settings</h3>{_values(config)}</div>'
+        f"<div><h3>Environment</h3>{_values(environment)}</div></div></details>"
     )
 
 
+def _summarize(record):
+    """Return a run's last errors, or why it does not count."""
+    if record.problem:
+        return record.problem
+    last = record.rows[-1]
+    errors = f"{record.run.tested_on} error {last['test_error']:.2f}%, "
+    errors += f"train error {last['train_error']:.2f}%"
+    return f"{errors}, diverged" if has_diverged(record) else errors
+
+
 def _values(config):
-    """A line a value; those of an object are lines of their own."""
-    lines = {}
-    for name, value in config.items():
-        inner = value.items() if isinstance(value, dict) else ()
-        lines.update({f"{name}.{key}": each for key, each in inner} or {name: value})
+    """Return a table with a line for each value of ``config``, and of the objects inside it."""
     rows = (
-        f"<tr><th>{escape(name)}</th><td>"
-        f"{escape(value if isinstance(value, str) else json.dumps(value))}</td></tr>"
-        for name, value in lines.items()
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+        for name, value in _flatten(config)
     )
     return f"<table>{''.join(rows)}</table>"
 
 
-def _picture(path):
-    """The PNG at ``path`` inside the page, or nothing."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return ""
-    if not content.startswith(PNG):
-        return ""
-    encoded = base64.b64encode(content).decode()
-    return f'<img alt="{escape(path.name)}" src="data:image/png;base64,{encoded}">'
+def _flatten(config, prefix=""):
+    """Yield (name, text) of every value; those inside others have names such as a.b and a.1."""
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+            value = dict(enumerate(value, 1))
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{name}.")
+        elif key == "command" and isinstance(value, list):
+            yield name, shlex.join(["python", *map(str, value)])
+        else:
+            yield name, value if isinstance(value, str) else json.dumps(value)
+
+
+def _pictures(paths):
+    """Return the PNGs at ``paths`` inside the page; others are left out."""
+    images = []
+    for path in map(Path, paths):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        if content.startswith(PNG):
+            encoded = base64.b64encode(content).decode()
+            name = escape(path.name)
+            images.append(f'<img alt="{name}" src="data:image/png;base64,{encoded}">')
+    return "".join(images)

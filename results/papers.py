@@ -1,35 +1,65 @@
-"""Test errors (%) that the papers print, to stand beside ours."""
+"""The test errors that the papers print, and whether a run may stand beside them."""
+
+from dataclasses import dataclass, replace
+from typing import Optional
+
+from training.recipe import RECIPES
+from training.run import Run, RunInfo
+
+TRAINING_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 604_388, "imagenet": 1_281_167}
 
 
-def _paper_errors():
-    """{(data set, network, depth, widen factor, augmentation, drop-path, dropout, column): error}.
+@dataclass(frozen=True)
+class PaperError:
+    """A test error (%) that a paper prints, and the network and training that it is of.
 
-    ``column`` None is the whole network.
+    ``recipe`` names the recipe; the row's augmentation, drop-path and dropout replace its own.
     """
-    errors = {}
 
-    def add(dataset, network, depth, widen, augmentation, drop_path, dropout, values):
-        for column, error in values.items():
-            key = (dataset, network, depth, widen, augmentation, drop_path, dropout, column)
-            errors[key] = error
+    recipe: str
+    dataset: str
+    network: str
+    depth: int
+    widen_factor: int
+    augmentation: str
+    error: float
+    drop_path: str = "none"
+    dropout: float = 0.0
+    column: Optional[int] = None  # None: the whole network
 
-    # Zhao et al., arXiv 1611.07718, and the deep fusion project's page: DFN-MR1, DFN-MR2, DFN-MR3
+
+def _deep_fusion_errors():
+    """Return the rows of Zhao et al., arXiv 1611.07718, and the deep fusion project's page.
+
+    On CIFAR and SVHN these are DFN-MR1, DFN-MR2 and DFN-MR3. On ImageNet they are one-crop
+    validation errors; the top-5 errors printed beside them are 6.61 and 6.79.
+    """
+    rows = []
     for depth, widen, cifar10, cifar100, svhn in (
         (110, 1, 4.94, 24.46, 1.66),
         (62, 4, 3.94, 19.25, 1.51),
         (98, 4, 3.57, 19.00, 1.55),
     ):
-        add("cifar10", "cross", depth, widen, "+", "none", False, {None: cifar10})
-        add("cifar100", "cross", depth, widen, "+", "none", False, {None: cifar100})
-        add("svhn", "cross", depth, widen, "none", "none", False, {None: svhn})
+        rows += [
+            PaperError("deep-fusion", "cifar10", "cross", depth, widen, "+", cifar10),
+            PaperError("deep-fusion", "cifar100", "cross", depth, widen, "+", cifar100),
+            PaperError("deep-fusion-svhn", "svhn", "cross", depth, widen, "none", svhn),
+        ]
+    for network, depth, error in (("cross_imagenet", 50, 23.16), ("resnet_imagenet", 98, 23.38)):
+        recipe = "deep-fusion-imagenet"
+        rows.append(PaperError(recipe, "imagenet", network, depth, 1, "imagenet", error))
+    return rows
 
-    # the same; validation, one crop. Their top-5 errors: 6.61 and 6.79
-    add("imagenet", "cross_imagenet", 50, 1, "imagenet", "none", False, {None: 23.16})
-    add("imagenet", "resnet_imagenet", 98, 1, "imagenet", "none", False, {None: 23.38})
 
-    # Larsson et al., table 1: 20 layers plain; with drop-path and dropout; its last column alone.
-    # The 38.6M parameters printed there are those of square convolutions.
-    for dataset, augmentation, plain, regular, deepest in (
+def _fractal_table_1():
+    """Return the rows of Larsson et al., arXiv 1605.07648, table 1.
+
+    Of 20 layers it has three errors: without regularization, with drop-path and dropout, and of the
+    last column of the latter alone. The 38.6M parameters printed there are those of square
+    convolutions, so the errors stand beside both forms.
+    """
+    rows = []
+    for dataset, augmentation, unregularized, regularized, deepest in (
         ("cifar100", "none", 35.34, 28.20, 29.05),
         ("cifar100", "+", 23.30, 23.73, 24.32),
         ("cifar100", "++", 22.85, 23.36, 23.60),
@@ -38,35 +68,97 @@ def _paper_errors():
         ("cifar10", "++", 5.11, 4.59, 4.63),
         ("svhn", "none", 2.01, 1.87, 1.89),
     ):
+        recipe = "fractal-svhn" if dataset == "svhn" else "fractal"
         for network in ("fractal", "fractal_square"):
-            key = (dataset, network, 20, 4, augmentation)
-            add(*key, "none", False, {None: plain})
-            add(*key, "mixed", True, {None: regular, 2: deepest})
+            setting = (recipe, dataset, network, 20, 4, augmentation)
+            rows += [
+                PaperError(*setting, unregularized),
+                PaperError(*setting, regularized, "mixed", 0.1),
+                PaperError(*setting, deepest, "mixed", 0.1, column=2),
+            ]
     for dataset, augmentation, error in (
         ("cifar100", "+", 22.49),
         ("cifar100", "++", 21.49),
         ("cifar10", "+", 5.24),
         ("cifar10", "++", 5.21),
     ):
-        add(dataset, "fractal_tapered", 40, 4, augmentation, "none", False, {None: error})
+        rows.append(PaperError("fractal", dataset, "fractal_tapered", 40, 4, augmentation, error))
+    return rows
 
-    # Tables 3 and 4, CIFAR-100++. Table 3 names no drop-path, table 4 mixed; neither names dropout,
-    # with which the training losses of table 4 (0.015) could hardly be.
-    for depth, error in zip((5, 10, 20, 40, 80, 160), (37.32, 30.71, 27.69, 27.38, 26.46, 27.38)):
-        add("cifar100", "fractal", depth, 1, "++", "none", False, {None: error})
-    for depth, error in zip((5, 10, 20, 40), (36.62, 32.47, 31.31, 38.84)):
-        add("cifar100", "fractal_plain", depth, 1, "++", "none", False, {None: error})
+
+def _fractal_tables_3_and_4():
+    """Return the rows of Larsson et al., tables 3 and 4, on CIFAR-100++.
+
+    Table 3 names no drop-path, table 4 mixed; neither names dropout, with which the training losses
+    of table 4 (0.015) could hardly be.
+    """
+    fractal = {5: 37.32, 10: 30.71, 20: 27.69, 40: 27.38, 80: 26.46, 160: 27.38}
+    plain = {5: 36.62, 10: 32.47, 20: 31.31, 40: 38.84}
     columns = {None: 27.40, 0: 37.23, 1: 32.85, 2: 31.31, 3: 31.75}
-    add("cifar100", "fractal", 40, 1, "++", "mixed", False, columns)
-    return errors
+    rows = []
+    for network, errors in (("fractal", fractal), ("fractal_plain", plain)):
+        for depth, error in errors.items():
+            rows.append(PaperError("fractal", "cifar100", network, depth, 1, "++", error))
+    for column, error in columns.items():
+        setting = ("fractal", "cifar100", "fractal", 40, 1, "++")
+        rows.append(PaperError(*setting, error, "mixed", column=column))
+    return rows
 
 
-PAPER_ERRORS = _paper_errors()
+PAPER_ERRORS = (*_deep_fusion_errors(), *_fractal_table_1(), *_fractal_tables_3_and_4())
 
 
-def paper_error(run, column=None):
-    """The paper's error for a run's setting, or for a column of it; None where there is none."""
+def _find_row(run, column):
+    """Return the PaperError of a run's network, data set and way of training, or None."""
+    if run.val_split:
+        return None
     recipe = run.recipe
-    how = (recipe.augmentation, recipe.drop_path, recipe.dropout > 0)
-    what = (run.dataset, run.network, run.depth, run.widen_factor)
-    return None if run.val_split else PAPER_ERRORS.get((*what, *how, column))
+    wanted = (run.dataset, run.network, run.depth, run.widen_factor, recipe.augmentation)
+    wanted += (recipe.drop_path, recipe.dropout > 0, column)
+    for row in PAPER_ERRORS:
+        found = (row.dataset, row.network, row.depth, row.widen_factor, row.augmentation)
+        if (*found, row.drop_path, row.dropout > 0, row.column) == wanted:
+            return row
+    return None
+
+
+def paper_error(run: Run, column: Optional[int] = None) -> Optional[float]:
+    """Return the test error (%) that a paper prints for a run's network, or for a column of it.
+
+    It is looked up by network, data set, augmentation, drop-path and dropout alone: see
+    ``explain_difference`` for the rest of the recipe. None where no paper prints one.
+    """
+    row = _find_row(run, column)
+    return row and row.error
+
+
+def explain_difference(run: Run, facts: RunInfo) -> str:
+    """Return why a run may not stand beside ``paper_error``; empty where it may.
+
+    It may where every value of the recipe is the paper's and the run trained on as many images as
+    the data set officially has.
+    """
+    row = _find_row(run, None)
+    if row is None:
+        return ""
+    theirs = replace(
+        RECIPES[row.recipe],
+        augmentation=row.augmentation,
+        drop_path=row.drop_path,
+        dropout=row.dropout,
+    ).to_json()
+    reasons = [
+        f"{name} {_show(value)} instead of {_show(theirs[name])}"
+        for name, value in run.recipe.to_json().items()
+        if value != theirs[name]
+    ]
+    training = facts.data.get("train")
+    examples = training.get("examples") if isinstance(training, dict) else None
+    if examples != TRAINING_IMAGES[row.dataset]:
+        found = f"{examples:,}" if isinstance(examples, int) else "an unknown number of"
+        reasons.append(f"{found} training images instead of {TRAINING_IMAGES[row.dataset]:,}")
+    return "; ".join(reasons)
+
+
+def _show(value):
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

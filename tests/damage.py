@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from command import InputError
 from data import records, stream
-from results.aggregate import REPORT_FORMATS, read_settings, tabulate
-from results.comparison import compare_settings
-from results.static_plots import plot_paths
+from results import REPORT_FORMATS, compare_settings, plot_paths, read_settings, tabulate
 from tests.photo_files import write_photographs
 from tests.record_files import encoded, random_pixels, write_random_rec, write_rec
 from tests.test_run_folder import ROW, make_config, write_rows

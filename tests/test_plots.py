@@ -1,7 +1,7 @@
 import show_results
-from results.aggregate import read_settings
-from results.comparison import compare_settings, curve_limit
-from tests.test_results import make_run
+from results import compare_settings, read_settings
+from results.comparison import curve_limit
+from tests.test_results import make_paper_run, make_run
 from tests.test_scripts import refused
 from training.recipe import get_recipe
 
@@ -21,6 +21,12 @@ def test_a_setting_is_its_median_run_and_the_range_over_all(tmp_path):
     assert setting.test.highest == (90.0, 8.0)
     assert setting.train.median == (40.0, 3.0)
     assert (setting.parameters, setting.multiply_adds) == (12345, 251052672)
+    assert setting.paper is None  # of 400 epochs
+
+
+def test_the_papers_mark_stands_beside_its_recipe_alone(tmp_path):
+    make_paper_run(tmp_path, 1, 5.0)
+    (setting,) = compared(tmp_path)["cifar10"]
     assert setting.paper == 4.94
 
 

@@ -1,14 +1,15 @@
 import csv
 import io
 import json
+import os
+import re
 import statistics as stdlib
 from dataclasses import replace
 
 import pytest
 
 from command import InputError
-from results.aggregate import REPORT_FORMATS, collect, statistics
-from results.papers import paper_error
+from results import REPORT_FORMATS, collect, paper_error, statistics
 from tests.test_run_folder import ROW, make_config
 from training import run_folder
 from training.recipe import get_recipe
@@ -22,7 +23,13 @@ def test_statistics_are_the_papers():
     assert even.std == pytest.approx(stdlib.pstdev([4, 5, 6, 7]))
     assert even.best == 4.0
     assert statistics([3.0, 1.0, 2.0]).median == 2.0
-    assert str(statistics([4.94])) == "4.94 (4.94 +/- 0.00, 4.94)"
+    assert even.errors == (4.0, 5.0, 6.0, 7.0)
+
+
+def test_one_or_two_runs_are_their_errors():
+    assert str(statistics([4.44])) == "4.44"
+    assert str(statistics([4.6, 4.44])) == "4.44, 4.60"
+    assert str(statistics([4.6, 4.44, 4.5])) == "4.50 (4.51 +/- 0.07, 4.44)"
 
 
 def make_run(top, seed, errors, **changes):
@@ -32,10 +39,20 @@ def make_run(top, seed, errors, **changes):
     folder = top / config["dataset"] / config["network"] / f"run{seed}"
     folder.mkdir(parents=True)
     run_folder.write_config(folder, config)
-    for epoch, error in enumerate(errors, 1):
-        row = {**ROW, "epoch": epoch, "test_error": error, "train_error": error / 2}
-        run_folder.RunLog(folder, print).write(**row)
+    rows = [
+        {**ROW, "epoch": epoch, "test_error": error, "train_error": error / 2}
+        for epoch, error in enumerate(errors, 1)
+    ]
+    run_folder.RunLog(folder, print).rewrite(rows)
     return folder
+
+
+def make_paper_run(top, seed, error, **changes):
+    """Make a run with the paper's recipe on the whole training set, as far as can be seen."""
+    recipe = changes.get("recipe", get_recipe("deep-fusion"))
+    examples = {"train": {"examples": 50_000, "crc32": 1}, "test": {"examples": 10_000, "crc32": 2}}
+    what = {"recipe": recipe, "recipe_changes": {}, "data": examples, **changes}
+    return make_run(top, seed, [90.0] * (recipe.epochs - 1) + [error], **what)
 
 
 @pytest.fixture
@@ -64,7 +81,7 @@ def test_runs_of_one_setting_and_only_those_are_one_line(snapshot):
     papers = lines["cifar10", "deep-fusion"]
     assert (papers.runs, str(papers.test_error)) == (3, "6.00 (6.33 +/- 1.25, 5.00)")
     assert str(papers.train_error) == "3.00 (3.17 +/- 0.62, 2.50)"
-    assert papers.paper == 4.94
+    assert (papers.paper, papers.tested_on) == (None, "test")  # 2 epochs are not the paper's 400
     held_out = lines["cifar10", "deep-fusion, on 1000 held out"]
     assert (held_out.runs, held_out.paper) == (1, None)
     assert lines["cifar10", "deep-fusion, lr 0.05"].runs == 1
@@ -112,20 +129,116 @@ def test_nothing_is_said_of_nothing(tmp_path):
 
 
 def test_columns_and_the_papers_figures_stand_below_their_network(tmp_path):
-    recipe = get_recipe("fractal", epochs=1, augmentation="+")
+    recipe = get_recipe("fractal", augmentation="+")
     what = {"network": "fractal", "depth": 20, "widen_factor": 4, "recipe_name": "fractal"}
-    for seed, shift in ((1, 0.0), (2, 2.0)):
-        folder = make_run(tmp_path, seed, [5.0], recipe=recipe, dataset="cifar100", **what)
-        row = {**run_folder.read_log(folder)[0], "column_errors": [30.0, 20.0, 10.0 + shift]}
-        run_folder.RunLog(folder, print).rewrite([row])
+    for seed, shift in ((1, 0.0), (2, 2.0), (3, 2.0)):
+        folder = make_paper_run(tmp_path, seed, 5.0, recipe=recipe, dataset="cifar100", **what)
+        *rows, last = run_folder.read_log(folder)
+        last["column_errors"] = [30.0, 20.0, 10.0 + shift]
+        run_folder.RunLog(folder, print).rewrite([*rows, last])
     found, _ = collect(tmp_path)
     assert [(r.column, r.depth) for r in found] == [(None, 20), (0, 5), (1, 10), (2, 20)]
     assert [r.paper for r in found] == [23.73, None, None, 24.32]
-    assert str(found[3].test_error) == "12.00 (11.00 +/- 1.00, 10.00)"
-    lines = REPORT_FORMATS["text"](found, []).splitlines()
-    assert lines[-1].startswith("- column 2 alone")
-    assert lines[-1].endswith("24.32")
-    assert len(list(csv.DictReader(io.StringIO(REPORT_FORMATS["csv"](found, []))))) == 4
+    assert str(found[3].test_error) == "12.00 (11.33 +/- 0.94, 10.00)"
+    (line,) = (t for t in REPORT_FORMATS["text"](found, []).splitlines() if "column 2 alone" in t)
+    assert line.startswith("- column 2 alone")
+    assert line.endswith("24.32")
+    rows = list(csv.DictReader(io.StringIO(REPORT_FORMATS["csv"](found, []))))
+    assert [(row["parameters"], row["layers"]) for row in rows] == [
+        ("12345", "56"),
+        *[("", "")] * 3,
+    ]
+    loaded = json.loads(REPORT_FORMATS["json"](found, []))["results"]
+    assert [line["parameters"] for line in loaded] == [12345, None, None, None]
+
+
+def test_of_runs_with_one_seed_the_newest_counts(tmp_path):
+    first, second, third = (
+        make_run(tmp_path / name, 1, [error])
+        for name, error in (("a", 9.0), ("b", 5.0), ("c", 8.0))
+    )
+    for folder, seconds in ((first, 100), (second, 300), (third, 200)):
+        os.utime(folder / "log.jsonl", (seconds, seconds))
+    make_run(tmp_path, 2, [7.0])
+    results, left_out = collect(tmp_path)
+    assert [(r.runs, r.test_error.errors) for r in results] == [(2, (5.0, 7.0))]
+    newer = f"repeats seed 1: {second} has the same setting and is newer"
+    assert [(r.folder, r.problem) for r in left_out] == [(first, newer), (third, newer)]
+    assert newer in REPORT_FORMATS["text"](results, left_out)
+
+
+def test_the_papers_figure_stands_beside_its_recipe_and_all_of_its_images_alone(tmp_path):
+    make_paper_run(tmp_path, 1, 5.0)
+    ((result,), _) = collect(tmp_path)
+    assert (result.paper, result.paper_note) == (4.94, "")
+    assert "4.94" in REPORT_FORMATS["text"]([result], [])
+    for changes, note in (
+        ({"recipe": get_recipe("deep-fusion", epochs=2)}, "epochs 2 instead of 400"),
+        ({"recipe": get_recipe("deep-fusion", lr=0.05)}, "lr 0.05 instead of 0.1"),
+        (
+            {"data": {"train": {"examples": 500}}},
+            "500 training images instead of 50,000",
+        ),
+        ({"data": {}}, "an unknown number of training images instead of 50,000"),
+        (
+            {"recipe": get_recipe("deep-fusion", epochs=3, batch_size=128), "data": {"train": []}},
+            "epochs 3 instead of 400; batch_size 128 instead of 64; "
+            "an unknown number of training images instead of 50,000",
+        ),
+    ):
+        top = tmp_path / str(abs(hash(note)))
+        make_paper_run(top, 1, 5.0, **changes)
+        ((result,), _) = collect(top)
+        assert (result.paper, result.paper_note) == (None, note)
+        text = REPORT_FORMATS["text"]([result], [])
+        assert "4.94" not in text
+        assert f"[1] no figure of the paper's: {note}\n" in text
+        assert re.search(r" \[1\]$", text, re.MULTILINE)
+        (row,) = csv.DictReader(io.StringIO(REPORT_FORMATS["csv"]([result], [])))
+        assert (row["paper"], row["paper_note"]) == ("", note)
+
+
+def test_one_footnote_serves_equal_remarks(tmp_path):
+    make_run(tmp_path, 1, [5.0])
+    make_run(tmp_path, 2, [5.0], depth=62, widen_factor=4)
+    make_run(tmp_path, 3, [5.0, 4.0], depth=98, widen_factor=4)
+    make_run(tmp_path, 4, [5.0], depth=26)  # of which no paper has a figure
+    text = REPORT_FORMATS["text"](*collect(tmp_path))
+    assert (text.count("[1]"), text.count("[2]"), text.count("[3]")) == (3, 2, 0)
+
+
+def test_what_median_and_deviation_are_stands_below_the_tables(snapshot):
+    for name in ("text", "markdown"):
+        text = " ".join(REPORT_FORMATS[name](*collect(snapshot)).split())
+        table, explanation = text.split("Errors are those of the last epoch, in percent.")
+        assert "train error %" in table
+        assert "with an even number of runs the worse of the middle two" in explanation
+        assert "population: divided by their number" in explanation
+
+
+def test_held_out_errors_are_called_so_and_stand_apart(snapshot):
+    results, left_out = collect(snapshot)
+    text = REPORT_FORMATS["text"](results, left_out)
+    tables = {block.split(":")[0]: block for block in text.split("\n\n")}
+    assert "held-out error %" in tables["cifar10 held-out"]
+    assert "test" not in tables["cifar10 held-out"]
+    assert "held-out" not in tables["cifar10"]
+    assert {r.tested_on for r in results if r.test_error.errors == (40.0,)} == {"held-out"}
+
+
+def test_a_diverged_run_is_marked(tmp_path):
+    for seed in (1, 2):
+        make_run(tmp_path, seed, [5.0])
+    folder = make_run(tmp_path, 3, [90.0])
+    (row,) = run_folder.read_log(folder)
+    run_folder.RunLog(folder, print).rewrite([{**row, "train_loss": 1e28}])
+    results, left_out = collect(tmp_path)
+    assert [result.diverged for result in results] == [(3,)]
+    text = REPORT_FORMATS["text"](results, left_out)
+    assert "[1] diverged, with a last loss worse than guessing: seed 3\n" in text
+    assert "5.00 (33.33 +/- 40.07, 5.00) [1]" in text
+    (row,) = csv.DictReader(io.StringIO(REPORT_FORMATS["csv"](results, [])))
+    assert row["diverged"] == "3"
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ class Trainer:
         self._begin(rows)
         board = None
         if self._config.tensorboard and self._first:
-            board = tensorboard.Board(self._folder, rows)
+            board = tensorboard.Board(self._folder, rows, self._run.tested_on)
         clock = Clock(len(rows), epochs)
         for epoch in range(len(rows) + 1, epochs + 1):
             try:
@@ -257,18 +257,19 @@ class Trainer:
         self._log.info(
             f"epoch {epoch}/{epochs}  lr {row['lr']:g}  "
             f"train loss {row['train_loss']:.4f} error {row['train_error']:.2f}%  "
-            f"test loss {row['test_loss']:.4f} error {row['test_error']:.2f}%  "
+            f"{self._run.tested_on} loss {row['test_loss']:.4f} error {row['test_error']:.2f}%  "
             f"{row['seconds']:.1f} s  {row['images_per_second']:.0f} images/s  "
             f"left {clock.left(epoch)}"
         )
 
     def _draw(self, rows):
         title = f"{self._folder.parent.name} on {self._run.dataset}"
-        draw_curves(rows, self._folder / "curves.png", title)
+        tested_on = self._run.tested_on
+        draw_curves(rows, self._folder / "curves.png", title, tested_on)
         for kind in SUBNETWORKS:  # the last epoch tests sub-networks in any case
             tested = [row for row in rows if f"{kind}_losses" in row]
             if len(tested) > 1 or len(tested) == len(rows):
-                draw_subnetworks(tested, kind, self._folder / f"{kind}s.png", title)
+                draw_subnetworks(tested, kind, self._folder / f"{kind}s.png", title, tested_on)
 
 
 def _require_agreement(workers, epochs):
