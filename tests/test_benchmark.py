@@ -10,10 +10,9 @@ from command import InputError
 from network import get_model
 from network.complexity import complexity, operator_costs
 from plotting.scaling import draw_scaling, series
-from tools.contestants import list_cases
+from tools.contestants import PLAIN, list_cases
 from tools.profiling import operator_table
 from tools.timing import Case, Timing, table
-from tools.torch_reference import plain_networks
 
 QUICK = ["--rounds", "2", "--seconds", "0.01", "--batch-size", "4", "--threads", "1"]
 
@@ -49,7 +48,10 @@ def test_libraries_train_by_turns(capfd, tmp_path):
     [
         (["--task", "train", "--network", "fractal:10"], ["mxnet", "torch", "pytorch"]),
         (["--task", "train", "--network", "ensemble:14"], ["mxnet", "torch"]),
-        (["--task", "predict", "--network", "fractal:10"], ["mxnet", "pytorch", "onnxruntime"]),
+        (
+            ["--task", "predict", "--network", "fractal:10"],
+            ["mxnet", "pytorch", "onnxruntime-plain"],
+        ),
         (["--task", "predict", "--network", "gluoncv:cifar_resnet20_v1"], ["mxnet", "onnxruntime"]),
         (["--task", "data"], ["mxnet", "pytorch"]),
     ],
@@ -61,11 +63,11 @@ def test_every_task_can_be_done(capfd, words, libraries):
 
 
 def test_what_a_library_cannot_do_is_left_out():
-    flags = ["--network", "resnet:8", "cross:14:2", "--library", "mxnet", "pytorch", "onnxruntime"]
+    flags = ["--network", "side:8", "cross:14:2", "--library", "mxnet", "pytorch", "onnxruntime"]
     args = benchmark.make_parser().parse_args(flags)
     cases = list_cases(args)
     found = [(case.network, case.depth, case.widen_factor, case.library) for case in cases]
-    expected = [("resnet", 8, 1, "mxnet"), ("cross", 14, 2, "mxnet"), ("cross", 14, 2, "pytorch")]
+    expected = [("side", 8, 1, "mxnet"), ("cross", 14, 2, "mxnet"), ("cross", 14, 2, "pytorch")]
     assert found == expected
 
 
@@ -83,10 +85,15 @@ def test_a_contestant_that_fails_is_an_error_of_one_line(capfd):
     assert "depth 13" in error
 
 
-@pytest.mark.parametrize("name,depth", [("cross", 14), ("cross", 56), ("fractal", 20)])
+@pytest.mark.parametrize(
+    "name,depth", [("cross", 14), ("cross", 56), ("fractal", 20), ("half", 18), ("resnet", 14)]
+)
 def test_plain_networks_have_as_many_parameters(name, depth):
     pytest.importorskip("torch")
-    net = plain_networks()[name](depth, 10, 2)
+    from tools.torch_reference import PLAIN_NETWORKS
+
+    assert sorted(PLAIN_NETWORKS) == sorted(PLAIN)
+    net = PLAIN_NETWORKS[name](depth, 10, 2)
     count = sum(parameter.numel() for parameter in net.parameters())
     assert count == complexity(get_model(name, depth, widen_factor=2)).parameters
 

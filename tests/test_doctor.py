@@ -52,6 +52,9 @@ def test_where_training_works_the_status_is_0():
         ("mxnet", "raise OSError('libgomp.so.1: no such file')", "apt-get install libgomp1"),
         ("mxnet", "raise ModuleNotFoundError(name='mxnet')", "mxnet is not installed: run pip"),
         ("numpy", "__version__ = '2.1.0'", "needs NumPy 1.21 to 1.26"),
+        ("mxnet", "raise RuntimeError('Could not determine home directory.')", "set HOME to a"),
+        ("mxnet", "import os; os.abort()", "MXNet ends the process (SIGABRT)"),
+        ("tqdm", "raise ImportError('damaged')", "damaged"),
     ],
 )
 def test_without_mxnet_the_rest_is_looked_at_all_the_same(tmp_path, module, content, said):
@@ -63,6 +66,22 @@ def test_without_mxnet_the_rest_is_looked_at_all_the_same(tmp_path, module, cont
     assert found["MXNet"][0] == PROBLEM and said in found["MXNet"][1]
     assert found["GPUs"] == found["threads"] == (NOTE, "cannot be told without MXNet")
     assert found["Python"][0] == OK
+
+
+@pytest.mark.parametrize("threads", ["2,1", "two"])
+def test_threads_that_mxnet_does_not_accept_are_named(monkeypatch, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    remedy = doctor.suggest_remedy("MXNet ends the process (SIGABRT): what()")
+    assert f"unset OMP_NUM_THREADS, which is {threads!r}" in remedy
+
+
+def test_a_step_that_does_not_work_is_a_problem(monkeypatch):
+    """Also if everything can be imported."""
+    doctor.try_training.cache_clear()
+    monkeypatch.setattr(doctor, "TRIAL", "import os; os.kill(os.getpid(), 9)")
+    found = doctor.check_mxnet()
+    doctor.try_training.cache_clear()
+    assert found.state == PROBLEM and "SIGKILL" in found.text
 
 
 def test_other_programs_still_end_with_a_line(tmp_path):
@@ -97,6 +116,13 @@ def test_a_check_that_fails_is_a_finding():
     )
 
 
+@pytest.fixture()
+def mxnet_works(monkeypatch):
+    """Spare the process that tries it."""
+    monkeypatch.setattr(doctor, "try_training", lambda: "")
+
+
+@pytest.mark.usefixtures("mxnet_works")
 def test_threads_are_held_against_the_cores(monkeypatch):
     monkeypatch.setattr("hardware.cores", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
@@ -121,6 +147,7 @@ def test_bfloat16(monkeypatch):
         ([(8, 0), (9, 0)], 2, NOTE, "GPU 1 has compute capability 9.0"),
     ],
 )
+@pytest.mark.usefixtures("mxnet_works")
 def test_gpus(monkeypatch, capabilities, seen, state, said):
     def capability(index):
         return capabilities[index] if index < len(capabilities) else None
@@ -176,7 +203,7 @@ def test_room_on_the_disk(tmp_path, monkeypatch, free, state):
 def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     found = doctor.check_disk(tmp_path)
-    assert found.state == PROBLEM and "may not be written" in found.text
+    assert found.state == PROBLEM and "cannot be written" in found.text
 
 
 def test_data_sets_that_are_there(tmp_path):

@@ -153,14 +153,24 @@ def network_disorder(files):
     return sorted(wrong)
 
 
+def late_modules(files):
+    """Paths of the modules that are imported inside functions alone, with all that they import."""
+    times = {}
+    for source in files.values():
+        for module, late in imports(source):
+            times.setdefault(module.replace(".", "/") + ".py", set()).add(late)
+    return {path for path in files if times.get(path) == {True}}
+
+
 def early_imports(files):
     """Libraries that only some commands need, imported where the module itself is."""
+    late_ones = late_modules(files)
     return sorted(
         {
             f"{path} imports {unit(module)}"
             for path, source in files.items()
             for module, late in imports(source)
-            if unit(module) in LATE and not late
+            if unit(module) in LATE and not late and path not in late_ones
         }
     )
 
@@ -275,7 +285,8 @@ GOOD = {
     "results/aggregate.py": "from training.run import Run\nfrom plotting.figure import COLOURS",
     "analysis/__init__.py": "import compat",
     "tools/__init__.py": "",
-    "tools/timing.py": "from analysis import paths",
+    "tools/timing.py": "from analysis import paths\ndef f():\n    from tools.plain import Net",
+    "tools/plain.py": "import torch",
     "train.py": "import sys\nfrom command import Parser\nimport training\nimport mxnet\nprint(1)",
 }
 
@@ -305,6 +316,7 @@ BAD = [
     ("early_imports", "data/verify.py", "import matplotlib.pyplot as plt"),
     ("early_imports", "train.py", "try:\n    from torch import nn\nexcept ImportError:\n    pass"),
     ("early_imports", "network/gluoncv_zoo.py", "class Peer:\n    import gluoncv"),
+    ("early_imports", "tools/plain.py", "import torch\nimport tools.plain"),
     ("compat_late", "train.py", "import mxnet\nfrom network import get_model"),
     ("compat_late", "data/__init__.py", "import numpy\nimport compat"),
     ("compat_late", "network/__init__.py", "from network import cross"),

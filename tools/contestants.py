@@ -1,4 +1,4 @@
-"""What is timed: the steps that each library does of a task, and the process that does them."""
+"""Define what the benchmark times: the steps of each task by each library, and their process."""
 
 import json
 import os
@@ -29,7 +29,6 @@ from network.initializer import DeepFusionInit
 from plotting.tables import markdown
 from tools.profiling import measure_peaks, operator_table, profile_mxnet, profile_torch
 from tools.timing import Case
-from tools.torch_reference import plain_networks
 
 LIBRARIES = {
     "mxnet": "the engine of train_cifar.py",
@@ -39,6 +38,7 @@ LIBRARIES = {
     "pytorch-compiled": "that, by torch.compile",
     "mxnet-exported": "the symbol that export.py writes; predicts only",
     "onnxruntime": "the ONNX file that it writes; predicts only",
+    "onnxruntime-plain": "an ONNX file without folded batch normalisation; predicts only",
 }
 SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
 STATIC = {"static_alloc": True, "static_shape": True}
@@ -46,7 +46,7 @@ LR, CLASSES, IMAGES, STEPS_PROFILED = 0.01, 10, 2048, 5
 
 
 def list_cases(args):
-    """The cases that the flags describe."""
+    """Return the cases that the flags describe, without those that a library cannot do."""
     networks = []
     for text in args.network:
         if text.startswith("gluoncv:"):
@@ -71,25 +71,25 @@ def list_cases(args):
 
 
 def random_batch(case):
-    """Images and labels."""
+    """Return random images and labels of a batch."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(case.batch_size, *image_shape(case.network)))
     return images.astype(np.float32), rng.integers(0, CLASSES, case.batch_size)
 
 
 def make_net(case, training):
-    """The network with values, and with local drop-path where it trains by it."""
+    """Build and initialize the network, with local drop-path if it trains with that."""
     columns = case.network in ("fractal", "fractal_square", "fractal_tapered") and training
     options = {"drop_path": 0.15} if columns else {}
     size = (case.depth, CLASSES, case.widen_factor)
     net = get_model(case.network, *size, **options)
     net.initialize(DeepFusionInit(0))
-    net(mx.nd.zeros((1, *image_shape(case.network))))  # a peer learns its shapes
+    net(mx.nd.zeros((1, *image_shape(case.network))))  # networks of gluoncv learn their shapes
     return net
 
 
 def make_engine(case, training=True):
-    """The engine of a case."""
+    """Build the engine of a case."""
     if case.library == "torch":
         return TorchEngine(make_net(case, training), torch_device(), dtype=case.dtype, **SETTINGS)
     devices = contexts()
@@ -101,12 +101,12 @@ def make_engine(case, training=True):
 
 
 def mixed(columns):
-    """What mixed drop-path trains, in turn: the whole network half of the time, else a column."""
+    """Yield what mixed drop-path trains: by turns the whole network (None) and a column."""
     return cycle([part for column in range(columns) for part in (None, column)] or [None])
 
 
 def train_by_engine(case):
-    """Training steps of an engine."""
+    """Return a function that takes training steps with an engine."""
     engine, batch = make_engine(case), random_batch(case)
     parts = mixed(engine.num_subnetworks)
 
@@ -118,17 +118,19 @@ def train_by_engine(case):
 
 
 def predict_by_engine(case):
-    """Predictions of an engine."""
+    """Return a function that predicts with an engine."""
     engine, (images, _) = make_engine(case, training=False), random_batch(case)
     return lambda steps: [engine.to_numpy(engine.predict(images)) for _ in range(steps)]
 
 
 def predict_by_export(case):
-    """Predictions of what export.py writes."""
+    """Return a function that predicts with an exported file."""
     net, (images, _) = make_net(case, training=False), random_batch(case)
     graph = to_symbol(net)
-    graph, values = fold_batch_norm(graph, read_parameters(graph, net))
-    write, load = EXPORT_FORMATS["onnx" if case.library == "onnxruntime" else "symbol"]
+    values = read_parameters(graph, net)
+    if case.library != "onnxruntime-plain":
+        graph, values = fold_batch_norm(graph, values)
+    write, load = EXPORT_FORMATS["symbol" if case.library == "mxnet-exported" else "onnx"]
     with TemporaryDirectory() as folder:
         stem = Path(folder) / "network"
         write(graph, values, image_shape(case.network), stem)
@@ -137,12 +139,14 @@ def predict_by_export(case):
 
 
 def plain(case):
-    """(network in PyTorch, its batch, what computes in the case's type)."""
+    """Return the plain PyTorch network, images, labels, and the autocast context of the dtype."""
     import torch
+
+    from tools.torch_reference import PLAIN_NETWORKS
 
     device = torch_device()
     images, labels = (torch.as_tensor(array).to(device) for array in random_batch(case))
-    net = plain_networks()[case.network](case.depth, CLASSES, case.widen_factor).to(device)
+    net = PLAIN_NETWORKS[case.network](case.depth, CLASSES, case.widen_factor).to(device)
     if case.library != "pytorch":
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -154,7 +158,7 @@ def plain(case):
 
 
 def train_by_pytorch(case):
-    """Training steps as a user of PyTorch writes them."""
+    """Return a function that takes training steps as a user of PyTorch writes them."""
     import torch
 
     net, images, labels, typed = plain(case)
@@ -175,7 +179,7 @@ def train_by_pytorch(case):
 
 
 def predict_by_pytorch(case):
-    """Predictions as a user of PyTorch writes them."""
+    """Return a function that predicts as a user of PyTorch writes it."""
     import torch
 
     net, images, _, typed = plain(case)
@@ -190,13 +194,13 @@ def predict_by_pytorch(case):
 
 
 def some_images():
-    """Images of the size of CIFAR's."""
+    """Return random images of CIFAR's size."""
     pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 32, 32), dtype=np.uint8)
     return records.Images(pixels, np.zeros(IMAGES, np.int32))
 
 
 def batches_of_records(case):
-    """Batches of the data pipeline, mirrored and shifted, as they are made ahead."""
+    """Return a function that takes batches, mirrored and shifted, of the data pipeline."""
     images, spec = some_images(), get_spec("cifar10")
     how = {"mean": spec.mean, "std": spec.std, "augmentation": "+", "seed": 0}
 
@@ -210,7 +214,7 @@ def batches_of_records(case):
 
 
 def consume(batches):
-    """Steps that take a batch each, and keep none."""
+    """Return a function that takes batches and drops them."""
 
     def take(steps):
         for _ in range(steps):
@@ -220,7 +224,10 @@ def consume(batches):
 
 
 def batches_of_pytorch(case):
-    """Batches of a DataLoader, images mirrored and shifted by Pillow, in as many processes."""
+    """Return a function that takes batches of a DataLoader with one worker process a thread.
+
+    Pillow mirrors and shifts the images.
+    """
     from PIL import Image, ImageOps
     from torch.utils.data import DataLoader, Dataset
 
@@ -248,14 +255,15 @@ def batches_of_pytorch(case):
     return consume(endless())
 
 
-PLAIN = ("cross", "fractal")  # what tools/torch_reference.py has
+PLAIN = ("cross", "fractal", "half", "resnet")  # the networks of tools/torch_reference.py
+EXPORTED = ("mxnet-exported", "onnxruntime", "onnxruntime-plain")
 PYTORCH = [name for name in LIBRARIES if name.startswith("pytorch")]
 STEPS = {  # (task, library) -> a Case's function of a number of steps, which waits for them
     **{("train", name): train_by_engine for name in ("mxnet", "torch")},
     **{("train", name): train_by_pytorch for name in PYTORCH},
     **{("predict", name): predict_by_engine for name in ("mxnet", "torch")},
     **{("predict", name): predict_by_pytorch for name in PYTORCH},
-    **{("predict", name): predict_by_export for name in ("mxnet-exported", "onnxruntime")},
+    **{("predict", name): predict_by_export for name in EXPORTED},
     ("data", "mxnet"): batches_of_records,
     ("data", "pytorch"): batches_of_pytorch,
 }
@@ -263,7 +271,7 @@ TASKS = sorted({task for task, _ in STEPS})
 
 
 def profile_case(case):
-    """The table of a training step's operators."""
+    """Return a table of a training step's operators, as text."""
     engine, batch = make_engine(case), random_batch(case)
     if case.library == "mxnet":
         engine.net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
@@ -287,7 +295,7 @@ def profile_case(case):
 
 
 def contest(case):
-    """Do steps of ``case`` as tools.timing.Contestant asks for them."""
+    """Take steps of ``case`` when tools.timing.Contestant asks for them."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # libraries that print do not answer
 

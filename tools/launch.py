@@ -1,6 +1,6 @@
 """Start a distributed job: scheduler, servers and workers of MXNet's dist_sync, here or over ssh.
 
-All of them run the same command. MXNet makes a scheduler or server of it by its environment.
+All of them run the same command; its environment says whether MXNet makes it a scheduler or server.
 """
 
 import os
@@ -20,13 +20,14 @@ EXAMPLES = """examples:
   python -m tools.launch -n 2 -s 1 -- python train_cifar.py --kv-store dist_sync --network cross
   python -m tools.launch -n 8 -s 4 --hosts FILE -- python train_cifar.py --kv-store dist_sync
 
-Every line of the command's output is shown after the name of its process. When one fails, or this
-program is stopped, all are ended."""
+Every line of output begins with the name of its process. When one process fails, or this program is
+stopped, all are ended."""
 
-PATIENCE = 10  # seconds that a process has to end in when it is told to
+PATIENCE = 10  # seconds that a process has to end in after SIGTERM
 
-# Ends the command when its standard input ends: when this program lets go of it, or is gone, also
-# where the command runs on another machine. Killed by signal n, its status is 128 + n.
+# This script ends the command when the script's standard input ends, that is, when this program
+# closes it or is gone; this also works on another machine. Its status is 128 + n if signal n killed
+# the command.
 GUARD = """
 cd {folder} || exit 2
 exec 3<&0
@@ -43,7 +44,7 @@ exit $status
 
 @dataclass(frozen=True)
 class Process:
-    """A process of the job."""
+    """Describe a process of the job."""
 
     name: str
     role: str
@@ -52,7 +53,7 @@ class Process:
 
 
 def list_processes(workers, servers, hosts):
-    """The processes of a job; servers and workers go round the ``hosts``, or stay here."""
+    """Return the processes of a job; servers and workers are dealt to the ``hosts`` by turns."""
     hosts = hosts or [""]
     found = [Process("scheduler", "scheduler", 0, "")]
     for role, count in (("server", servers), ("worker", workers)):
@@ -63,16 +64,16 @@ def list_processes(workers, servers, hosts):
 
 
 def read_hosts(path):
-    """Names of the machines in a file, a line each: what ssh takes, such as user@name."""
+    """Read machine names from a file, one a line, such as ssh takes (user@name)."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     hosts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not hosts:
-        raise InputError(f"{path} names no machine")
+        raise InputError(f"{path} names no machine: write one a line")
     return hosts
 
 
 def find_address(host):
-    """IP address of a machine."""
+    """Return the IP address of a machine."""
     try:
         return socket.gethostbyname(host.rpartition("@")[2])
     except OSError as error:
@@ -80,21 +81,21 @@ def find_address(host):
 
 
 def own_address(host):
-    """IP address by which the machine ``host`` reaches this one; nothing is sent."""
+    """Return the IP address by which ``host`` reaches this machine; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((find_address(host), 9))
         return probe.getsockname()[0]
 
 
 def free_port():
-    """A TCP port that nobody uses."""
+    """Return a TCP port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return probe.getsockname()[1]
 
 
 def start(member, job, words):
-    """Start a process of the job; ``job`` is the environment that all share."""
+    """Start a process of the job; ``job`` is the environment that all processes share."""
     address = find_address(member.host) if member.host else job["DMLC_PS_ROOT_URI"]
     environment = {**job, "DMLC_ROLE": member.role, "DMLC_NODE_HOST": address}
     if member.role == "worker":
@@ -113,12 +114,12 @@ def start(member, job, words):
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # Ctrl-C is this program's, which tells them
+        start_new_session=True,  # Ctrl-C reaches this program alone, which then ends them
     )
 
 
 def follow(member, process, ended):
-    """Show what a process says until it ends; then put (member, status) into ``ended``."""
+    """Show a process's output until it ends; then put (member, status) into ``ended``."""
     with process.stdout as lines:
         for line in lines:
             sys.stdout.write(f"[{member.name}] {line}")
@@ -127,7 +128,11 @@ def follow(member, process, ended):
 
 
 def watch(processes, ended):
-    """Wait until all workers have ended, or one process has failed; its Member and status."""
+    """Wait until all workers have ended or one process has failed.
+
+    Returns:
+        (the Process that failed, or None; its status, or 0)
+    """
     left = {member for member in processes if member.role == "worker"}
     while left:
         member, status = ended.get()
@@ -138,7 +143,7 @@ def watch(processes, ended):
 
 
 def run(job, crew, words):
-    """Run a job to its end; the member that failed first, or None, and its status."""
+    """Run a job to its end; return the Process that failed first, or None, and its status."""
     processes, threads, ended = {}, [], queue.Queue()
     try:
         for member in crew:
@@ -147,7 +152,7 @@ def run(job, crew, words):
             follower.start()
             threads.append(follower)
         failed, status = watch(processes, ended)
-        if failed is None:  # servers end with the workers, unless no worker got as far as to them
+        if failed is None:  # servers end with the workers, unless no worker reached them
             deadline = time.monotonic() + PATIENCE
             for thread in threads:
                 thread.join(max(0, deadline - time.monotonic()))
@@ -159,9 +164,8 @@ def run(job, crew, words):
             thread.join()
 
 
-@command
-def main(argv=None):
-    """Start the job that the command line describes, and see it through."""
+def make_parser():
+    """Return the parser of the command line."""
     parser = Parser(prog="python -m tools.launch", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("-n", "--workers", type=int, required=True, help="processes that train")
     parser.add_argument(
@@ -170,14 +174,20 @@ def main(argv=None):
     parser.add_argument(
         "--hosts",
         metavar="FILE",
-        help="machines to run on, a line each, in turn; ssh must get there without a password, to "
-        "the same folder. Default: all on this one",
+        help="machines to run on, one a line, taken by turns; ssh must reach them without a "
+        "password, and the same folder must be there. Default: all processes on this machine",
     )
     parser.add_argument(
         "--port", type=int, help="of the scheduler, which runs here; default: a free one"
     )
     parser.add_argument("words", nargs="+", metavar="COMMAND", help="after --")
-    args = parser.parse_args(argv)
+    return parser
+
+
+@command
+def main(argv=None):
+    """Run the job that the command line describes; return its status."""
+    args = make_parser().parse_args(argv)
     if min(args.workers, args.servers) < 1:
         raise InputError("a job has at least one worker (-n) and one server (-s)")
     hosts = read_hosts(args.hosts) if args.hosts else []
@@ -190,7 +200,7 @@ def main(argv=None):
     try:
         failed, status = run(job, list_processes(args.workers, args.servers, hosts), args.words)
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; the same command with --resume goes on") from None
+        raise Interrupted("interrupted; the same command with --resume resumes the run") from None
     if failed is not None:
         sys.stderr.write(f"error: {failed.name} ended with status {status}, and so the job\n")
     return status
