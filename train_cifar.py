@@ -5,7 +5,7 @@ import sys
 from command import Parser, command
 from data.augment import AUG_TYPES
 from data.spec import list_datasets
-from network import default_depth, list_models
+from network import default_depth, image_shape, list_models
 from network.drop_path import MODES
 from training.cli import add_machine_flags, add_recipe_flags, settings_of, train
 from training.recipe import default_recipe
@@ -28,7 +28,7 @@ AUGMENTATIONS = (
     "mirror and shift, padded with the mean",
     "the same, padded by reflection",
 )
-NETWORKS = ", ".join(name for name in list_models() if not name.endswith("_imagenet"))
+NETWORKS = ", ".join(name for name in list_models() if image_shape(name) == (3, 32, 32))
 
 
 def make_parser():

@@ -6,7 +6,7 @@ from pathlib import Path
 from command import InputError, Parser, command, nearest
 from data.photographs import SETS, read_classes
 from data.stream import AUG_TYPES
-from network import default_depth, list_models
+from network import default_depth, image_shape, list_models
 from network.drop_path import MODES
 from network.gluoncv_zoo import is_gluoncv
 from training.cli import add_machine_flags, add_recipe_flags, settings_of, train
@@ -28,8 +28,10 @@ AUGMENTATIONS = (
     "random crop and mirror",
     "also scale, aspect, hue, saturation, lightness",
 )
-SUFFIX = "_imagenet"  # of networks' names
-NETWORKS = [name[: -len(SUFFIX)] for name in list_models() if name.endswith(SUFFIX)]
+SUFFIX = "_imagenet"  # of networks' names, which may be left out here
+NETWORKS = {
+    name.replace(SUFFIX, ""): name for name in list_models() if image_shape(name) == (3, 224, 224)
+}
 
 
 def make_parser():
@@ -73,8 +75,8 @@ def run_of(args):
     """The run that the flags describe."""
     network = args.network
     if not is_gluoncv(network):
-        network = network if network.endswith(SUFFIX) else network + SUFFIX
-        if network not in list_models():
+        network = NETWORKS.get(network.replace(SUFFIX, ""))
+        if network is None:
             raise InputError(
                 f"no network for photographs is named {args.network!r}"
                 f"{nearest(args.network, NETWORKS)} (there are {', '.join(NETWORKS)}, and "

@@ -1,4 +1,8 @@
-"""What a network is. Importing a family registers its networks."""
+"""What a network is: build one by name, register your own, count, draw and embed with it.
+
+Importing this package registers every network of the project. What a network in a file of its own
+needs is here, too; see CONTRIBUTING.md.
+"""
 
 import compat  # noqa: F401  (before anything imports mxnet)
 
@@ -16,6 +20,40 @@ from network import (  # noqa: F401
     resnet,
     side,
 )
-from network.registry import default_depth, get_model, image_shape, list_models
+from network.base import FusionNet, split_depth
+from network.complexity import Complexity, complexity
+from network.drawing.picture import visualize
+from network.embedding import features
+from network.layers import conv_bn, conv_chain, relu, residual_branch, shortcut
+from network.registry import (
+    default_classes,
+    default_depth,
+    get_model,
+    has_columns,
+    image_shape,
+    list_models,
+    recipe_family,
+    register_model,
+)
 
-__all__ = ["default_depth", "get_model", "image_shape", "list_models"]
+__all__ = [
+    "Complexity",
+    "FusionNet",
+    "complexity",
+    "conv_bn",
+    "conv_chain",
+    "default_classes",
+    "default_depth",
+    "features",
+    "get_model",
+    "has_columns",
+    "image_shape",
+    "list_models",
+    "recipe_family",
+    "register_model",
+    "relu",
+    "residual_branch",
+    "shortcut",
+    "split_depth",
+    "visualize",
+]

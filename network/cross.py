@@ -105,7 +105,7 @@ def cross(depth=56, classes=10, widen_factor=1, **kwargs):
     )
 
 
-@register_model
+@register_model(image_size=224)
 def cross_imagenet(depth=50, classes=1000, widen_factor=1, **kwargs):
     """DFN-MR for ImageNet; 50 is the paper's, 26 is small."""
     blocks = stage_blocks(depth, {26: (2, 2, 2, 2), 50: (1, 2, 11, 2)})

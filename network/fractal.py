@@ -265,13 +265,13 @@ def block_dropout(dropout, index):
     return index * dropout
 
 
-@register_model
-def fractal(depth=20, classes=10, widen_factor=1, **kwargs):
+@register_model(recipe_family="fractal", has_columns=True)
+def fractal(depth=20, classes=10, widen_factor=1, dropout=0.0, drop_path=0.0, **kwargs):
     """FractalNet; widen_factor 4 is the paper's 64-128-256-512-512."""
-    return FractalNet(FractalBlock, depth, classes, widen_factor, **kwargs)
+    return FractalNet(FractalBlock, depth, classes, widen_factor, dropout, drop_path, **kwargs)
 
 
-@register_model
-def fractal_plain(depth=20, classes=10, widen_factor=1, **kwargs):
+@register_model(recipe_family="fractal-plain")
+def fractal_plain(depth=20, classes=10, widen_factor=1, dropout=0.0, **kwargs):
     """The plain network at FractalNet's widths (table 4): its deepest column, trained alone."""
-    return PlainNet(depth, classes, widen_factor, **kwargs)
+    return PlainNet(depth, classes, widen_factor, dropout, **kwargs)

@@ -39,8 +39,8 @@ class ImageNetFractalNet(FractalNet):
         return channels
 
 
-@register_model
-def fractal_imagenet(depth=34, classes=1000, widen_factor=1, **kwargs):
+@register_model(image_size=224, recipe_family="fractal", has_columns=True)
+def fractal_imagenet(depth=34, classes=1000, widen_factor=1, dropout=0.0, drop_path=0.0, **kwargs):
     """FractalNet-34: 4 columns; 18, 10 and 6 layers are 3, 2 and 1.
 
     The paper gives it "the same first and last layer as ResNet-34", four blocks of eight layers and
@@ -49,4 +49,6 @@ def fractal_imagenet(depth=34, classes=1000, widen_factor=1, **kwargs):
     works at 56, 28, 14 and 7 pixels, and so do the four blocks here: 2x2 max-pools stand between
     them, and the last block's 7x7 pixels are averaged as ResNet's are. Nothing is said of dropout.
     """
-    return ImageNetFractalNet(FractalBlock, depth, classes, widen_factor, **kwargs)
+    return ImageNetFractalNet(
+        FractalBlock, depth, classes, widen_factor, dropout, drop_path, **kwargs
+    )

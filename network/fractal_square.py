@@ -26,11 +26,11 @@ class SquareBlock(FractalBlock):
         return super().hybrid_forward(F, self.widen(x))
 
 
-@register_model
-def fractal_square(depth=20, classes=10, widen_factor=1, **kwargs):
+@register_model(recipe_family="fractal", has_columns=True)
+def fractal_square(depth=20, classes=10, widen_factor=1, dropout=0.0, drop_path=0.0, **kwargs):
     """FractalNet of the 38.6M parameters that the paper prints for 20 layers (widen_factor 4).
 
     The paper does not say how it comes to them; with a 1x1 convolution before blocks 1 to 4 it is
     38,621,376 weights of convolutions, 38.65M parameters in all.
     """
-    return FractalNet(SquareBlock, depth, classes, widen_factor, **kwargs)
+    return FractalNet(SquareBlock, depth, classes, widen_factor, dropout, drop_path, **kwargs)

@@ -34,8 +34,8 @@ class TaperedBlock(FractalBlock):
         return units
 
 
-@register_model
-def fractal_tapered(depth=DEPTH, classes=10, widen_factor=1, **kwargs):
+@register_model(recipe_family="fractal", has_columns=True)
+def fractal_tapered(depth=DEPTH, classes=10, widen_factor=1, dropout=0.0, drop_path=0.0, **kwargs):
     """FractalNet of 40 layers and 22.9M parameters (widen_factor 4, 100 classes: 22,925,108).
 
     Its columns are 32, 16, 8 and 4 times ``widen_factor`` channels wide in the first block, twice
@@ -45,4 +45,4 @@ def fractal_tapered(depth=DEPTH, classes=10, widen_factor=1, **kwargs):
     """
     if depth != DEPTH:
         raise InputError(f"depth {depth} cannot be: the tapered FractalNet has depth {DEPTH}")
-    return FractalNet(TaperedBlock, depth, classes, 2 * widen_factor, **kwargs)
+    return FractalNet(TaperedBlock, depth, classes, 2 * widen_factor, dropout, drop_path, **kwargs)

@@ -1,49 +1,78 @@
 """Networks of gluoncv's model zoo under ``gluoncv:NAME``, as baselines for the same programs."""
 
 import sys
+from typing import Any, Optional
 
 import mxnet as mx
+from mxnet.gluon import HybridBlock
 
 from command import InputError, nearest
 
 PREFIX = "gluoncv:"
+LARGER_IMAGES = ("inceptionv3", "xception", "xception71")  # made for 299x299
+
+# Files of gluoncv.model_zoo whose networks classify images, into any number of classes.
+CLASSIFIERS = {"alexnet", "cifarresnet", "cifarresnext", "cifarwideresnet", "darknet", "densenet"}
+CLASSIFIERS |= {"dla", "googlenet", "hrnet", "inception", "mobilenet", "mobilenetv3", "nasnet"}
+CLASSIFIERS |= {"residual_attentionnet", "resnest", "resnet", "resnetv1b", "resnetv1b_pruned"}
+CLASSIFIERS |= {"resnext", "senet", "shufflenet", "squeezenet", "vgg", "xception"}
 
 
-def is_gluoncv(name):
-    """Whether ``name`` means one of gluoncv's networks."""
+def is_gluoncv(name: str) -> bool:
+    """Return whether ``name`` means one of gluoncv's networks."""
     return name.startswith(PREFIX)
 
 
-def get_gluoncv_model(name, depth, classes, widen_factor, **kwargs):
-    """gluoncv's network of that name, not yet initialized, with ``classes`` logits.
+def image_size(name: str) -> int:
+    """Return height and width of the images that a network of gluoncv is made for."""
+    if "cifar" in name.lower():
+        return 32
+    return 299 if name[len(PREFIX) :].lower() in LARGER_IMAGES else 224
+
+
+def default_classes(name: str) -> int:
+    """Return the number of classes of the data that a network of gluoncv is made for."""
+    return 10 if "cifar" in name.lower() else 1000
+
+
+def get_gluoncv_model(
+    name: str, depth: Optional[int], classes: int, widen_factor: int, **options: Any
+) -> HybridBlock:
+    """Build gluoncv's network of that name, not yet initialized, with ``classes`` logits.
 
     Raises:
-        InputError: gluoncv has no such network, or not one with a free number of classes; or a
-            depth or widen factor is given, which a peer has in its name.
+        InputError: gluoncv has no such network, or it is no image classifier; or a depth or widen
+            factor is given, which a network of gluoncv has in its name.
     """
-    model_zoo = _model_zoo()
+    model_zoo = _import_model_zoo()
     if depth is not None or widen_factor != 1:
         raise InputError(f"{name} has its depth and width in its name: leave them out")
     short = name[len(PREFIX) :].lower()
-    names = model_zoo.get_model_list()
-    if short not in names:
+    constructors = model_zoo.model_zoo._models
+    if short not in constructors:
         raise InputError(
-            f"gluoncv has no network {short!r}{nearest(short, names)} "
+            f"gluoncv has no network {short!r}{nearest(short, constructors)} "
             "(gluoncv.model_zoo.get_model_list() names them all)"
         )
-    try:
-        with mx.name.NameManager():  # counts from 0: parameters get the same names everywhere
-            return model_zoo.get_model(short, classes=classes, **kwargs)
-    except TypeError as error:
-        raise InputError(f"{name} cannot be made with {classes} classes: {error}") from None
+    if constructors[short].__module__.split(".")[-1] not in CLASSIFIERS:
+        raise InputError(f"{name} cannot be made with {classes} classes: it classifies no images")
+    with mx.name.NameManager():  # counts from 0: parameters get the same names everywhere
+        return model_zoo.get_model(short, classes=classes, **options)
 
 
-def _model_zoo():
-    """gluoncv's, whose import fails where it finds PyTorch 2 or later: here it finds none."""
+def _import_model_zoo() -> Any:
+    """Import gluoncv's model zoo while PyTorch is hidden: it fails with PyTorch 2 or later."""
     torch = sys.modules.pop("torch", None)
-    sys.modules["torch"] = None  # to import it is an ImportError now
+    sys.modules["torch"] = None  # type: ignore[assignment]  # importing it is an ImportError now
     try:
         from gluoncv import model_zoo
+    except ModuleNotFoundError as error:
+        if error.name != "gluoncv":
+            raise
+        raise InputError(
+            "gluoncv is not installed, whose networks are named gluoncv:NAME: run "
+            "pip install -e '.[gluoncv]'"
+        ) from None
     finally:
         del sys.modules["torch"]
         if torch is not None:

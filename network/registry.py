@@ -1,102 +1,217 @@
-"""Names of networks -> their constructors: the one way in."""
+"""Names of networks -> their constructors and what else depends on a network: the one way in."""
 
 import inspect
-import re
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, overload
+
+from mxnet.gluon import HybridBlock
 
 from command import InputError, nearest
 from network import gluoncv_zoo
 
-_CONSTRUCTORS = {}
+Constructor = TypeVar("Constructor", bound=Callable[..., HybridBlock])
+REQUIRED = ("depth", "classes", "widen_factor")  # parameters of every constructor
+GLUON_OPTIONS = ("prefix", "params")  # what ``**kwargs`` of a constructor stands for
 
 
-def register_model(constructor):
-    """Make ``constructor(depth, classes, widen_factor, **kwargs)`` known under its own name.
+@dataclass(frozen=True)
+class Registration:
+    """What the rest of the project must know of a network."""
 
-    In an interactive session a cell that defines a network may be run again.
+    constructor: Callable[..., HybridBlock]
+    image_size: int
+    recipe_family: str
+    has_columns: bool
+
+    def default(self, parameter: str) -> Optional[int]:
+        """Return the constructor's default of ``parameter``, or None if it has none."""
+        value = inspect.signature(self.constructor).parameters[parameter].default
+        return None if value is inspect.Parameter.empty else value
+
+
+_REGISTRATIONS: Dict[str, Registration] = {}
+
+
+@overload
+def register_model(constructor: Constructor) -> Constructor: ...
+
+
+@overload
+def register_model(
+    *, image_size: int = ..., recipe_family: str = ..., has_columns: bool = ...
+) -> Callable[[Constructor], Constructor]: ...
+
+
+def register_model(
+    constructor: Optional[Constructor] = None,
+    *,
+    image_size: int = 32,
+    recipe_family: str = "deep-fusion",
+    has_columns: bool = False,
+) -> Union[Constructor, Callable[[Constructor], Constructor]]:
+    """Register ``constructor(depth, classes, widen_factor, ...)`` under its own name.
+
+    A decorator, ``@register_model`` or ``@register_model(image_size=224)``. The defaults of the
+    constructor's ``depth`` and ``classes`` are the network's. Its other named parameters are the
+    network's options; ``**kwargs`` stands for Gluon's ``prefix`` and ``params`` alone. In an
+    interactive session, a cell that registers a network may be run again.
+
+    Args:
+        image_size: height and width, in pixels, of the images that the network is made for.
+        recipe_family: "deep-fusion", "fractal" or "fractal-plain"; the recipe that a network is
+            trained with by default follows from it and from the data set.
+        has_columns: whether the network has columns, ``net.column(index)``, as FractalNet does.
 
     Raises:
-        ValueError: a network of that name is registered already.
+        ValueError: a network of that name is registered already, or the constructor lacks a
+            parameter.
     """
-    name = constructor.__name__
-    if name in _CONSTRUCTORS and not _interactive(constructor, _CONSTRUCTORS[name]):
-        raise ValueError(f"a network named {name!r} is registered already")
-    _CONSTRUCTORS[name] = constructor
-    return constructor
+
+    def register(constructor: Constructor) -> Constructor:
+        name = constructor.__name__
+        known = _REGISTRATIONS.get(name)
+        if known and not _is_interactive(constructor, known.constructor):
+            raise ValueError(f"a network named {name!r} is registered already")
+        missing = [p for p in REQUIRED if p not in inspect.signature(constructor).parameters]
+        if missing:
+            raise ValueError(f"network {name!r} must take {', '.join(missing)} as named parameters")
+        _REGISTRATIONS[name] = Registration(constructor, image_size, recipe_family, has_columns)
+        return constructor
+
+    return register if constructor is None else register(constructor)
 
 
-def _interactive(*constructors):
+def _is_interactive(*constructors: Callable[..., HybridBlock]) -> bool:
+    """Return whether all were defined in an interactive session (or a script)."""
     return all(constructor.__module__ == "__main__" for constructor in constructors)
 
 
-def list_models():
-    """Names that ``get_model`` knows, sorted."""
-    return sorted(_CONSTRUCTORS)
+def list_models() -> List[str]:
+    """Return the names of the registered networks, sorted."""
+    return sorted(_REGISTRATIONS)
 
 
-def find_constructor(name):
-    """The constructor registered as ``name``.
+def _find(name: str) -> Registration:
+    """Return the registration of ``name``.
 
     Raises:
-        InputError: no such network; the message lists those there are.
+        InputError: no such network; the message lists those that exist.
     """
-    if name not in _CONSTRUCTORS:
+    if name not in _REGISTRATIONS:
         raise InputError(
             f"no network is named {name!r}{nearest(name, list_models())} (there are "
             f"{', '.join(list_models())}, and {gluoncv_zoo.PREFIX}NAME for one of gluoncv's)"
         )
-    return _CONSTRUCTORS[name]
+    return _REGISTRATIONS[name]
 
 
-def default_depth(name):
-    """Depth that ``get_model(name)`` builds when none is given; None for a peer."""
+def default_depth(name: str) -> Optional[int]:
+    """Return the depth that ``get_model(name)`` builds; None for a network of gluoncv.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    return None if gluoncv_zoo.is_gluoncv(name) else _find(name).default("depth")
+
+
+def default_classes(name: str) -> int:
+    """Return the number of logits that ``get_model(name)`` builds: 10, or 1000 for ImageNet.
+
+    Raises:
+        InputError: there is no such network.
+    """
     if gluoncv_zoo.is_gluoncv(name):
-        return None
-    return inspect.signature(find_constructor(name)).parameters["depth"].default
+        return gluoncv_zoo.default_classes(name)
+    return _find(name).default("classes") or 10
 
 
-def image_shape(name):
-    """(channels, height, width) of the images that a network is for."""
-    size = 224 if name.endswith("_imagenet") else 32
+def image_shape(name: str) -> Tuple[int, int, int]:
+    """Return (channels, height, width) of the images that the network is made for.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    gluoncv = gluoncv_zoo.is_gluoncv(name)
+    size = gluoncv_zoo.image_size(name) if gluoncv else _find(name).image_size
     return 3, size, size
 
 
-def get_model(name, depth=None, classes=10, widen_factor=1, **kwargs):
+def recipe_family(name: str) -> str:
+    """Return how the network is trained by default: "deep-fusion", "fractal" or "fractal-plain".
+
+    Networks of gluoncv are trained as deeply-fused ones.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    return "deep-fusion" if gluoncv_zoo.is_gluoncv(name) else _find(name).recipe_family
+
+
+def has_columns(name: str) -> bool:
+    """Return whether the network has columns, ``net.column(index)``.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    return not gluoncv_zoo.is_gluoncv(name) and _find(name).has_columns
+
+
+def get_model(
+    name: str,
+    depth: Optional[int] = None,
+    classes: Optional[int] = None,
+    widen_factor: int = 1,
+    **options: Any,
+) -> HybridBlock:
     """Build the network ``name``.
 
     Args:
         name: one of ``list_models()``, or ``gluoncv:NAME`` for a network of gluoncv's model zoo.
         depth: weight layers of the corresponding plain network; None takes the network's default.
-        classes: number of logits.
+        classes: number of logits; None takes the network's default, 10, or 1000 for ImageNet.
         widen_factor: multiplies the network's widths.
-        kwargs: the network's own options, and ``prefix`` and ``params`` as for any Gluon block.
+        options: the network's own, and ``prefix`` and ``params`` as for any Gluon block.
 
     Returns:
         A HybridBlock, not yet initialized: images (batch, 3, height, width) -> logits (batch,
         classes).
 
     Raises:
-        InputError (a ValueError): an unknown name or option, or a depth, width or number of classes
-            that cannot be; the message lists what is possible.
+        InputError: (a ValueError) an unknown name or option, or a depth, width or number of classes
+            that is impossible; the message lists what is possible.
     """
+    classes = default_classes(name) if classes is None else classes
     require_positive(classes=classes, widen_factor=widen_factor)
     if gluoncv_zoo.is_gluoncv(name):
-        return gluoncv_zoo.get_gluoncv_model(name, depth, classes, widen_factor, **kwargs)
-    constructor = find_constructor(name)
-    if depth is None:
-        depth = default_depth(name)
+        return gluoncv_zoo.get_gluoncv_model(name, depth, classes, widen_factor, **options)
+    constructor = _find(name).constructor
+    depth = default_depth(name) if depth is None else depth
     require_positive(depth=depth)
-    kwargs.setdefault("prefix", f"{name}_")  # parameters get the same names in every process
-    try:
-        return constructor(depth, classes=classes, widen_factor=widen_factor, **kwargs)
-    except TypeError as error:
-        unknown = re.search("unexpected keyword argument '(.*?)'", str(error))
-        if unknown is None:
-            raise
-        raise InputError(f"{name} has no option {unknown.group(1)}") from None
+    _require_known_options(name, constructor, options)
+    options.setdefault("prefix", f"{name}_")  # parameters get the same names in every process
+    return constructor(depth, classes=classes, widen_factor=widen_factor, **options)
 
 
-def require_positive(**values):
-    """Refuse anything but positive whole numbers, with its name in the message."""
+def _require_known_options(
+    name: str, constructor: Callable[..., HybridBlock], options: Dict[str, Any]
+) -> None:
+    """Refuse ``options`` that the constructor's signature does not take.
+
+    The constructor's own errors are not caught: they are faults of the network, not bad input.
+    """
+    parameters = inspect.signature(constructor).parameters
+    known = {*parameters, *GLUON_OPTIONS} - set(REQUIRED)
+    for option in options:
+        if option not in known:
+            raise InputError(f"{name} has no option {option}")
+
+
+def require_positive(**values: Any) -> None:
+    """Refuse all but whole numbers from 1 on.
+
+    Raises:
+        InputError: a value is none; the message has its name.
+    """
     for name, value in values.items():
         whole = hasattr(value, "__index__") and not isinstance(value, bool)
         if not whole or value < 1:

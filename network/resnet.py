@@ -54,7 +54,7 @@ def resnet(depth=56, classes=10, widen_factor=1, **kwargs):
     return FusionNet(ResidualBlock, split_depth(depth, 2), classes, widen_factor, **kwargs)
 
 
-@register_model
+@register_model(image_size=224)
 def resnet_imagenet(depth=98, classes=1000, widen_factor=1, **kwargs):
     """The ResNet that DFN-MR is compared with on ImageNet; 98 is the paper's, 26 is small."""
     blocks = stage_blocks(depth, {26: (2, 2, 2, 2), 98: (2, 4, 22, 4)})

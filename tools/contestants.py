@@ -20,7 +20,7 @@ from engine import precision
 from engine.devices import contexts, torch_device
 from engine.mxnet_engine import MXNetEngine
 from engine.torch_engine import TorchEngine
-from network import default_depth, get_model, image_shape
+from network import default_depth, get_model, has_columns, image_shape
 from network.complexity import operator_costs
 from network.exporter import EXPORT_FORMATS, read_parameters
 from network.folding import fold_batch_norm
@@ -79,8 +79,7 @@ def random_batch(case):
 
 def make_net(case, training):
     """Build and initialize the network, with local drop-path if it trains with that."""
-    columns = case.network in ("fractal", "fractal_square", "fractal_tapered") and training
-    options = {"drop_path": 0.15} if columns else {}
+    options = {"drop_path": 0.15} if has_columns(case.network) and training else {}
     size = (case.depth, CLASSES, case.widen_factor)
     net = get_model(case.network, *size, **options)
     net.initialize(DeepFusionInit(0))
