@@ -7,6 +7,7 @@ stderr says what to do and the process ends with status 2. Python 3.6 and later 
 import ctypes
 import importlib
 import importlib.util
+import multiprocessing
 import os
 import sys
 
@@ -138,4 +139,5 @@ _set_threads()
 _prepare_numpy()
 _prepare_distutils()
 _prepare_cuda()
-_import_mxnet()
+if multiprocessing.parent_process() is None:  # a worker's parent has seen that it works
+    _import_mxnet()

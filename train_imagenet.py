@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from command import InputError, Parser, command, nearest
-from data.photographs import SETS, read_classes
+from data.lists import read_classes
+from data.photographs import SETS
 from data.stream import AUG_TYPES
 from network import default_depth, image_shape, list_models
 from network.drop_path import MODES

@@ -6,7 +6,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import mxnet as mx
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -16,9 +15,13 @@ from data import photographs
 from data.archives import Part, read_source
 from data.download import fetch
 from data.images import encode
+from data.lists import CLASSES, read_classes
+from data.photographs import LOCK
+from data.recordio import frame
 from data.records import Images, split
 from data.spec import get_spec, list_datasets
 from data.verify import check
+from filesystem import locked
 
 DESCRIPTION = """\
 Make the .rec files that training reads: train.rec, train.idx, test.rec and test.idx.
@@ -50,6 +53,7 @@ examples:
 
 PHOTOGRAPHS = "imagenet"
 SHUFFLE_SEED = 0
+SHOWN = 3  # names of ignored files
 FILES = ("train.rec", "train.idx", "test.rec", "test.idx")
 
 
@@ -71,7 +75,7 @@ def prepare(dataset, source=None, out=None, partial=False):
         raise InputError("--partial is for files of your own: name them with --source")
     if source is not None and not spec.archives:
         raise InputError(f"{dataset} comes with a Python package: leave --source out")
-    with _new_folder(out):
+    with _new_folder(out), locked(out / LOCK, out, remove=True):
         if source is not None:
             train, test = read_source(dataset, source, partial)
         elif spec.archives:
@@ -169,18 +173,12 @@ def _write(path, parts, order, classes):
     A record's id is the image's place in the original files.
     """
     starts = np.cumsum([0] + [len(part) for part in parts])
-    writer = mx.recordio.MXIndexedRecordIO(str(path.with_suffix(".idx")), str(path), "w")
-    try:
+    with open(path, "wb") as rec, open(path.with_suffix(".idx"), "w") as index:
         for key, place in enumerate(tqdm(order, desc=path.name, unit="image", disable=None)):
             number = np.searchsorted(starts, place, side="right") - 1
             part, row = parts[number], place - starts[number]
-            header = mx.recordio.IRHeader(0, float(part.labels[row]), int(place), 0)
-            writer.write_idx(key, mx.recordio.pack(header, encode(part.images[row])))
-    except mx.base.MXNetError as error:
-        raise InputError(f"{path} cannot be written ({error}): is the disk full?") from None
-    finally:
-        writer.close()
-    # MXNet does not say when the last bytes find no room.
+            index.write(f"{key}\t{rec.tell()}\n")
+            rec.write(frame(part.labels[row], place, encode(part.images[row])))
     if len(check(path, classes)) != len(order):
         raise InputError(f"{path} is not whole after writing: is the disk full?")
 
@@ -196,7 +194,10 @@ def _prepare_photographs(arguments, out):
             print(f"  {times:,}: {note}")
         for line in report.left_out:
             print(f"  left out: {line}")
-    print(f"{len(photographs.read_classes(out)):,} classes: {Path(out) / photographs.CLASSES}")
+        for reason, paths in report.ignored.items():
+            more = ", ..." if len(paths) > SHOWN else ""
+            print(f"  ignored {len(paths):,} {reason}: {', '.join(paths[:SHOWN])}{more}")
+    print(f"{len(read_classes(out)):,} classes: {Path(out) / CLASSES}")
 
 
 @command

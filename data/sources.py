@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 from command import InputError
 from data import augment, records, stream
 from data.images import read_image
-from data.photographs import SIZE, convert, read_classes
+from data.lists import read_classes
+from data.photographs import SIZE, convert
 
 
 class SmallImages:

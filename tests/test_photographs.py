@@ -9,10 +9,14 @@ import pytest
 from PIL import Image
 
 from command import InputError
-from data import photographs, prepare
+from data import journal, photographs, prepare
+from data.class_folders import survey
+from data.journal import Journal, Report
+from data.lists import read_classes
 from data.metadata import ORIENTATION
-from data.photographs import Report, convert, read_classes, survey
+from data.photographs import convert
 from data.recordio import frame, read_records
+from filesystem import locked
 from tests.photo_files import file_of, make_tree, picture
 from tests.test_scripts import refused
 
@@ -59,7 +63,7 @@ def test_several_processes_make_the_same_files(tmp_path):
 def test_stopped_it_goes_on_where_it_was(tmp_path, monkeypatch):
     source = make_tree(tmp_path / "source")
     photographs.prepare(source, tmp_path / "whole", size=32, jobs=1)
-    monkeypatch.setattr(photographs, "AT_ONCE", 4)
+    monkeypatch.setattr(journal, "AT_ONCE", 4)
     seen = []
 
     def stopping(data, name, size):
@@ -184,7 +188,7 @@ def test_a_flat_val_folder_takes_a_list(tmp_path, lines):
         file.rename(source / "val" / file.name)
     (source / "val" / "ant").rmdir()
     (tmp_path / "list").write_text("\n".join(lines))
-    names, found = survey(source, tmp_path / "list")
+    names, found, _ = survey(source, tmp_path / "list")
     assert names == ("ant", "bee")
     expected = [0, 1, 1, 0, 1, 0] if "ImageId" not in lines[0] else [0, 1] * 3
     assert [p.label for p in found["val"]] == expected
@@ -247,12 +251,14 @@ def test_a_list_of_classes_that_is_none_is_refused(tmp_path, text):
         read_classes(tmp_path)
 
 
-def test_report_counts():
+def test_report_counts(tmp_path):
     entries = [
         {"records": [[0, 0], [1, 9]], "notes": ["a"], "left_out": []},
         {"records": [], "notes": ["a"], "left_out": ["x"]},
     ]
-    assert photographs._report(entries) == Report(2, {"a": 2}, ["x"])
+    made = Journal(tmp_path / "x.rec", "plan")
+    made.entries = entries
+    assert made.report() == Report(2, {"a": 2}, ["x"])
 
 
 def test_framed_records_are_those_of_mxnet(tmp_path):
@@ -267,3 +273,70 @@ def test_framed_records_are_those_of_mxnet(tmp_path):
         ours += frame(3, number, image)
     writer.close()
     assert ours == (tmp_path / "x.rec").read_bytes()
+
+
+def written(folder):
+    """How many images train.rec holds."""
+    return len(list(read_records(folder / "train.rec")))
+
+
+def test_a_repaired_image_is_taken_in(tmp_path):
+    source = make_tree(tmp_path / "source", train=3, val=1)
+    broken = source / "train" / "ant" / "0.jpg"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:300])
+    report = photographs.prepare(source, tmp_path / "out", jobs=1)["train"]
+    assert (report.written, len(report.left_out)) == (5, 1)
+    broken.write_bytes(whole)
+    report = photographs.prepare(source, tmp_path / "out", jobs=1)["train"]
+    assert (report.written, report.left_out, written(tmp_path / "out")) == (6, [], 6)
+
+
+def test_another_source_with_the_same_names_is_taken(tmp_path, monkeypatch):
+    """Also where files have the same numbers of bytes and times, and work was half done."""
+    first = make_tree(tmp_path / "first", train=3, val=1)
+    second = make_tree(tmp_path / "second", train=3, val=1)
+    for file in sorted(second.glob("*/*/*.jpg")):
+        like = first / file.relative_to(second)
+        file.write_bytes(like.read_bytes()[:-2] + b"\xff\xd9")
+        data = bytearray(file.read_bytes())
+        data[13] = 1  # pixels are not square: JFIF's unit
+        file.write_bytes(bytes(data))
+        status = like.stat()
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    for half_done in (False, True):
+        out = tmp_path / f"out{half_done}"
+        with monkeypatch.context() as patch:
+            if half_done:
+                patch.setattr(journal, "AT_ONCE", 2)
+                patch.setattr(photographs, "convert", interrupted_after(3))
+            try:
+                photographs.prepare(first, out, jobs=1)
+            except KeyboardInterrupt:
+                assert half_done
+        photographs.prepare(second, out, jobs=1)
+        expected = {file.read_bytes() for file in second.glob("train/*/*.jpg")}
+        assert {record.image for record in read_records(out / "train.rec")} == expected
+
+
+def interrupted_after(times):
+    seen = []
+
+    def stopping(data, name, size):
+        seen.append(name)
+        if len(seen) > times:
+            raise KeyboardInterrupt
+        return convert(data, name, size)
+
+    return stopping
+
+
+def test_a_second_prepare_of_one_folder_is_one_line(tmp_path, capsys):
+    source = make_tree(tmp_path / "source", train=1, val=1)
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out" / photographs.LOCK, "it"):
+        flags = ["imagenet", "--source", source, "--out", tmp_path / "out"]
+        status, err = refused(capsys, *flags, main=prepare.main)
+    assert (status, "out is in use by another process" in err) == (2, True)
+    photographs.prepare(source, tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out" / photographs.LOCK).exists()

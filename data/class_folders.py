@@ -1,0 +1,220 @@
+"""Image files in folders of classes: train/CLASS/.../FILE and val/CLASS/.../FILE, or a flat val."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Tuple
+
+import numpy as np
+
+from command import InputError, nearest
+from data.lists import match_labels
+from data.metadata import JPEG_START, PNG_START
+
+SHUFFLE_SEED = 0
+# Folders and files that systems, network drives and archives leave among people's own.
+SYSTEM = {
+    "__MACOSX",
+    "__pycache__",
+    "@eaDir",
+    "@Recycle",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+    "Thumbs.db",
+    "desktop.ini",
+}
+# Names of files that are images, or are meant to be; others are by their first bytes.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".webp"),
+    *(".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".jp2", ".jxl"),
+)
+TINY_IMAGENET_LABELS = "val_annotations.txt"  # in its val folder
+HIDDEN, NO_IMAGE, BESIDE, LOST, CIRCLE, EMPTY = (
+    "hidden, or the system's",
+    "no images by their names and first bytes",
+    "beside the folders of classes, not in one",
+    "links that lead nowhere, or no files",
+    "links to a folder that they lie in",
+    "classes without an image there",
+)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A file and its class."""
+
+    path: str  # below the source, with / between folders
+    label: int
+    state: Tuple[int, int] = (0, 0)  # bytes, and time of the last change in ns
+
+
+class Ignored(dict):
+    """What was passed over: reason -> paths below the source."""
+
+    def add(self, reason, path):
+        """Note a path."""
+        self.setdefault(reason, []).append(path)
+
+
+def survey(source, labels=None):
+    """Find the images of a folder with train and val.
+
+    Every folder in train is a class; its images may lie in folders below it, and links are
+    followed. Training images are shuffled, always in the same way; the others are in the order of
+    their paths.
+
+    Args:
+        source: the folder.
+        labels: list of the classes of the images in val, which need no folders of classes then;
+            see data.lists. Tiny ImageNet's is found.
+
+    Returns:
+        Names of the classes; {"train" or "val": its Photographs}; and the same with the Ignored.
+
+    Raises:
+        InputError: the layout is another, or a class has no training images.
+    """
+    source, ignored = Path(source), {"train": Ignored(), "val": Ignored()}
+    for part in ("train", "val"):
+        if not (source / part).is_dir():
+            raise InputError(
+                f"there is no folder {source / part}: --source takes one with train/CLASS/FILE and "
+                "val/CLASS/FILE (or val/FILE with --val-labels)"
+            )
+    names, train = find_classes(source, "train", ignored["train"])
+    if labels is None and (source / "val" / TINY_IMAGENET_LABELS).is_file():
+        labels = source / "val" / TINY_IMAGENET_LABELS
+    if labels is None:
+        val = _match_folders(source, names, ignored["val"])
+    else:
+        val = _match_list(source, Path(labels), names, ignored["val"])
+    return names, {"train": shuffled(train), "val": val}, ignored
+
+
+def shuffled(photographs):
+    """Return training images in the order in which they are written, always the same."""
+    order = np.random.RandomState(SHUFFLE_SEED).permutation(len(photographs))
+    return [photographs[index] for index in order]
+
+
+def find_classes(source, part, ignored):
+    """Return the names of the classes in the folder ``source/part``, and its Photographs.
+
+    Raises:
+        InputError: there are no folders of classes, or one has no images.
+    """
+    files = _files_by_class(source, part, ignored)
+    if not files:
+        raise InputError(f"{Path(source) / part} has no folders: each class needs one")
+    empty = [name for name, found in files.items() if not found]
+    if empty:
+        raise InputError(
+            f"{Path(source) / part} has {len(empty)} classes without an image, such as "
+            f"{empty[0]!r}: remove the folder, or fill it"
+        )
+    names = tuple(files)
+    return names, _label(files, {name: label for label, name in enumerate(names)})
+
+
+def _label(files, labels):
+    """Return the Photographs of {class: [(path, state)]}."""
+    return [
+        Photograph(path, labels[name], state)
+        for name, found in files.items()
+        for path, state in found
+    ]
+
+
+def _match_folders(source, names, ignored):
+    """Return the Photographs of val, whose folders are classes of train."""
+    labels = {name: label for label, name in enumerate(names)}
+    files = _files_by_class(source, "val", ignored)
+    for name in files:
+        if name not in labels:
+            raise InputError(
+                f"{source / 'val' / name}: {source / 'train'} has no such class"
+                f"{nearest(name, names)}; if val has no folders of classes, add --val-labels"
+            )
+    for name in names:
+        if not files.get(name):
+            ignored.add(EMPTY, f"val/{name}")
+    found = _label(files, labels)
+    if not found:
+        raise InputError(
+            f"{source / 'val'} has no images in folders of classes: is it flat? Then add "
+            "--val-labels"
+        )
+    return found
+
+
+def _match_list(source, labels, names, ignored):
+    """Return the Photographs anywhere below val, whose classes are in a list."""
+    files = list(_walk(source / "val", "", ignored))
+    if not files:
+        raise InputError(f"{source / 'val'} has no images")
+    matched = match_labels(labels, [path for path, _ in files], names)
+    return [Photograph(f"val/{path}", label, state) for (path, state), label in zip(files, matched)]
+
+
+def _files_by_class(source, part, ignored):
+    """Return {name of a folder in ``source/part``: [(path below source, state)] of its images}."""
+    found = {}
+    for entry in _entries(Path(source) / part):
+        path = f"{part}/{entry.name}" if part != "." else entry.name
+        if _is_hidden(entry.name):
+            ignored.add(HIDDEN, path)
+        elif entry.is_dir():
+            found[entry.name] = list(_walk(entry.path, path, ignored))
+        else:
+            ignored.add(BESIDE, path)
+    return found
+
+
+def _walk(folder, path, ignored, above=()):
+    """Yield (path, state) of each image at or below ``folder``, in the order of the paths.
+
+    Args:
+        path: how the folder is called in paths.
+        above: identities of the folders that it lies in.
+    """
+    status = os.stat(folder)
+    identity = status.st_dev, status.st_ino
+    if identity in above:
+        ignored.add(CIRCLE, path)
+        return
+    for entry in _entries(folder):
+        place = f"{path}/{entry.name}" if path else entry.name
+        if _is_hidden(entry.name):
+            ignored.add(HIDDEN, place)
+        elif entry.is_dir():
+            yield from _walk(entry.path, place, ignored, (*above, identity))
+        elif not entry.is_file():
+            ignored.add(LOST, place)
+        elif not _is_image(entry):
+            ignored.add(NO_IMAGE, place)
+        else:
+            status = entry.stat()
+            yield place, (status.st_size, status.st_mtime_ns)
+
+
+def _entries(folder):
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_hidden(name):
+    return name.startswith(".") or name in SYSTEM
+
+
+def _is_image(entry):
+    """Return whether a file is an image by its name or its first bytes."""
+    if entry.name.lower().endswith(SUFFIXES):
+        return True
+    with contextlib.suppress(OSError):
+        with open(entry.path, "rb") as file:
+            start = file.read(12)
+        return start.startswith((JPEG_START, PNG_START)) or start[8:12] == b"WEBP"
+    return False

@@ -1,0 +1,143 @@
+"""Lists that people write: the names of the classes, and the class of each file."""
+
+import codecs
+import csv
+import re
+from collections import Counter, defaultdict
+from pathlib import Path, PurePosixPath
+
+from command import InputError, nearest
+
+CLASSES = "classes.txt"  # names of the classes, a line each, in the order of their labels
+SEPARATORS = "\t,;"  # of columns; without one of them, spaces separate
+# First bytes of text files: how each is encoded.
+ENCODINGS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_lines(path):
+    """Return the lines of a text file, UTF-8 or what its byte order mark says.
+
+    Bytes that are not UTF-8 are kept, as Python keeps those of file names.
+    """
+    data = Path(path).read_bytes()
+    encoding = next((name for mark, name in ENCODINGS if data.startswith(mark)), "utf-8")
+    text = data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def read_classes(folder):
+    """Return the names of the classes of the photographs in ``folder``.
+
+    Raises:
+        InputError: there is no list of them, or it is none.
+    """
+    path = Path(folder) / CLASSES
+    try:
+        names = read_lines(path)
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no {path}: make it with python -m data.prepare imagenet --source DIR --out "
+            f"{folder}, or write the names of the classes into it, a line each"
+        ) from None
+    except ValueError:
+        names = []
+    if len(set(names)) < max(len(names), 1) or "" in names:
+        raise InputError(f"{path} must have a name on each line, none of them twice")
+    return tuple(names)
+
+
+def match_labels(path, files, names):
+    """Return the label that the list at ``path`` gives to each of ``files``.
+
+    A row has a file and its class: CSV, TSV, or separated by spaces. A file is called by its path,
+    the end of it, or its name without the extension; the longest of these that is in the list
+    counts. A class is called by its name or, where no name is a number, by its place among
+    ``names``, from 0 on.
+
+    Args:
+        files: paths, with / between folders.
+        names: of the classes, in the order of their labels.
+
+    Raises:
+        InputError: a row is no file and class, a file has two classes or none, or a row stands for
+            several files.
+    """
+    labels = {name: label for label, name in enumerate(names)}
+    if not any(name.isdigit() for name in names):
+        labels.update({str(label): label for label in range(len(names))})
+    known = {key for file in files for key in _names_of_file(file)}
+    listed = {}
+    for row, (number, file, text) in enumerate(_read_rows(path)):
+        label = _find_class(text, labels)
+        if label is None and row == 0 and file not in known:
+            continue  # a heading
+        if label is None:
+            raise InputError(
+                f"{path}: line {number} is not a file and its class (a name of a folder in train"
+                f"{'' if '0' not in labels else f', or 0 to {len(names) - 1}'}): {file[:40]!r}, "
+                f"{text[:40]!r}{nearest(text, names)} (names with spaces need quotes, or commas or "
+                "tabs between the columns)"
+            )
+        if listed.setdefault(file, label) != label:
+            raise InputError(f"{path}: line {number} gives {file} another class than a line before")
+    return _assign(path, files, listed)
+
+
+def _read_rows(path):
+    """Yield (line number, file, class) of each line of a list that is not empty."""
+    try:
+        lines = read_lines(path)
+    except ValueError as error:
+        raise InputError(f"{path} is no text: {error}") from None
+    filled = [(number, line.strip(" ")) for number, line in enumerate(lines, 1) if line.strip()]
+    separator = next((s for s in SEPARATORS if all(s in line for _, line in filled)), " ")
+    for number, line in filled:
+        (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
+        text = " ".join(cells[1:]) if separator == " " else cells[1]
+        yield number, cells[0].strip().replace("\\", "/"), text.strip()
+
+
+def _find_class(text, labels):
+    """Return the label of the class ``text``, or None.
+
+    Kaggle's lists have boxes behind a class, each with its class again: "ant 1 2 3 4 ant 5 6 7 8".
+    """
+    if text in labels:
+        return labels[text]
+    name, *rest = text.split() or [""]
+    boxes = rest and all(word == name or re.fullmatch(r"-?[0-9.]+", word) for word in rest)
+    return labels.get(name) if boxes else None
+
+
+def _names_of_file(file):
+    """Yield what a list may call ``file``, the longest first: the ends of its path, its stem."""
+    parts = PurePosixPath(file).parts
+    for start in range(len(parts)):
+        yield "/".join(parts[start:])
+    yield PurePosixPath(file).stem
+
+
+def _assign(path, files, listed):
+    """Return the label of each file, given {what the list calls a file: label}."""
+    entries = defaultdict(set)  # a name that a list's file also has -> what the list calls it
+    for entry in listed:
+        for name in _names_of_file(entry):
+            entries[name].add(entry)
+    chosen = {}
+    for file in files:
+        found = next((entries[name] for name in _names_of_file(file) if name in entries), None)
+        if found is None:
+            raise InputError(f"{path} does not tell the class of {file}")
+        if len({listed[entry] for entry in found}) > 1:
+            raise InputError(f"{path} has several lines that may be {file}: give its full name")
+        chosen[file] = min(found)
+    times = Counter(chosen.values())
+    for file, entry in chosen.items():
+        if times[entry] > 1:
+            raise InputError(f"{path}: {entry} may be {file} or another file: give full names")
+    return [listed[chosen[file]] for file in files]

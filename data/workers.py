@@ -1,0 +1,90 @@
+"""A function applied to many items by several processes, in order."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+
+from command import CommandError
+
+CHUNK = 8  # items that a process takes at once
+AHEAD = 4  # chunks for each process that are given out at once
+
+
+@contextlib.contextmanager
+def open_workers(jobs):
+    """Give what is like ``map``, by ``jobs`` processes; with one job it is this process.
+
+    Raises:
+        CommandError: while it is used: the system has ended one of the processes.
+    """
+    if jobs == 1:
+        yield map
+        return
+    context = multiprocessing.get_context("spawn")  # a process with threads is not to be forked
+    with ProcessPoolExecutor(jobs, context, _end_with_parent) as executor:
+        waiting = deque()  # futures of chunks
+        try:
+            yield lambda function, items: _map(executor, waiting, AHEAD * jobs, function, items)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _map(executor, waiting, ahead, function, items):
+    """Yield ``function(item)`` for each item, in order; an executor's own map takes all at once."""
+    items = iter(items)
+    try:
+        while True:
+            for chunk in _chunks(items, ahead - len(waiting)):
+                with _no_interrupt():  # processes start here, and keep it
+                    waiting.append(executor.submit(_apply, function, chunk))
+            if not waiting:
+                return
+            yield from waiting.popleft().result()
+    except BrokenProcessPool:
+        raise CommandError(
+            "a process was ended by the system, probably for want of memory: run the same command "
+            "with fewer --jobs; what is done is kept"
+        ) from None
+
+
+def _chunks(items, count):
+    """Yield lists of up to CHUNK of ``items``, up to ``count`` of them."""
+    for _ in range(count):
+        chunk = list(islice(items, CHUNK))
+        if not chunk:
+            return
+        yield chunk
+
+
+def _apply(function, items):
+    return [function(item) for item in items]
+
+
+@contextlib.contextmanager
+def _no_interrupt():
+    """Hold Ctrl-C back; a process that is started meanwhile never gets it, its parent does."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent():
+    """Have this process end when its parent is killed, which leaves it waiting otherwise."""
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
