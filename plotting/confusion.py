@@ -5,7 +5,8 @@ from typing import Sequence
 from plotting.figure import literal_text, new_figure, save_figure
 
 MOST_NUMBERED = 20  # classes whose counts can still be read in their cells
-LABELS = {"wrong": "wrong: percent of the label's images", "right": "right: percent"}
+MOST_NAMED = 200  # classes whose names can still be read beside the cells
+LABELS = {kind: f"{kind}: percent of the label's images" for kind in ("wrong", "right")}
 COLOUR_MAPS = {"wrong": "Oranges", "right": "Blues"}
 
 
@@ -14,7 +15,7 @@ def draw_confusion(counts, names: Sequence[str], path, title: str) -> None:
 
     Colours are percent of a row. The diagonal, which is right, has a hue and a scale of its own
     (blue, 0 to 100), so that the errors (orange, from 0 to the highest) show beside it. The row of
-    a class without images is grey.
+    a class without images is grey. Of more than MOST_NAMED classes the axes have the numbers alone.
 
     Args:
         counts: integers (classes, classes); rows are labels, columns are predictions.
@@ -27,7 +28,7 @@ def draw_confusion(counts, names: Sequence[str], path, title: str) -> None:
     diagonal = np.eye(len(names), dtype=bool)
     wrong, right = np.where(diagonal, 0, percent), np.where(diagonal, percent, 0)
     without = np.broadcast_to(totals == 0, counts.shape)
-    side = max(5, 0.16 * len(names) + 2)
+    side = max(5, 0.16 * min(len(names), MOST_NAMED) + 2)
     figure = new_figure((side + 2.4, side))
     axes = figure.subplots()
     axes.set_facecolor("0.85")
@@ -37,10 +38,12 @@ def draw_confusion(counts, names: Sequence[str], path, title: str) -> None:
     ):
         shown = np.ma.masked_array(values, hidden)
         image = axes.imshow(shown, cmap=COLOUR_MAPS[kind], vmin=0, vmax=top)
-        figure.colorbar(image, label=LABELS[kind], shrink=0.8, pad=0.02)
+        figure.colorbar(image, label=LABELS[kind], shrink=0.8, pad=0.02, aspect=40)
     if len(names) <= MOST_NUMBERED:
         _write_counts(axes, counts, wrong / (wrong.max() or 1) + right / 100)
-    _name_classes(axes, names, totals[:, 0])
+    axes.set(xlabel="predicted", ylabel="label")
+    if len(names) <= MOST_NAMED:
+        _name_classes(axes, names, totals[:, 0])
     figure.suptitle(literal_text(title))
     save_figure(figure, path)
 
@@ -61,4 +64,3 @@ def _name_classes(axes, names, totals):
     labels = [name if total else f"{name} (no images)" for name, total in zip(names, totals)]
     axes.set_xticks(range(len(names)), names, fontsize=size, rotation=90)
     axes.set_yticks(range(len(names)), labels, fontsize=size)
-    axes.set(xlabel="predicted", ylabel="label")

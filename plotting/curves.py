@@ -65,9 +65,12 @@ def _draw_panel(axes, rows, lines, quantity):
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 3 else ""  # a line of one point would not be seen
     for values, style, colour, name in lines:
-        axes.plot(epochs, values, style, marker=marker, color=colour, label=name)
+        look = {"marker": marker, "markerfacecolor": "none" if style == "--" else colour}
+        axes.plot(epochs, values, style, color=colour, label=name, **look)
     _finish(axes, QUANTITIES[quantity])
-    axes.set_ylim(0, None)
+    axes.set_ylim(0, 1.05 * max(max(values) for values, *_ in lines) or 1)
+    if len(rows) == 1:
+        axes.set_xticks(epochs)
     axes.legend()
 
 
@@ -83,7 +86,7 @@ def _draw_rates(axes, rows):
     if 0 < 10 * min(rates) <= max(rates):
         axes.set_yscale("log")
     else:
-        axes.set_ylim(0, None)
+        axes.set_ylim(0, 1.05 * max(rates) or 1)
 
 
 def _finish(axes, label):

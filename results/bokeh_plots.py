@@ -1,7 +1,7 @@
 """Settings side by side as interactive figures of a page, drawn by Bokeh."""
 
 from command import InputError
-from results.comparison import SPLITS, curve_limit
+from results.comparison import COST_MARGIN, SPLITS, cost_ticks, curve_limit
 
 DASHES = {"train": "dashed", "test": "solid"}
 MARKERS = {
@@ -16,6 +16,7 @@ SIZES = {
     "parameters": "parameters (millions)",
     "multiply_adds": "multiply-adds of an image (millions)",
 }
+LEGEND_LINE = 23  # pixels that a setting takes below the curves
 LOOK = {
     "tools": "pan,box_zoom,wheel_zoom,reset,save",
     "active_scroll": None,  # a page must scroll over a figure
@@ -53,17 +54,18 @@ def figure_items(settings):
 
 def _curves(settings):
     """Return the figure of error over epochs: the median run, and the range over all."""
-    from bokeh.models import HoverTool, Legend
+    from bokeh.models import BasicTicker, HoverTool, Legend
     from bokeh.plotting import figure
 
     axes = figure(
-        title="median run, band over all runs; train dashed",
+        title="median run, band over all; train dashed",
         x_axis_label="epoch",
         y_axis_label="error (%)",
         y_range=(0, curve_limit(settings) or 1),
-        height=440,
+        height=400 + LEGEND_LINE * len(settings),
         **LOOK,
     )
+    axes.xaxis.ticker = BasicTicker(min_interval=1, num_minor_ticks=0)
     items, lines = [], []
     for setting in settings:
         drawn = _draw_setting(axes, setting)
@@ -73,7 +75,7 @@ def _curves(settings):
     names = {"train": "train", "test": settings[0].tested_on}
     tips += [(f"{names[split]} error", f"@{split}{{0.00}}%") for split in SPLITS]
     axes.add_tools(HoverTool(renderers=lines, tooltips=tips))
-    axes.add_layout(Legend(items=items, click_policy="hide"), "below")
+    axes.add_layout(Legend(items=items, click_policy="hide", location="left"), "below")
     return axes
 
 
@@ -100,22 +102,23 @@ def _draw_setting(axes, setting):
 
 def _sizes(settings, name, label):
     """Return the figure of the last error, from best to worst run, against a network's cost."""
-    from bokeh.models import HoverTool, NumeralTickFormatter
+    from bokeh.models import FixedTicker, HoverTool, NumeralTickFormatter
     from bokeh.plotting import figure
 
     costs = [getattr(setting, name) / 1e6 for setting in settings]
-    hollow = "; hollow: the paper's" if any(s.paper is not None for s in settings) else ""
+    hollow = "; hollow: paper" if any(s.paper is not None for s in settings) else ""
     axes = figure(
-        title=f"median, from best to worst run{hollow}",
+        title=f"median, best to worst{hollow}",
         x_axis_type="log",
         x_axis_label=label,
-        x_range=(min(costs) / 1.6, max(costs) * 1.6),
+        x_range=(min(costs) / COST_MARGIN, max(costs) * COST_MARGIN),
         y_axis_label=f"{settings[0].tested_on} error (%), last epoch",
         height=360,
         **LOOK,
     )
     axes.y_range.start = 0
-    axes.xaxis.formatter = NumeralTickFormatter(format="0,0.[000]")
+    axes.xaxis.formatter = NumeralTickFormatter(format="0,0.[0000]")
+    axes.xaxis.ticker = FixedTicker(ticks=cost_ticks(costs))
     marks = []
     for setting, cost in zip(settings, costs):
         cost, test = [cost], setting.test

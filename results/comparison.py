@@ -1,5 +1,6 @@
 """Settings side by side: what a figure shows of each, however it is drawn."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -10,6 +11,7 @@ from results.papers import explain_difference, paper_error
 from training.run_folder import RunRecord
 
 SPLITS = ("train", "test")
+COST_MARGIN = 1.6  # of an axis of costs on either side of them, as a factor
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,22 @@ def curve_limit(settings: Sequence[Setting]) -> Optional[float]:
         for error in getattr(setting, split).highest[len(setting.test.median) // 10 :]
     )
     return 1.05 * max(highest) or None
+
+
+def cost_ticks(costs: Sequence[float]) -> List[float]:
+    """Return ticks for a logarithmic axis of costs: 1, 2 and 5 of each decade, or fewer of them.
+
+    The axis is from ``costs`` divided by COST_MARGIN to ``costs`` times it; it has at most 7 ticks,
+    whose labels stay apart at the width of a phone.
+    """
+    low, high = min(costs) / COST_MARGIN, max(costs) * COST_MARGIN
+    for digits, step in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3)):
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        ticks = [digit * 10.0**k for k in decades if k % step == 0 for digit in digits]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= 7:
+            break
+    return ticks
 
 
 def _setting(index, label, records):

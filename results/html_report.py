@@ -39,13 +39,14 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .7rem;
   border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
 .results { overflow-x: auto; margin-bottom: 1rem; }
 .results td { font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-.results th { background: #f3f3f3; }
+.results th { background: #f3f3f3; white-space: nowrap; }
+.sortable td { white-space: nowrap; }
+.sortable td:nth-child(1), .sortable td:nth-child(7) { white-space: normal; min-width: 8rem; }
 .sortable th { padding: 0; vertical-align: bottom; }
 .note { margin: .2rem 0; font-size: .9rem; }
-.figures { display: grid; gap: 1rem; margin-top: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
-.figures > :first-child { grid-column: 1 / -1; }
+.figures { display: grid; gap: 1rem; margin-top: 1rem; grid-template-columns: 1fr 1fr; }
 .figures > * { min-width: 0; }
+.figures > :first-child { grid-column: 1 / -1; }
 .results button { font: inherit; font-weight: bold; border: 0; background: none; cursor: pointer;
   padding: .35rem .7rem; width: 100%; text-align: left; }
 th[aria-sort=ascending] button::after { content: " \\25b2"; }
@@ -55,7 +56,8 @@ summary { cursor: pointer; } .run { display: flex; flex-wrap: wrap; gap: 1.5rem;
 .run > div { flex: 1 1 24rem; } .run th { font-weight: normal; color: #555;
   min-width: 11rem; }
 img { max-width: 100%; }
-@media (max-width: 40rem) { body { padding: 0 .7rem; } .run > div { flex-basis: 100%; } }
+@media (max-width: 50rem) { body { padding: 0 .7rem; } .run > div { flex-basis: 100%; }
+  .figures { grid-template-columns: minmax(0, 1fr); } }
 """
 
 SCRIPT = """

@@ -6,13 +6,12 @@ from typing import Dict, List, Sequence
 
 from command import InputError
 from plotting.figure import BLACK, literal_text, new_figure, save_figure
-from results.comparison import Setting, curve_limit
+from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit
 
 PICTURE_SUFFIXES = (".png", ".svg")
 STYLES = {"train": "--", "test": "-"}
 SIZES = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
 MARKS = 8  # on a curve
-TICKS = {100: (1, 2, 5), 1000: (1, 3)}  # highest ratio of an axis's ends -> ticks of a decade
 
 
 def plot_paths(tables: Sequence[str], folder, file=None) -> Dict[str, List[Path]]:
@@ -89,12 +88,15 @@ def _draw_curves(axes, setting, shift):
 
 def _draw_sizes(axes, settings, size):
     """Draw the last errors against what the networks cost; return the artists of the legend."""
+    from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
+
     shown = []
     costs = [getattr(setting, size) for setting in settings]
     for setting, cost in zip(settings, costs):
         line = setting.test
         last = line.median[-1]
-        bar = ([last - line.lowest[-1]], [line.highest[-1] - last])
+        below, above = last - line.lowest[-1], line.highest[-1] - last
+        bar = ([below], [above]) if below or above else None
         look = {"color": setting.colour, "marker": setting.marker, "linestyle": "", "markersize": 8}
         label = literal_text(setting.label)
         shown.append(axes.errorbar(cost, last, yerr=bar, capsize=4, label=label, **look))
@@ -104,16 +106,8 @@ def _draw_sizes(axes, settings, size):
         look = {"linestyle": "", "marker": "o", "markerfacecolor": "none"}
         shown += axes.plot([], color=BLACK, label="hollow: the paper's", **look)
     axes.set(ylabel=f"{settings[0].tested_on} error (%), last epoch", ylim=(0, None))
-    _scale_costs(axes, min(costs) / 1.6, max(costs) * 1.6)
-    return shown
-
-
-def _scale_costs(axes, low, high):
-    """Make the horizontal axis logarithmic, with so few ticks that their numbers stay apart."""
-    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
-
-    subs = next((subs for most, subs in TICKS.items() if high / low <= most), (1,))
-    axes.set(xscale="log", xlim=(low, high))
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.set(xscale="log", xlim=(min(costs) / COST_MARGIN, max(costs) * COST_MARGIN))
+    axes.xaxis.set_major_locator(FixedLocator(cost_ticks(costs)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    return shown
