@@ -94,6 +94,7 @@ def command(main):
         except KeyboardInterrupt:
             message, status = "interrupted", Interrupted.status
         _end_output()
+        message = re.sub(r"\[Errno -?\d+\] ", "", message)  # its words say the same
         sys.stderr.write("error: " + " ".join(message.split()) + "\n")
         raise SystemExit(status)
 

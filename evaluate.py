@@ -61,8 +61,15 @@ def make_parser():
 
 def summarize(found):
     """Return Predictions in a line."""
-    errors = f"top-1 error {found.error():.2f}%  top-5 error {found.error(5):.2f}%"
+    errors = f"top-1 error {found.error():.2f}%"
+    if found.logits.shape[1] > 5:  # else every label is among the five largest logits
+        errors += f"  top-5 error {found.error(5):.2f}%"
     return f"{len(found):,} images  loss {found.loss:.4f}  {errors}"
+
+
+def describe_class_errors(found):
+    """Return the error (%) of each class, or that it has no images."""
+    return ["no images" if e != e else f"{e:.2f}" for e in found.class_errors()]
 
 
 def show_columns(trained, columns, whole, picture, title):
@@ -102,8 +109,7 @@ def main(argv=None):
     whole = predict(None)
     print(f"{title}\n{summarize(whole)}")
     if args.classes:
-        errors = [f"{error:.2f}" for error in whole.class_errors()]
-        print(table([["class", "error %"], *zip(names, errors)]))
+        print(table([["class", "error %"], *zip(names, describe_class_errors(whole))]))
     if args.confusion:
         draw_confusion(whole.confusion(), names, args.confusion, title)
         print(args.confusion)

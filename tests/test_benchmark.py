@@ -9,7 +9,8 @@ import benchmark
 from command import InputError
 from network import get_model
 from network.complexity import complexity, operator_costs
-from plotting.scaling import draw_scaling, series
+from plotting.scaling import draw_scaling, series, varying_axes
+from tests.test_scripts import refused
 from tools.contestants import PLAIN, list_cases
 from tools.profiling import operator_table
 from tools.timing import Case, Timing, table
@@ -101,15 +102,28 @@ def test_plain_networks_have_as_many_parameters(name, depth):
 def test_growth_is_drawn_where_three_differ_in_one_thing(tmp_path):
     def timing(depth, widen, batch, library="mxnet"):
         case = Case("train", "cross", depth, widen, batch, "float32", library, 2)
-        return Timing(case, [1000 / depth, 1100 / depth], 1.0, 10.0 * depth)
+        return Timing(case, [1000 / (depth or 9), 1100 / (depth or 9)], 1.0, 10.0 * (depth or 9))
 
     timings = [timing(56, 1, 64), timing(26, 1, 64), timing(110, 1, 64), timing(26, 2, 64)]
     timings += [timing(26, 1, 16), timing(26, 1, 64, "torch")]
     (line,) = series(timings, "depth").values()
     assert [each.case.depth for each in line] == [26, 56, 110]
     assert series(timings, "widen_factor") == series(timings, "batch_size") == {}
+    nameless = [timing(None, 1, batch) for batch in (1, 2, 4)]  # depth is in the network's name
+    (line,) = series([*timings, *nameless], "batch_size").values()
+    assert [each.case.batch_size for each in line] == [1, 2, 4]
+    assert varying_axes([each.case for each in timings]) == ["depth"]
     draw_scaling(timings, tmp_path / "growth.png")
     assert Image.open(tmp_path / "growth.png").size[0] > 300
+
+
+def test_a_plot_of_what_does_not_vary_is_refused_before_the_timing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "time_cases", None)
+    for words in ([], ["--network", "cross:26", "cross:56"], ["--network", "gluoncv:resnet18_v1b"]):
+        file = tmp_path / "growth.png"
+        status, err = refused(capsys, *words, "--plot", file, main=benchmark.main)
+        assert (status, "give three or more of one" in err) == (2, True)
+        assert not file.exists()
 
 
 def test_ratios_are_medians_over_rounds_to_the_first_of_a_task():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from evaluate import describe_class_errors, summarize
 from training.metrics import Predictions
 
 
@@ -18,6 +19,17 @@ def test_loss_is_the_mean_cross_entropy_in_double_precision():
     assert np.allclose(found.losses, expected, rtol=1e-12)
     assert found.loss == pytest.approx(expected.mean(), rel=1e-12)
     assert Predictions(np.array([[1e4, 0.0]], np.float32), np.array([1])).loss == 1e4
+
+
+def test_top_5_is_given_where_it_can_be_wrong():
+    assert "top-5 error" in summarize(some(classes=6))
+    assert "top-5" not in summarize(some(classes=5))
+    assert "top-1 error" in summarize(some(classes=2))
+
+
+def test_a_class_without_images_has_no_error():
+    found = Predictions(np.eye(3, dtype=np.float32)[[0, 2, 0]], np.array([0, 2, 2]))
+    assert describe_class_errors(found) == ["0.00", "no images", "50.00"]
 
 
 @pytest.mark.parametrize("top", [1, 2, 5, 6])

@@ -1,6 +1,6 @@
 import show_results
 from results import compare_settings, read_settings
-from results.comparison import curve_limit
+from results.comparison import cost_ticks, curve_limit
 from tests.test_results import make_paper_run, make_run
 from tests.test_scripts import refused
 from training.recipe import get_recipe
@@ -82,3 +82,28 @@ def test_a_picture_where_it_is_named(tmp_path, capsys):
         flags = [tmp_path, "--plot", tmp_path / name]
         status, err = refused(capsys, *flags, main=show_results.main)
         assert (status, message in err) == (2, True)
+
+
+def test_ticks_of_costs_stay_apart():
+    assert cost_ticks([1e6]) == [1e6]
+    assert cost_ticks([20e3, 1e6]) == [20e3, 50e3, 100e3, 200e3, 500e3, 1e6]
+    for low in (1.0, 3e3, 7e8):
+        for ratio in (1, 2, 30, 1e3, 1e5, 1e9):
+            ticks = cost_ticks([low, low * ratio])
+            assert len(ticks) <= 7
+            assert ticks == sorted(ticks)
+            assert ticks or ratio == 1
+
+
+def test_held_out_errors_are_labelled_so(tmp_path):
+    make_run(tmp_path, 1, [60.0, 5.0])
+    make_run(tmp_path, 2, [50.0, 6.0], val_split=100)
+    figures = compared(tmp_path)
+    assert {name: [s.tested_on for s in found] for name, found in figures.items()} == {
+        "cifar10": ["test"],
+        "cifar10 held-out": ["held-out"],
+    }
+    show_results.main([str(tmp_path), "--plot"])
+    drawn = (tmp_path / "cifar10-held-out.svg").read_text()
+    assert "<!-- held-out error (%), last epoch -->" in drawn
+    assert "<!-- test -->" not in drawn

@@ -156,6 +156,12 @@ def test_runs_say_what_is_wrong_with_them(tmp_path):
     assert run_folder.read_run(stopped).problem == "unfinished: stopped after epoch 1 of 2"
     with run_folder.locked(stopped):
         assert run_folder.read_run(stopped).problem == "unfinished: running after epoch 1 of 2"
+    log = run_folder.RunLog(stopped, print)
+    log.debug("epoch 2: the loss stopped being finite at step 7")
+    problem = "diverged: epoch 2: the loss stopped being finite at step 7"
+    assert run_folder.read_run(stopped).problem == problem
+    log.info("resumed after epoch 1")
+    assert run_folder.read_run(stopped).problem == "unfinished: stopped after epoch 1 of 2"
     whole = (good / "config.json").read_text()
     damaged = ("", "{", "[]", "{}", whole.replace("12345", '"x"'), "[" * 100_000)
     for k, text in enumerate(damaged, 3):

@@ -124,7 +124,11 @@ def test_held_out_examples_are_reported_on(data, tmp_path, capsys):
     config = read_config(tmp_path / "cifar10" / "plain_d5w1" / "held1")
     assert config["data"]["train"]["examples"] == 100
     assert config["data"]["test"]["examples"] == 30
-    assert "30 held out images" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "30 held out images" in said
+    (line,) = (line for line in said.splitlines() if line.startswith("epoch 1/1"))
+    assert "held-out loss" in line
+    assert "test" not in line
 
 
 def test_a_peer_trains_by_the_same_program(data, tmp_path, capsys):
@@ -254,6 +258,9 @@ def test_a_loss_that_explodes_stops_the_run_and_says_where(data, tmp_path, capsy
     status, err = refused(capsys, *FAST, *flags)
     assert status == 1
     assert re.search(r"in epoch 1 the loss stopped being finite at step \d", err)
+    show_results.main([str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert re.search(r"run1: diverged: epoch 1: the loss stopped being finite at step \d", shown)
 
 
 def test_a_resumed_run_keeps_its_settings(data, tmp_path, capsys):

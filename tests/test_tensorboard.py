@@ -50,6 +50,9 @@ def test_every_figure_of_an_epoch_is_there_once(tmp_path):
         "column_loss/1": 2.0,
         "member_error/0": 9.0,
     }
+    held_out = tensorboard.scalars(ROW, "held-out")
+    assert (held_out["error/held-out"], held_out["loss/held-out"]) == (60.0, 2.0)
+    assert not [tag for tag in held_out if "test" in tag]
     board.close()
     tensorboard.Board(tmp_path, [first]).close()
     assert {step for _, step, _ in events(tmp_path)} == {1}

@@ -16,11 +16,14 @@ class EpochStats:
     examples: int
 
 
+NOT_FINITE = "the loss stopped being finite"  # in log.txt it marks a run that diverged
+
+
 class NonFiniteLoss(CommandError):
     """The loss is not a number any more; ``step`` counts from 1 within the pass."""
 
     def __init__(self, unit, step):
-        super().__init__(f"the loss stopped being finite at {unit} {step}")
+        super().__init__(f"{NOT_FINITE} at {unit} {step}")
         self.step = step
 
 

@@ -16,6 +16,7 @@ from typing import Optional
 import filesystem
 from command import InputError
 from training.checkpoint import FOLDER
+from training.meter import NOT_FINITE
 from training.run import Run, RunInfo
 from training.serialization import from_plain, write_whole
 
@@ -246,7 +247,18 @@ def read_run(folder):
     if len(rows) != run.recipe.epochs:
         state = "running" if is_locked(folder) else "stopped"
         problem = f"unfinished: {state} after epoch {len(rows)} of {run.recipe.epochs}"
+        last = _last_line(folder / TEXT)
+        if state == "stopped" and NOT_FINITE in last:
+            problem = f"diverged: {last}"
     return RunRecord(folder, run, facts, rows, problem)
+
+
+def _last_line(path):
+    """Return the last line of a text file; empty where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+    except OSError:
+        return ""
 
 
 def find_runs(path):

@@ -1,0 +1,104 @@
+"""Pictures from plain values: what is drawn is read from the figure."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from plotting import confusion, curves, draw_confusion, draw_curves, draw_subnetworks, studies
+from plotting.figure import literal_text, new_figure, order_letters, save_figure
+
+ROW = {"lr": 0.1, "train_error": 50.0, "test_error": 60.0, "train_loss": 1.0, "test_loss": 2.0}
+NAMES = ["$\\frac", "a$b$", "_hidden", "\u65e5\u672c", "\u05d0\u05d1", "tab\t", "\udcff", r"a\$b"]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved during a test."""
+    figures = []
+
+    def keep(figure, path):
+        save_figure(figure, path)
+        figures.append(figure)
+
+    for module in (confusion, curves, studies):
+        monkeypatch.setattr(module, "save_figure", keep)
+    return figures
+
+
+def rows(rates, **more):
+    return [{**ROW, "epoch": epoch, "lr": rate, **more} for epoch, rate in enumerate(rates, 1)]
+
+
+@pytest.mark.filterwarnings("error")  # a missing glyph is a warning
+def test_names_are_drawn_letter_by_letter(tmp_path):
+    figure = new_figure()
+    axes = figure.subplots()
+    for name in NAMES:
+        axes.plot([0, 1], label=literal_text(name))
+    axes.set_xticks(range(len(NAMES)), map(literal_text, NAMES))
+    assert len(axes.legend().get_texts()) == len(NAMES)  # none is hidden
+    save_figure(figure, tmp_path / "names.svg")
+    assert literal_text("a$b$") == r"a\$b\$"  # matplotlib's way to write a dollar sign
+    assert literal_text("tab\t\udcff") == r"tab\t\udcff"
+
+
+def test_right_to_left_is_ordered_for_versions_that_do_not():
+    text = "ab \u05d0\u05d1 \u05d2 cd"
+    assert order_letters(text, (3, 8)) == "ab \u05d2 \u05d1\u05d0 cd"
+    assert order_letters(text, (3, 11)) == text
+    assert order_letters("plain", (3, 7)) == "plain"
+
+
+def test_every_study_takes_hostile_names(tmp_path):
+    point = type("Point", (), {"name": "$\\frac", "error": 5.0, "seconds": {1: 0.01, 2: 0.02}})
+    studies.draw_anytime([point, point], tmp_path / "a.png", "$\\frac")
+    studies.draw_lengths({"$\\frac": {"$\\frac": ({1: 0.5, 2: 0.5}, None)}}, tmp_path / "b.png")
+    study = type("Study", (), {"single": {"$\\frac": 5.0}, "random": {1: [5.0]}, "whole": 4.0})
+    studies.draw_lesions(study, tmp_path / "c.png", "$\\frac")
+    draw_curves(rows([0.1]), tmp_path / "d.png", "$\\frac")
+    draw_confusion(np.eye(2, dtype=int), ["$\\frac", "b"], tmp_path / "e.png", "$\\frac")
+    assert len(list(tmp_path.glob("?.png"))) == 5
+
+
+def test_what_is_right_has_a_colour_of_its_own_by_its_share(tmp_path, drawn):
+    counts = np.array([[9, 1, 0], [6, 4, 0], [0, 0, 0]])
+    draw_confusion(counts, ["a", "b", "c"], tmp_path / "c.png", "title")
+    axes = drawn[0].axes[0]
+    wrong, right = axes.get_images()
+    assert right.get_array().compressed().tolist() == [90.0, 40.0]  # not that without images
+    assert right.get_clim() == (0, 100)
+    assert wrong.get_array().compressed().tolist() == [10.0, 0.0, 60.0, 0.0]
+    assert wrong.get_clim() == (0, 60)
+    look = [to_hex(right.cmap(right.norm(share))) for share in (90, 40)]
+    assert len({*look, "#ffffff"}) == 3
+    assert wrong.cmap.name != right.cmap.name
+    assert [text.get_text() for text in axes.texts] == [*"910640", "-", "-", "-"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b", "c (no images)"]
+
+
+def test_many_classes_have_numbers_for_names(tmp_path, drawn):
+    draw_confusion(np.eye(201, dtype=int), ["name"] * 201, tmp_path / "c.png", "title")
+    assert not [t for t in drawn[0].axes[0].get_xticklabels() if t.get_text() == "name"]
+    assert drawn[0].get_size_inches().max() < 40
+
+
+def test_the_rate_is_a_panel_logarithmic_over_decades(tmp_path, drawn):
+    draw_curves(rows([0.1, 0.1, 0.01]), tmp_path / "c.png", "title", "held-out")
+    error, loss, rate = drawn[0].axes
+    assert [text.get_text() for text in error.get_legend().get_texts()] == ["train", "held-out"]
+    (line,) = rate.get_lines()
+    assert line.get_xdata().tolist() == [0, 1, 1, 2, 2, 3]
+    assert line.get_ydata().tolist() == [0.1, 0.1, 0.1, 0.1, 0.01, 0.01]
+    assert (rate.get_yscale(), rate.get_ylabel()) == ("log", "learning rate")
+    draw_curves(rows([0.1, 0.05]), tmp_path / "c.png", "title")
+    assert drawn[1].axes[2].get_yscale() == "linear"
+    slope = [{**ROW, "epoch": 1, "lr": 0.1, "lr_first": 0.1, "lr_last": 0.0}]
+    draw_curves(slope, tmp_path / "c.png", "title")
+    assert drawn[2].axes[2].get_lines()[0].get_ydata().tolist() == [0.1, 0.0]
+    assert drawn[2].axes[2].get_yscale() == "linear"  # 0 has no place on the other
+
+
+def test_subnetworks_are_of_the_images_that_the_title_says(tmp_path, drawn):
+    tested = rows([0.1, 0.1], column_errors=[3.0, 2.0], column_losses=[0.3, 0.2])
+    draw_subnetworks(tested, "column", tmp_path / "c.png", "a run", "held-out")
+    assert drawn[0].get_suptitle() == "a run, held-out images"
