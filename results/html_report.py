@@ -52,11 +52,14 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .7rem;
 th[aria-sort=ascending] button::after { content: " \\25b2"; }
 th[aria-sort=descending] button::after { content: " \\25bc"; }
 details { border: 1px solid #ddd; border-radius: 4px; padding: .4rem .8rem; margin: .4rem 0; }
-summary { cursor: pointer; } .run { display: flex; flex-wrap: wrap; gap: 1.5rem; }
+summary { cursor: pointer; } summary, p, h2 { overflow-wrap: anywhere; }
+.run { display: flex; flex-wrap: wrap; gap: 1.5rem; }
 .run > div { flex: 1 1 24rem; } .run th { font-weight: normal; color: #555;
   min-width: 11rem; }
+.word { display: inline-block; max-width: 100%; }
 img { max-width: 100%; }
 @media (max-width: 50rem) { body { padding: 0 .7rem; } .run > div { flex-basis: 100%; }
+  .run th { min-width: 6rem; }
   .figures { grid-template-columns: minmax(0, 1fr); } }
 """
 
@@ -218,15 +221,15 @@ def _summarize(record):
 
 def _values(config):
     """Return a table with a line for each value of ``config``, and of the objects inside it."""
-    rows = (
-        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
-        for name, value in _flatten(config)
-    )
+    rows = (f"<tr><th>{escape(name)}</th><td>{value}</td></tr>" for name, value in _flatten(config))
     return f"<table>{''.join(rows)}</table>"
 
 
 def _flatten(config, prefix=""):
-    """Yield (name, text) of every value; those inside others have names such as a.b and a.1."""
+    """Yield (name, HTML) of every value; those inside others have names such as a.b and a.1.
+
+    A command becomes a line for a shell, which breaks between its words alone.
+    """
     for key, value in config.items():
         name = f"{prefix}{key}"
         if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
@@ -234,9 +237,10 @@ def _flatten(config, prefix=""):
         if isinstance(value, dict) and value:
             yield from _flatten(value, f"{name}.")
         elif key == "command" and isinstance(value, list):
-            yield name, shlex.join(["python", *map(str, value)])
+            words = map(shlex.quote, ["python", *map(str, value)])
+            yield name, " ".join(f'<span class="word">{escape(word)}</span>' for word in words)
         else:
-            yield name, value if isinstance(value, str) else json.dumps(value)
+            yield name, escape(value if isinstance(value, str) else json.dumps(value))
 
 
 def _pictures(paths):

@@ -11,9 +11,12 @@ import pytest
 
 import show_results
 from plotting.figure import COLOURS
+from results import Section, read_settings, write_report
 from tests.test_results import make_run
 from tests.test_run_folder import finished
 from tests.test_scripts import refused
+from training.recipe import get_recipe
+from training.run_folder import RunLog, read_log
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -61,6 +64,27 @@ async function read() {
 read();
 """
 
+# How wide the page, its figures and the end of its table are, once the figures are drawn.
+MEASURE = """
+async function measure() {
+  const widths = () => [...document.querySelectorAll(".figures > div")].map(
+    place => place.firstElementChild ? place.firstElementChild.getBoundingClientRect().width : 0);
+  for (let tries = 0; tries < 300 && Math.min(...widths()) < 50; tries++)
+    await new Promise(done => setTimeout(done, 50));
+  const heads = [...document.querySelectorAll("th")];
+  const text = document.createElement("pre");
+  text.id = "answer";
+  text.textContent = JSON.stringify({
+    screen: innerWidth,
+    page: document.documentElement.scrollWidth,
+    paper: heads.find(head => head.textContent === "paper %").getBoundingClientRect().right,
+    figures: widths(),
+  });
+  document.body.replaceChildren(text);
+}
+measure();
+"""
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
@@ -82,6 +106,53 @@ def page(tmp_path_factory):
     file = top / "report.html"
     show_results.main([str(top), "--html", str(file)])
     return file
+
+
+def test_a_command_is_a_line_for_a_shell(tmp_path):
+    pytest.importorskip("bokeh")
+    words = ["train_cifar.py", "--log-dir", "my runs", "--exp-name", "$x"]
+    resumed = [{"epoch": 1, "command": ["train_cifar.py", "--resume", "a b"]}]
+    make_run(tmp_path, 1, [5.0], command=words, resumed=resumed)
+    write_report(tmp_path / "r.html", *read_settings(tmp_path))
+    text = unescape(re.sub("<[^>]*>", "", (tmp_path / "r.html").read_text().split("<h2>Runs")[1]))
+    assert "command" + "python train_cifar.py --log-dir 'my runs' --exp-name '$x'" in text
+    assert "resumed.1.epoch1" in text
+    assert "resumed.1.command" + "python train_cifar.py --resume 'a b'" in text
+
+
+def test_sections_stand_before_the_runs(tmp_path):
+    pytest.importorskip("bokeh")
+    (tmp_path / "a.png").write_bytes(PNG)
+    rows = [["claim", "found"], ["a < b", HOSTILE]]
+    pictures = [tmp_path / "a.png", tmp_path / "missing.png"]
+    make_run(tmp_path, 1, [5.0])
+    sections = [Section("Claims & more", rows, pictures)]
+    write_report(tmp_path / "r.html", *read_settings(tmp_path), sections)
+    page = (tmp_path / "r.html").read_text()
+    (part,) = re.findall("<h2>Claims &amp; more</h2>.*(?=<h2>Runs)", page, re.DOTALL)
+    assert "<th>claim</th><th>found</th>" in part
+    assert "<td>a &lt; b</td>" in part
+    assert HOSTILE not in part
+    assert part.count("<img") == 1
+
+
+def test_a_diverged_and_a_held_out_run_are_called_so(tmp_path):
+    pytest.importorskip("bokeh")
+    folder = make_run(tmp_path, 1, [90.0], val_split=100)
+    (row,) = read_log(folder)
+    RunLog(folder, print).rewrite([{**row, "test_loss": 5e10}])
+    write_report(tmp_path / "r.html", *read_settings(tmp_path))
+    page = (tmp_path / "r.html").read_text()
+    assert "held-out error 90.00%, train error 45.00%, diverged" in page
+    assert "held-out error %</button>" in page
+    assert "test error" not in page.split("<body>")[1].split("<script nonce")[0]
+
+
+def test_a_page_in_a_folder_that_is_not_there_is_refused_first(tmp_path, capsys):
+    make_run(tmp_path, 1, [60.0, 5.0])
+    for file in (tmp_path / "no" / "r.html", tmp_path):
+        status, err = refused(capsys, tmp_path, "--html", file, main=show_results.main)
+        assert (status, "name a file in a folder that is there" in err) == (2, True)
 
 
 def test_what_comes_from_runs_is_only_text(page):
@@ -110,21 +181,47 @@ def test_without_the_library_it_says_what_to_install(tmp_path, capsys, monkeypat
     assert not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
-def test_a_browser_without_network_draws_and_sorts_it(page, tmp_path):
+def ask(page, script, folder, size):
+    """What ``script`` writes into the page, in a browser without network."""
     text = page.read_text()
     nonce = re.search(r'<script nonce="([^"]+)"', text).group(1)
-    wanted = [int(COLOURS[0][i : i + 2], 16) for i in (1, 3, 5)] + [255]
-    reader = f'<script nonce="{nonce}">const WANTED = {wanted};{READER}</script></body>'
-    copy = tmp_path / "page.html"
-    copy.write_text(reader.join(text.rsplit("</body>", 1)))
+    copy = folder / "page.html"
+    copy.write_text(
+        f'<script nonce="{nonce}">{script}</script></body>'.join(text.rsplit("</body>", 1))
+    )
     words = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--proxy-server=127.0.0.1:9"]
-    words += [f"--user-data-dir={tmp_path}", "--window-size=1200,1600"]
+    words += [f"--user-data-dir={folder}", f"--window-size={size}"]
     words += ["--virtual-time-budget=30000", "--dump-dom", copy.as_uri()]
     done = subprocess.run(words, capture_output=True, text=True, timeout=500)
     found = re.search(r'<pre id="answer">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr
-    answer = json.loads(unescape(found.group(1)))
+    return json.loads(unescape(found.group(1)))
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+@pytest.mark.parametrize("width", [1400, 400])
+def test_the_page_fits_a_screen_and_a_phone(tmp_path, width):
+    for seed, error in enumerate((4.9, 5.1, 4.8)):
+        make_run(tmp_path, seed, [error], depth=62, widen_factor=4, parameters=14900000)
+    recipe = get_recipe("deep-fusion", epochs=1, lr=0.05, weight_decay=0.0005, batch_size=128)
+    changes = {"lr": 0.05, "weight_decay": 0.0005, "batch_size": 128}
+    make_run(tmp_path, 3, [5.0], recipe=recipe, recipe_changes=changes, devices=2)
+    show_results.main([str(tmp_path), "--html", str(tmp_path / "r.html")])
+    found = ask(tmp_path / "r.html", MEASURE, tmp_path, f"{width},2000")
+    assert found["screen"] == width
+    assert found["page"] <= width  # nothing lies outside
+    assert len(found["figures"]) == 3
+    if width == 1400:
+        assert found["paper"] < 1400
+        assert found["figures"][0] > 1200
+    else:
+        assert min(found["figures"]) > 340
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_a_browser_without_network_draws_and_sorts_it(page, tmp_path):
+    wanted = [int(COLOURS[0][i : i + 2], 16) for i in (1, 3, 5)] + [255]
+    answer = ask(page, f"const WANTED = {wanted};{READER}", tmp_path, "1200,1600")
     assert answer["pixels"] >= 100
     assert answer["before"] == ["14", "20", "110"]
     assert answer["sorted"] == ["20", "14", "110"]
