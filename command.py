@@ -12,9 +12,19 @@ from pathlib import Path
 
 
 class CommandError(Exception):
-    """Ends a command with its message as one line on stderr and ``status``."""
+    """Ends a command with its message as one line on stderr and ``status``.
+
+    Args:
+        message: one line.
+        argument: name of a function's argument, or of an option, that the message contains; a
+            program shows its flag instead.
+    """
 
     status = 1
+
+    def __init__(self, message="", argument=None):
+        super().__init__(message)
+        self.argument = argument
 
 
 class InputError(CommandError, ValueError):
@@ -27,6 +37,21 @@ class Interrupted(CommandError):
     """The command was told to stop (Ctrl-C); the message says how to go on."""
 
     status = 130
+
+
+FLAGS = {  # name of an option -> its flag, where that is not made of the name
+    "epochs": "--num-epochs",
+    "augmentation": "--aug-type",
+    "train_file": "--train-dataset",
+    "test_file": "--val-dataset",
+    "seed": "--rand-seed",
+    "recipe_name": "--recipe",
+}
+
+
+def flag_name(option):
+    """Return the flag of an option: ``--batch-size`` of ``batch_size``."""
+    return FLAGS.get(option, "--" + option.replace("_", "-"))
 
 
 def nearest(word, words):
@@ -91,6 +116,9 @@ def command(main):
             raise SystemExit(1) from None
         except (CommandError, OSError) as error:
             message, status = str(error), getattr(error, "status", 2)
+            argument = getattr(error, "argument", None)
+            if argument:
+                message = re.sub(rf"\b{argument}\b", flag_name(argument), message, count=1)
         except KeyboardInterrupt:
             message, status = "interrupted", Interrupted.status
         _end_output()

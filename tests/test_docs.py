@@ -25,7 +25,7 @@ TRAIN = sorted({line.strip() for line in re.findall(r"python train_cifar\.py ([^
 @pytest.mark.parametrize("line", [line for line in TRAIN if not re.search("--help|NAME", line)])
 def test_training_commands_parse_and_their_networks_exist(line):
     args = train_cifar.make_parser().parse_args(shlex.split(line))
-    run = train_cifar.run_of(args)
+    run = train_cifar.build_run(args)
     assert get_model(run.network, run.depth, widen_factor=run.widen_factor)
 
 

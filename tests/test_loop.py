@@ -1,4 +1,4 @@
-"""The loop, the tally and evaluation, on an engine that only counts."""
+"""The loop, the meter and evaluation, on an engine that only counts."""
 
 from collections import namedtuple
 from itertools import count, repeat
@@ -8,9 +8,9 @@ import pytest
 
 from command import CommandError
 from training.loop import evaluate, train_epoch
-from training.meter import EpochMeter, NonFiniteLoss
+from training.meter import DIVERGED, Divergence, EpochMeter, NonFiniteLoss
 
-Batch = namedtuple("Batch", "images labels total")
+Batch = namedtuple("Batch", "images labels total targets", defaults=(None,))
 
 
 class CountingEngine:
@@ -19,7 +19,7 @@ class CountingEngine:
     def __init__(self):
         self.rates, self.weights, self.fetched = [], [], []
 
-    def train_step(self, images, labels, lr, weights, total):
+    def train_step(self, images, labels, lr, weights, total, targets=None):
         self.rates.append(lr)
         self.weights.append(weights)
         return [images.sum(), (labels % 2).sum()]
@@ -59,7 +59,13 @@ def parity(values, size):
 def test_training_reports_running_figures_and_waits_only_then():
     engine, reports = CountingEngine(), []
     figures = train_epoch(
-        engine, batches([1.0] * 9, 2), count(), 0.3, lambda *report: reports.append(report), 2
+        engine,
+        batches([1.0] * 9, 2),
+        count(),
+        lambda step: 0.3,
+        EpochMeter(engine),
+        lambda *report: reports.append(report),
+        2,
     )
     assert engine.weights == [0, 1, 2, 3, 4]
     assert engine.rates == [0.3] * 5
@@ -68,26 +74,47 @@ def test_training_reports_running_figures_and_waits_only_then():
     assert (figures.examples, figures.loss) == (9, 1.0)
 
 
+def train(losses, **options):
+    """Batches of two, at a rate that is the number of the step."""
+    engine = CountingEngine()
+    meter = EpochMeter(engine, **options)
+    train_epoch(engine, batches(losses, 2), repeat({}), float, meter, report_every=5)
+    return engine
+
+
+def test_every_step_has_its_learning_rate():
+    assert train([1.0] * 7).rates == [0, 1, 2, 3]
+
+
+def test_a_loss_that_explodes_stops_at_its_step():
+    losses = [1.0] * 20
+    losses[13] = 5e4
+    with pytest.raises(Divergence, match=r"exploded to 2.5e\+04 at step 7") as caught:
+        train(losses, limit=DIVERGED)
+    assert caught.value.step == 7 and not isinstance(caught.value, NonFiniteLoss)
+    train(losses)  # unless training is to continue
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_loss_that_is_not_finite_stops_at_its_step(bad):
     losses = [1.0] * 20
     losses[13] = bad
     with pytest.raises(NonFiniteLoss, match="at step 7") as caught:
-        train_epoch(CountingEngine(), batches(losses, 2), repeat({}), 0.1, report_every=5)
+        train(losses)
     assert caught.value.step == 7
     assert isinstance(caught.value, CommandError)
     with pytest.raises(NonFiniteLoss, match="at test batch 7"):
         evaluate(CountingEngine(), parity(losses, 2))
 
 
-def test_an_empty_tally_reads_as_nothing():
-    figures = EpochMeter(CountingEngine()).read()
+def test_an_empty_meter_computes_nothing():
+    figures = EpochMeter(CountingEngine()).compute()
     assert (figures.loss, figures.error, figures.examples) == (0, 0, 0)
 
 
 def test_sums_do_not_lose_digits_over_many_steps():
-    tally = EpochMeter(CountingEngine())
-    tally.add(1, [1e8, 0])
+    meter = EpochMeter(CountingEngine())
+    meter.update(1, [1e8, 0])
     for _ in range(1000):
-        tally.add(1, [0.001, 0])
-    assert tally.read().loss * 1001 == pytest.approx(1e8 + 1, rel=1e-12)  # float32: 1e8
+        meter.update(1, [0.001, 0])
+    assert meter.compute().loss * 1001 == pytest.approx(1e8 + 1, rel=1e-12)  # float32: 1e8

@@ -155,7 +155,7 @@ def test_results_list_it(run, capsys):
 @pytest.mark.parametrize("name", train_imagenet.NETWORKS)
 def test_short_names_are_the_networks_for_imagenet(data, name):
     args = train_imagenet.make_parser().parse_args(["--network", name, "--data-dir", str(data)])
-    run = train_imagenet.run_of(args)
+    run = train_imagenet.build_run(args)
     assert run.network == f"{name}_imagenet"
     assert run.data_shape == 224
     assert run.classes == 7

@@ -15,6 +15,8 @@ from network.complexity import Complexity, complexity
 from network.initializer import INITIALIZERS
 from training.run import RuntimeConfig
 
+REGULARIZERS = ("momentum_correction", "clip_norm", "ema_decay")  # what engines do of them
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -47,7 +49,8 @@ def build_networks(run, data):
     predictor = net = get_model(*size)
     if recipe.drop_path != "none" and not hasattr(net, "column"):
         raise InputError(
-            f"{run.network} has no columns: drop-path is for FractalNet (--drop-path none)"
+            f"{run.network} has no columns: drop-path is for FractalNet (drop_path none)",
+            argument="drop_path",
         )
     if options:
         net = get_model(*size, params=predictor.collect_params(), **options)
@@ -55,6 +58,26 @@ def build_networks(run, data):
     if cost.outputs != ((data.classes,),):
         raise InputError(f"{run.network} gives outputs {cost.outputs}, not {data.classes} logits")
     return Networks(net, predictor, cost)
+
+
+def find_built_depth(run, data, cost):
+    """Return the least depth that builds the same network as the run's: blocks are whole.
+
+    None where the network has its depth in its name.
+
+    Args:
+        cost: the Complexity of the run's network.
+    """
+    depth = run.depth
+    while depth:
+        try:
+            smaller = get_model(run.network, depth - 1, data.classes, run.widen_factor)
+            if complexity(smaller, data.image_shape) != cost:
+                break
+        except InputError:
+            break
+        depth -= 1
+    return depth
 
 
 def find_devices(run, kind, gpus):
@@ -84,6 +107,7 @@ def build_engine(run, data, networks, devices, kind=RuntimeConfig.engine, worker
 def wrap_network(run, net, predictor, devices, kind=RuntimeConfig.engine, workers=None):
     """Return an engine of ``net``, whose parameters have values."""
     names = ("momentum", "weight_decay", "optimizer", "decayed")
+    names += tuple(name for name in REGULARIZERS if getattr(run.recipe, name))  # TEMPORARY
     settings = {name: getattr(run.recipe, name) for name in names}
     settings.update(predictor=predictor, dtype=run.dtype, workers=workers)
     if kind == "torch":
@@ -95,4 +119,5 @@ def wrap_network(run, net, predictor, devices, kind=RuntimeConfig.engine, worker
 
 def _require(name, known, what):
     if name not in known:
-        raise InputError(f"there is no {what} {name!r}{nearest(name, known)}")
+        argument = what.replace("-", "_")
+        raise InputError(f"there is no {what} {name!r}{nearest(name, known)}", argument=argument)

@@ -5,41 +5,44 @@ from functools import partial
 
 import numpy as np
 
-from training.meter import EpochMeter, NonFiniteLoss
+from training.meter import NonFiniteLoss
 from training.metrics import Predictions
 
 KEPT = 8  # predictions that are left on the device before the first is waited for
 
 
-def train_epoch(engine, batches, loss_weights, lr, report=None, report_every=50):
-    """One pass over ``batches``, a step each; Figures met on the way, before each step's update.
+def train_epoch(engine, batches, loss_weights, learning_rate, meter, report=None, report_every=50):
+    """Train one epoch; return mean loss and top-1 error (%), measured before each step's update.
 
     Args:
-        engine: see engine.mxnet_engine.
-        batches: of ``images`` (n, channels, height, width), ``labels`` (n,), and ``total``, the
-            examples of all workers' batches together.
+        engine: an engine.base.Engine.
+        batches: of ``images`` (n, channels, height, width), ``labels`` (n,), ``targets`` (n,
+            classes) or None, and ``total``, the examples of all workers' batches together.
         loss_weights: for each step, what it trains: {sub-network: weight of its loss}, None for
             the whole network.
-        lr: learning rate of every step.
-        report: called as ``report(steps, figures so far)`` every ``report_every`` steps, which
-            also bounds how far the loop runs ahead of the device.
+        learning_rate: step, from 0 -> its learning rate.
+        meter: an EpochMeter.
+        report: called as ``report(steps, stats so far)`` every ``report_every`` steps, which also
+            bounds how far the loop runs ahead of the device.
 
     Raises:
-        NonFiniteLoss: at the first step whose loss is not finite.
+        Divergence: at the first step whose loss exploded.
     """
-    tally = EpochMeter(engine)
-    for step, (batch, chosen) in enumerate(zip(batches, loss_weights), 1):
-        sums = engine.train_step(batch.images, batch.labels, lr, chosen, batch.total)
-        tally.add(batch.total, sums)
-        if step % report_every == 0:
-            figures = tally.read()
+    for step, (batch, chosen) in enumerate(zip(batches, loss_weights)):
+        lr = learning_rate(step)
+        targets = getattr(batch, "targets", None)
+        extra = () if targets is None else (targets,)  # TEMPORARY
+        sums = engine.train_step(batch.images, batch.labels, lr, chosen, batch.total, *extra)
+        meter.update(batch.total, sums)
+        if (step + 1) % report_every == 0:
+            stats = meter.compute()
             if report is not None:
-                report(step, figures)
-    return tally.read()
+                report(step + 1, stats)
+    return meter.compute()
 
 
 def evaluate(engine, batches, subnetwork=None, views=1):
-    """Predictions of the network, or of a sub-network, for every example of ``batches``.
+    """Return Predictions of the network, or of a sub-network, for every example of ``batches``.
 
     Args:
         views: images that each example has in the batches, one after the other; its probabilities
@@ -54,7 +57,7 @@ def evaluate(engine, batches, subnetwork=None, views=1):
         handle, labels = under_way.popleft()
         logits = engine.to_numpy(handle)
         if not np.isfinite(logits).all():
-            raise NonFiniteLoss("test batch", len(found) + 1)
+            raise NonFiniteLoss(np.nan, "test batch", len(found) + 1)
         make = Predictions if views == 1 else partial(Predictions.averaged, views=views)
         found.append(make(logits, labels))
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -27,10 +28,31 @@ def describe_environment(config):
             "mxnet": mx.__version__,
             "numpy": np.__version__,
             "platform": platform.platform(),
+            **_find_torch(),
         },
+        "processor": find_processor(),
         "commit": find_commit(),
         "command": sys.argv,
     }
+
+
+def find_processor(cpuinfo="/proc/cpuinfo"):
+    """Return the model name of the processor."""
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
+        return re.search(r"^model name\s*:\s*(.*)$", text, re.M).group(1)
+    except (OSError, AttributeError):
+        return platform.processor() or platform.machine()
+
+
+def _find_torch():
+    """Return versions of PyTorch and CUDA, and names of GPUs, where PyTorch has been imported."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    found = {"torch": torch.__version__, "cuda": torch.version.cuda, "gpus": ", ".join(gpus)}
+    return {name: value for name, value in found.items() if value}
 
 
 def find_commit():

@@ -6,40 +6,116 @@ from fractions import Fraction
 from typing import Tuple
 
 from command import InputError, nearest
+from engine.optimizer import DECAYED, OPTIMIZERS
+from training.options import check_options, option
+from training.schedule import SCHEDULES
 from training.serialization import from_plain
+
+
+def parse_step(text):
+    """Return the Fraction that ``text`` is: 1/2, 0.5, or epochs, 200.
+
+    Fraction itself would take 1e999999999.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if not re.fullmatch(r"[0-9]{1,30}([./][0-9]{1,30})?", text) or re.fullmatch(r".*/0+", text):
+        raise ValueError(f"{text} is no step of the learning rate")
+    return Fraction(text)
+
+
+def parse_steps(text):
+    """Return the steps of "200,300,350" or "1/2,3/4,7/8"."""
+    return tuple(parse_step(part.strip()) for part in text.split(",") if part.strip())
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What a result depends on besides network, data and seed; nothing about the machine."""
 
-    epochs: int
-    batch_size: int = 64  # over all devices together
-    lr: float = 0.1
-    lr_factor: float = 0.1
-    lr_steps: Tuple[Fraction, ...] = (Fraction(1, 2), Fraction(3, 4), Fraction(7, 8))  # of epochs
-    optimizer: str = "nesterov"
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    decayed: str = "all"  # parameters that decay: all (gamma, beta, biases too) or weights
-    augmentation: str = "+"
-    initializer: str = "deep-fusion"
-    drop_path: str = "none"  # FractalNet's; see network/drop_path.py
-    drop_path_rate: float = 0.15  # of local drop-path
-    dropout: float = 0.0  # FractalNet's: 0, 1, 2, 3, 4 times this in its five blocks
+    epochs: int = option(help="passes over the training set", low=1)
+    batch_size: int = option(64, help="images a step, over all devices together", low=1)
+    schedule: str = option(
+        "step",
+        choices=SCHEDULES,
+        help="how the learning rate falls: step, by --lr-factor at --lr-steps; cosine, to 0; "
+        "one-cycle, in a straight line to 0",
+    )
+    lr: float = option(0.1, help="learning rate, where it is highest", low=0)
+    lr_factor: float = option(0.1, help="factor of the learning rate at each of --lr-steps", low=0)
+    lr_steps: Tuple[Fraction, ...] = option(
+        (Fraction(1, 2), Fraction(3, 4), Fraction(7, 8)),
+        parse=parse_steps,
+        metavar="STEPS",
+        help="when: epochs done (200,300,350) or fractions of all (1/2,3/4,7/8)",
+    )
+    warmup_epochs: float = option(
+        0.0, help="epochs in which the learning rate first grows from 0, in a straight line", low=0
+    )
+    optimizer: str = option(
+        "nesterov", choices=tuple(OPTIMIZERS), help="SGD with Nesterov's momentum, or with momentum"
+    )
+    momentum: float = option(0.9, help="of the optimizer", low=0, below=1)
+    momentum_correction: bool = option(
+        False, help="scale the momentum by the change of the learning rate at each step"
+    )
+    weight_decay: float = option(1e-4, help="of the parameters that --decayed names", low=0)
+    decayed: str = option(
+        "all",
+        choices=DECAYED,
+        help="parameters that decay: all (gamma, beta, biases too) or weights",
+    )
+    clip_norm: float = option(0.0, help="largest norm of the gradient; 0: any", low=0)
+    augmentation: str = option("+", help="of the training images")
+    cutout: int = option(0, help="side of a square that is cut out of each image, pixels", low=0)
+    mixup: float = option(
+        0.0,
+        help="alpha of the Beta distribution by which pairs of images are mixed; 0: none",
+        low=0,
+    )
+    label_smoothing: float = option(
+        0.0, help="probability that is shared out among all classes", low=0, below=1
+    )
+    ema_decay: float = option(
+        0.0,
+        help="decay of an exponential average of the weights, which is what is tested and saved; "
+        "0: none",
+        low=0,
+        below=1,
+    )
+    initializer: str = option("deep-fusion", help="initial values: deep-fusion or xavier")
+    drop_path: str = option(
+        "none",
+        help="FractalNet: what a mini-batch trains. local: the network but for paths dropped at "
+        "joins; global: one column; mixed: either; tied: the network and all columns",
+    )
+    drop_path_rate: float = option(
+        0.15, help="at which joins drop inputs (local); paper: 0.15", low=0, below=1
+    )
+    dropout: float = option(
+        0.0, help="FractalNet: rates are 0, 1, 2, 3, 4 times this in its blocks; paper: 0.1", low=0
+    )
+    early_stop: int = option(
+        0,
+        help="stop when the held-out error has not fallen for so many epochs; 0: never",
+        low=0,
+        metavar="N",
+    )
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("lr", "lr_factor", "momentum", "weight_decay", "dropout", "drop_path_rate"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be a number from 0 on, not {getattr(self, name)}")
-        if self.drop_path_rate >= 1:
-            raise InputError(f"drop_path_rate must be below 1, not {self.drop_path_rate}")
+        check_options(self)
         for step in self.lr_steps:
             if not 0 < step < 1:
-                raise InputError(f"lr_steps must lie between 0 and 1 (of the epochs), not {step}")
+                raise InputError(
+                    f"lr_steps must lie between 0 and 1 (of the epochs), not {step}",
+                    argument="lr_steps",
+                )
+        if self.warmup_epochs >= self.epochs:
+            raise InputError(
+                f"warmup_epochs must be below the number of epochs, {self.epochs}",
+                argument="warmup_epochs",
+            )
 
     def to_json(self):
         """Plain values for ``config.json``."""
@@ -106,6 +182,22 @@ FRACTAL_IMAGENET = replace(
     dropout=0.0,
 )
 
+# The best that a small number of epochs gives; chosen on held-out images of CIFAR-10, see
+# docs/training.md. One cycle (Smith and Topin) with the decay of the fast CIFAR-10 recipes.
+FAST = Recipe(
+    epochs=15,
+    batch_size=128,
+    schedule="one-cycle",
+    lr=0.2,
+    warmup_epochs=3.0,
+    momentum_correction=True,
+    weight_decay=5e-4,
+)
+FRACTAL_FAST = replace(
+    FAST, batch_size=100, lr=0.1, initializer="xavier", drop_path="mixed", dropout=0.0
+)
+FRACTAL_PLAIN_FAST = replace(FRACTAL_FAST, **ALONE)
+
 RECIPES = {
     "deep-fusion": DEEP_FUSION,
     "deep-fusion-svhn": DEEP_FUSION_SVHN,
@@ -118,18 +210,10 @@ RECIPES = {
     "fractal-plain-quick": FRACTAL_PLAIN_QUICK,
     "deep-fusion-imagenet": DEEP_FUSION_IMAGENET,
     "fractal-imagenet": FRACTAL_IMAGENET,
+    "fast": FAST,
+    "fractal-fast": FRACTAL_FAST,
+    "fractal-plain-fast": FRACTAL_PLAIN_FAST,
 }
-
-
-def parse_step(text):
-    """The Fraction that ``text`` is: 1/2, 0.5, or epochs, 200. Fraction itself takes 1e999999999.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if not re.fullmatch(r"[0-9]{1,30}([./][0-9]{1,30})?", text) or re.fullmatch(r".*/0+", text):
-        raise ValueError(f"{text} is no step of the learning rate")
-    return Fraction(text)
 
 
 def default_recipe(dataset, network):

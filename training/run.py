@@ -5,37 +5,57 @@ from dataclasses import asdict, dataclass
 from typing import Optional
 
 from command import InputError
+from engine.distributed import DISTRIBUTED
+from engine.precision import DTYPES
+from training.options import check_options, option
 from training.recipe import Recipe
 from training.serialization import from_plain
 
 ENGINES = ("mxnet", "torch")
+CONFIG_FORMAT = 2  # of config.json; 1, which is not written there, had no format
 
 
 @dataclass(frozen=True)
 class Run:
     """What decides a result."""
 
-    network: str
-    depth: Optional[int]  # None for a peer, which has it in its name
-    dataset: str
-    data_dir: str
+    network: str = option(metavar="NAME", help="the network")
+    depth: Optional[int] = option(help="weight layers of the corresponding plain network")
+    dataset: str = option(help="the data set")
+    data_dir: str = option(metavar="DIR", help="folder of the .rec files; default: data/<dataset>")
     recipe_name: str
     recipe: Recipe
-    widen_factor: int = 1
-    train_file: str = "train.rec"
-    test_file: str = "test.rec"
-    val_split: int = 0  # training examples held out and reported on in the test set's place
-    seed: int = 0
-    data_shape: int = 32  # height and width of what the network sees
+    widen_factor: int = option(1, help="multiplies the network's widths", low=1)
+    train_file: str = option("train.rec", metavar="FILE", help="training images")
+    test_file: str = option("test.rec", metavar="FILE", help="test images")
+    val_split: int = option(
+        0,
+        metavar="N",
+        help="hold N training images out and report on them, not on the test set",
+        low=0,
+    )
+    seed: int = option(0, help="seed of the (first) run", low=0)
+    data_shape: int = option(32, help="height and width of what the network sees", low=1)
     classes: Optional[int] = None  # of photographs; None: the data set's
-    dtype: str = "float32"  # see engine/precision.py
+    dtype: str = option(
+        "float32",
+        choices=DTYPES,
+        help="what convolutions compute in; bfloat16 is for CPUs that have it and, with --engine "
+        "torch, for GPUs; float16 for GPUs, without --engine torch",
+    )
+    init_from: Optional[str] = option(
+        None,
+        metavar="RUN|FILE",
+        help="start from the parameters of a run or a .params file; a classifier of another number "
+        "of classes starts afresh",
+    )
 
     def __post_init__(self):
-        for name in ("seed", "val_split"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must be 0 or more, not {getattr(self, name)}")
-        if self.data_shape < 1:
-            raise InputError(f"data_shape must be at least 1, not {self.data_shape}")
+        check_options(self)
+        if self.recipe.early_stop and not self.val_split:
+            raise InputError(
+                "early_stop goes by held-out images: give val_split, too", argument="early_stop"
+            )
 
     @property
     def tested_on(self):
@@ -44,15 +64,21 @@ class Run:
 
     def to_json(self):
         """Return plain values for ``config.json``."""
-        return {**asdict(self), "recipe": self.recipe.to_json()}
+        return {"format": CONFIG_FORMAT, **asdict(self), "recipe": self.recipe.to_json()}
 
     @classmethod
     def from_json(cls, config):
-        """The run that ``config.json`` tells of.
+        """Return the run of a ``config.json``.
 
         Raises:
-            InputError: it lacks a setting, or one is impossible.
+            InputError: it lacks a setting, one is impossible, or a later version wrote it.
         """
+        version = config.get("format", 1)
+        if type(version) is not int or not 1 <= version <= CONFIG_FORMAT:
+            raise InputError(
+                f"config.json has the format {version!r}, and this version reads up to "
+                f"{CONFIG_FORMAT}: take a later version of the project"
+            )
         return from_plain(cls, {**config, "recipe": Recipe.from_json(config.get("recipe"))})
 
 
@@ -64,34 +90,72 @@ class RuntimeConfig:
     of sums: batch statistics are each device's own.
     """
 
-    engine: str = ENGINES[0]  # see engine/mxnet_engine.py
-    gpus: Optional[str] = None
-    kv_store: str = "device"
-    wait_limit: int = 600  # seconds that a worker waits for the others
-    test_batch_size: int = 250
-    log_dir: str = "snapshot"
-    exp_name: str = "run"
-    log_iters: int = 100
-    checkpoint_epochs: Optional[int] = None  # None: an eighth of the epochs
-    log_columns: bool = False
-    tensorboard: bool = False
-    quiet: bool = False
+    engine: str = option(
+        ENGINES[0],
+        choices=ENGINES,
+        help="what computes: MXNet, or PyTorch running the network that MXNet compiled, also on "
+        "GPUs that MXNet has no code for. Either resumes what the other began",
+    )
+    gpus: Optional[str] = option(
+        None,
+        help="such as 0,1, or cpu; default: every GPU that MXNet sees, else the CPU. Each takes a "
+        "share of the batch, with batch statistics of its own",
+    )
+    kv_store: str = option(
+        "device",
+        choices=("device", "local", "nccl", DISTRIBUTED),
+        help="how gradients of several devices are summed; dist_sync: of several machines, too, as "
+        "a worker of a job that python -m tools.launch starts",
+    )
+    wait_limit: int = option(
+        600,
+        metavar="SECONDS",
+        help="with dist_sync, end when the others are not heard of for so long, which must be more "
+        "than a step takes",
+        low=1,
+    )
+    test_batch_size: int = option(250, help="images tested at once", low=1)
+    log_dir: str = option("snapshot", metavar="DIR", help="where runs' folders are")
+    exp_name: str = option("run", metavar="NAME", help="the run's folder is <exp-name><k>")
+    log_iters: int = option(100, metavar="N", help="steps between lines of the log", low=1)
+    checkpoint_epochs: Optional[int] = option(
+        None,
+        metavar="N",
+        help="keep a checkpoint every so many epochs; default: an eighth of them. The newest is "
+        "always kept",
+        low=1,
+    )
+    log_columns: bool = option(
+        False,
+        help="test every column of FractalNet each epoch, not the last alone, and draw columns.png",
+    )
+    tensorboard: bool = option(
+        False,
+        help="write the figures of each epoch to the run's folder tensorboard, too; look with "
+        "tensorboard --logdir snapshot (needs tensorboardX)",
+    )
+    on_divergence: str = option(
+        "stop",
+        choices=("stop", "continue"),
+        help="what to do when the loss explodes; one that is not finite always stops",
+    )
+    quiet: bool = option(False, help="show nothing but errors")
 
     def __post_init__(self):
-        for name in ("wait_limit", "test_batch_size", "log_iters", "checkpoint_epochs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}")
-        if self.engine not in ENGINES:
-            raise InputError(f"engine must be {' or '.join(ENGINES)}, not {self.engine!r}")
-        if self.engine == "torch" and self.kv_store == "dist_sync":
-            raise InputError("--kv-store dist_sync is the MXNet engine's: leave --engine out")
-        if os.path.basename(self.exp_name) != self.exp_name:
-            raise InputError(f"exp_name must be a plain name, not {self.exp_name!r}")
+        check_options(self)
+        if self.engine == "torch" and self.kv_store == DISTRIBUTED:
+            raise InputError(
+                f"kv_store {DISTRIBUTED} is the MXNet engine's: leave the other engine out",
+                argument="kv_store",
+            )
+        if os.path.basename(self.exp_name) != self.exp_name or not self.exp_name:
+            raise InputError(
+                f"exp_name must be a plain name, not {self.exp_name!r}", argument="exp_name"
+            )
 
     @classmethod
     def from_json(cls, config):
-        """The machine that ``config.json`` tells of.
+        """Return the settings of a ``config.json``.
 
         Raises:
             InputError: it lacks a setting, or one is impossible.
@@ -101,7 +165,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What became of a run's settings, as ``config.json`` has it."""
+    """What follows from a run's settings, as ``config.json`` has it."""
 
     recipe_changes: dict  # values that differ from the named recipe's
     parameters: int
@@ -110,6 +174,7 @@ class RunInfo:
     devices: int
     data: dict  # number and checksum of the images
     workers: int = 1  # each with so many devices
+    built_depth: Optional[int] = None  # the least depth that gives the same network
 
     def __post_init__(self):
         for name in ("parameters", "multiply_adds", "layers", "devices", "workers"):

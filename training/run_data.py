@@ -136,7 +136,8 @@ class RunData:
             kind = self._run.dataset if self._run.classes is None else "imagenet"
             raise InputError(
                 f"there is no {path}: make it with python -m data.prepare {kind}, or name the "
-                "folder it is in with --data-dir"
+                "folder it is in with data_dir",
+                argument="data_dir",
             )
         return self.source.load(path)
 

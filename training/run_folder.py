@@ -16,7 +16,7 @@ from typing import Optional
 import filesystem
 from command import InputError
 from training.checkpoint import FOLDER
-from training.meter import NOT_FINITE
+from training.meter import EXPLODED, NOT_FINITE
 from training.run import Run, RunInfo
 from training.serialization import from_plain, write_whole
 
@@ -244,11 +244,11 @@ def read_run(folder):
     except InputError as error:
         return RunRecord(folder, problem=f"damaged: {error}")
     problem = ""
-    if len(rows) != run.recipe.epochs:
+    if len(rows) != run.recipe.epochs and not (rows and rows[-1].get("stopped_early")):
         state = "running" if is_locked(folder) else "stopped"
         problem = f"unfinished: {state} after epoch {len(rows)} of {run.recipe.epochs}"
         last = _last_line(folder / TEXT)
-        if state == "stopped" and NOT_FINITE in last:
+        if state == "stopped" and (NOT_FINITE in last or EXPLODED in last):
             problem = f"diverged: {last}"
     return RunRecord(folder, run, facts, rows, problem)
 

@@ -29,7 +29,8 @@ def from_plain(cls, values):
         possible = expected.__args__ if origin is Union else (origin,)  # Optional is a Union
         unusable = isinstance(value, int) and abs(value) >= 1 << 63
         unusable |= isinstance(value, str) and "\0" in value  # no path can have it
-        if type(value) not in possible or unusable:
+        whole = float in possible and type(value) is int  # JSON does not tell 1 from 1.0
+        if not (type(value) in possible or whole) or unusable:
             raise InputError(f"{name} cannot be {value!r}")
     return cls(**given)
 

@@ -60,8 +60,8 @@ def require():
     try:
         import tensorboardX  # noqa: F401
     except ImportError:
-        message = "--tensorboard needs tensorboardX, which is not there: pip install tensorboardX"
-        raise InputError(message) from None
+        message = "tensorboard needs tensorboardX, which is not there: pip install tensorboardX"
+        raise InputError(message, argument="tensorboard") from None
 
 
 def scalars(row, tested_on="test"):

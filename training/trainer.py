@@ -1,7 +1,6 @@
 """Training: a run from its first epoch, or its newest checkpoint, to its last."""
 
-import shlex
-import sys
+import math
 import time
 import zlib
 from contextlib import contextmanager, nullcontext
@@ -16,10 +15,12 @@ from engine.torch_workers import connect_torch_workers
 from network import drop_path
 from plotting.curves import SUBNETWORKS, draw_curves, draw_subnetworks
 from training import checkpoint, tensorboard
-from training.build import build_engine, build_networks, find_devices
+from training.build import build_engine, build_networks, find_built_depth, find_devices
 from training.evaluation import predict_images, refresh_bn_statistics
+from training.initialization import initialize_from
 from training.loop import train_epoch
-from training.meter import NonFiniteLoss
+from training.messages import describe_epoch, describe_resuming, describe_run
+from training.meter import DIVERGED, Divergence, EpochMeter, require_convergence
 from training.progress import Clock, EpochProgress, make_echo, seconds_since
 from training.provenance import describe_environment
 from training.recipe import differences
@@ -35,7 +36,7 @@ from training.run_folder import (
     read_log,
     write_config,
 )
-from training.schedule import step_lr
+from training.schedule import learning_rate
 
 
 def fit(run, config, folder=None):
@@ -56,7 +57,7 @@ def fit(run, config, folder=None):
     devices, data = find_devices(run, config.engine, config.gpus), RunData(run)
     networks = build_networks(run, data)
     if config.log_columns and not hasattr(networks.net, "column"):
-        raise InputError(f"--log-columns: {run.network} has no columns")
+        raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
     if config.tensorboard:
         tensorboard.require()
     facts = data.facts()
@@ -64,7 +65,8 @@ def fit(run, config, folder=None):
         if run.recipe.batch_size % workers.count:
             raise InputError(
                 f"a batch of {run.recipe.batch_size} cannot be shared by {workers.count} workers: "
-                "give --batch-size a multiple of their number"
+                "give batch_size a multiple of their number",
+                argument="batch_size",
             )
         engine = build_engine(run, data, networks, devices, config.engine, workers)
         info = RunInfo(
@@ -72,6 +74,7 @@ def fit(run, config, folder=None):
             parameters=networks.cost.parameters,
             multiply_adds=networks.cost.multiply_adds,
             layers=networks.cost.layers,
+            built_depth=find_built_depth(run, data, networks.cost),
             devices=len(devices),
             workers=workers.count,
             data=facts,
@@ -79,7 +82,7 @@ def fit(run, config, folder=None):
         data.cache_on_device(engine)
         if folder is None and workers.rank == 0:
             folder = _start_folder(run, config, info)
-        with _resumable(folder, workers):
+        with _resumable(folder, run, workers):
             Trainer(run, config, folder, info, data, engine).train()
     return folder if workers.rank == 0 else None
 
@@ -88,7 +91,10 @@ def _connect(config, devices):
     """Return the workers that this process is one of."""
     if config.engine == "torch":
         if config.kv_store != RuntimeConfig.kv_store:
-            raise InputError("--kv-store is MXNet's: processes of --engine torch start by torchrun")
+            raise InputError(
+                "kv_store is MXNet's: processes of the engine torch start by torchrun",
+                argument="kv_store",
+            )
         return connect_torch_workers(*devices, config.wait_limit)
     return connect_workers(config.kv_store, config.wait_limit)
 
@@ -101,26 +107,26 @@ def _start_folder(run, config, info):
 
 
 @contextmanager
-def _resumable(folder, workers):
+def _resumable(folder, run, workers):
     """Hold ``folder``; what stops training ends in one line that says how to resume."""
-    again = f"python {shlex.quote(sys.argv[0])} --resume {shlex.quote(str(folder))}"
+    again = describe_resuming(folder, run, workers.launcher) if workers.rank == 0 else ""
     try:
         with locked(folder) if workers.rank == 0 else nullcontext():
             yield
     except KeyboardInterrupt:
         if workers.rank:
             raise Interrupted("interrupted") from None
-        raise Interrupted(f"interrupted; go on with: {workers.launcher}{again}") from None
+        raise Interrupted(f"interrupted; go on with: {again}") from None
     except OSError as error:
         if workers.rank:
             raise
-        raise OSError(
-            f"{error}; when that is mended, go on with: {workers.launcher}{again}"
-        ) from None
+        raise OSError(f"{error}; when that is mended, go on with: {again}") from None
     except RuntimeError as error:  # MXNet's and PyTorch's errors are
         if "out of memory" not in str(error).lower():
             raise
-        raise CommandError(f"{folder}: a device is out of memory: lower --batch-size") from None
+        raise CommandError(
+            f"{folder}: a device is out of memory: lower batch_size", argument="batch_size"
+        ) from None
 
 
 class Trainer:
@@ -133,6 +139,7 @@ class Trainer:
         self._run, self._config, self._folder, self._info = run, config, folder, info
         self._data, self._engine = data, engine
         self._first = engine.workers.rank == 0
+        self._steps = data.count_batches(engine.workers)  # of an epoch
         self._log = RunLog(folder, make_echo(config.quiet)) if self._first else NoLog()
 
     def train(self):
@@ -145,17 +152,29 @@ class Trainer:
         if self._config.tensorboard and self._first:
             board = tensorboard.Board(self._folder, rows, self._run.tested_on)
         clock = Clock(len(rows), epochs)
-        for epoch in range(len(rows) + 1, epochs + 1):
+        if rows:  # for momentum_correction
+            self._engine.last_lr = rows[-1].get("lr_last", rows[-1]["lr"])
+        elif self._run.init_from:
+            self._log.info(initialize_from(self._engine, self._run.init_from))
+        done = epochs if rows and rows[-1].get("stopped_early") else len(rows)
+        for epoch in range(done + 1, epochs + 1):
             try:
                 row = self._train_epoch(epoch, clock)
-            except NonFiniteLoss as error:
+            except Divergence as error:
                 self._log.debug(f"epoch {epoch}: {error}")
+                step = error.step - 1 if error.unit == "step" else self._steps - 1
+                rate = self._learning_rate(epoch)(step)
                 raise CommandError(
-                    f"{self._folder}: in epoch {epoch} {error}; try a smaller --lr"
+                    f"{self._folder}: in epoch {epoch} {error}, with learning rate {rate:g}: try a "
+                    "smaller lr",
+                    argument="lr",
                 ) from None
             rows.append(row)
+            stop = self._stops_early(rows)
             if self._first:
                 self._save(epoch, rows, board, clock)
+            if stop:
+                break
         if board:
             board.close()
         if self._first:
@@ -178,24 +197,14 @@ class Trainer:
 
     def _begin(self, rows):
         """Write down what trains, on what, and from where."""
-        run, info, log, data = self._run, self._info, self._log, self._data
+        log, folder = self._log, self._folder
         log.rewrite(rows)
-        log.info(
-            f"{run.network} depth {run.depth or info.layers} widen {run.widen_factor}: "
-            f"{info.parameters:,} parameters, {info.multiply_adds / 1e6:,.1f} M multiply-adds, "
-            f"longest path {info.layers} layers"
-        )
-        log.info(
-            f"{run.dataset}: {len(data.train):,} training images, "
-            f"{len(data.test):,} {'held out' if run.val_split else 'test'} images; "
-            f"on {', '.join(map(str, self._engine.devices))}"
-            f"{f' of each of {info.workers} workers' if info.workers > 1 else ''}; "
-            f"in {self._folder}"
-        )
+        for line in describe_run(self._run, self._info, self._data, self._engine, folder):
+            log.info(line)
         if rows and self._first:
             log.info(f"resumed after epoch {len(rows)}")
             config = read_config(self._folder)
-            resumed = {"epoch": len(rows), "workers": info.workers}
+            resumed = {"epoch": len(rows), "workers": self._info.workers}
             resumed.update(describe_environment(self._config))
             resumptions = [*config.get("resumed", []), resumed]
             write_config(self._folder, {**config, "resumed": resumptions})
@@ -203,24 +212,43 @@ class Trainer:
     def _train_epoch(self, epoch, clock):
         """Train and test one epoch, counted from 1; return its row of the log."""
         run, config, engine, recipe = self._run, self._config, self._engine, self._run.recipe
-        lr = step_lr(epoch - 1, recipe.epochs, recipe.lr, recipe.lr_factor, recipe.lr_steps)
+        rate = self._learning_rate(epoch)
         engine.seed(zlib.crc32(f"{run.seed} {epoch}".encode()) % 2**31)
         if engine.loss_weights:
             loss_weights = repeat(engine.loss_weights)
         else:
             key = (run.seed, epoch, 2)
             loss_weights = drop_path.samples(recipe.drop_path, engine.num_subnetworks, key)
-        steps = self._data.count_batches(engine.workers)
-        progress = EpochProgress(epoch, recipe.epochs, steps, self._log, clock, config.quiet)
+        progress = EpochProgress(epoch, recipe.epochs, self._steps, self._log, clock, config.quiet)
         started = time.perf_counter()
         batches = progress.follow(self._data.train_batches(epoch, engine.workers))
-        stats = train_epoch(engine, batches, loss_weights, lr, progress.report, config.log_iters)
+        meter = EpochMeter(engine, DIVERGED if config.on_divergence == "stop" else math.inf)
+        stats = train_epoch(
+            engine, batches, loss_weights, rate, meter, progress.report, config.log_iters
+        )
         training = seconds_since(started)
-        row = {"epoch": epoch, "lr": lr, "train_loss": stats.loss, "train_error": stats.error}
-        row.update(self._test(epoch))
+        row = {"epoch": epoch, "lr": rate(0)}
+        if rate(self._steps - 1) != row["lr"]:
+            row["lr_last"] = rate(self._steps - 1)
+        row.update({"train_loss": stats.loss, "train_error": stats.error, **self._test(epoch)})
+        if max(row["train_loss"], row["test_loss"]) > DIVERGED:
+            row["diverged"] = True
         row["seconds"] = seconds_since(started)  # training and test
         row["images_per_second"] = stats.examples / training  # training alone
         return row
+
+    def _learning_rate(self, epoch):
+        """Return what gives each step of an epoch, from 0, its learning rate."""
+        return lambda step: learning_rate(self._run.recipe, epoch, step, self._steps)
+
+    def _stops_early(self, rows):
+        """Return whether held-out images say so; the last row is marked then."""
+        patience = self._run.recipe.early_stop
+        stop = bool(patience) and len(rows) - _find_best(rows) >= patience
+        if stop and len(rows) < self._run.recipe.epochs:
+            rows[-1]["stopped_early"] = True
+            self._log.info(f"stopped: the held-out error was lowest after epoch {_find_best(rows)}")
+        return stop
 
     def _test(self, epoch):
         """Test the network, and its sub-networks where the log has them; return their figures."""
@@ -232,6 +260,8 @@ class Trainer:
             size = self._config.test_batch_size
             found.append(predict_images(self._data, engine, None, subnetwork, size))
         whole, *subnetworks = found
+        if self._config.on_divergence == "stop":
+            require_convergence(whole.loss, "the test of epoch", epoch)
         figures = {"test_loss": whole.loss, "test_error": whole.error()}
         if self._data.source.shows_top5:
             figures["test_top5_error"] = whole.error(5)
@@ -250,17 +280,18 @@ class Trainer:
         self._log.write(**row)
         if board:
             board.write(row)
-        if (epoch - 1) % every:
-            checkpoint.remove(checkpoints, epoch - 1)
+        for old in self._superseded(rows):
+            if old % every:
+                checkpoint.remove(checkpoints, old)
         if epoch % every == 0:
             self._draw(rows)
-        self._log.info(
-            f"epoch {epoch}/{epochs}  lr {row['lr']:g}  "
-            f"train loss {row['train_loss']:.4f} error {row['train_error']:.2f}%  "
-            f"{self._run.tested_on} loss {row['test_loss']:.4f} error {row['test_error']:.2f}%  "
-            f"{row['seconds']:.1f} s  {row['images_per_second']:.0f} images/s  "
-            f"left {clock.left(epoch)}"
-        )
+        self._log.info(describe_epoch(row, epochs, self._run.tested_on, clock.left(epoch)))
+
+    def _superseded(self, rows):
+        """Return the epochs whose checkpoints are neither the newest nor the best any more."""
+        if not self._run.recipe.early_stop or len(rows) < 2:
+            return {len(rows) - 1}
+        return {len(rows) - 1, _find_best(rows[:-1])} - {_find_best(rows)}
 
     def _draw(self, rows):
         title = f"{self._folder.parent.name} on {self._run.dataset}"
@@ -272,11 +303,17 @@ class Trainer:
                 draw_subnetworks(tested, kind, self._folder / f"{kind}s.png", title, tested_on)
 
 
+def _find_best(rows):
+    """Return the epoch of the lowest test error, the first of several."""
+    return min(rows, key=lambda row: row["test_error"])["epoch"]
+
+
 def _require_agreement(workers, epochs):
     """Make sure that all workers continue from the same checkpoint."""
     done = workers.sum(np.eye(1, workers.count, workers.rank)[0] * epochs)
     if len(set(done)) > 1:
         raise InputError(
-            f"workers find {' and '.join(f'{each:g}' for each in done)} epochs done: --log-dir "
-            "must be a folder that all of them share"
+            f"workers find {' and '.join(f'{each:g}' for each in done)} epochs done: log_dir "
+            "must be a folder that all of them share",
+            argument="log_dir",
         )

@@ -1,0 +1,143 @@
+"""Settings of a run: from flags to config.json and back, and what a run does by them."""
+
+import json
+import shutil
+from dataclasses import fields, replace
+
+import mxnet as mx
+import pytest
+
+import train_cifar
+from tests.record_files import write_random_rec
+from tests.test_scripts import FAST, refused, train
+from training.recipe import RECIPES, Recipe, get_recipe
+from training.run import Run
+from training.run_folder import read_config, read_log
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_random_rec(folder / "train.rec", 130, classes=10)
+    write_random_rec(folder / "test.rec", 53, classes=10)
+    return folder
+
+
+def test_every_value_of_a_recipe_has_a_flag(data, tmp_path, capsys):
+    flags = ["--schedule", "cosine", "--warmup-epochs", "0.5", "--momentum", "0.8", "--lr", "1"]
+    flags += ["--optimizer", "sgd", "--decayed", "weights", "--initializer", "xavier"]
+    flags += ["--momentum-correction", "on", "--clip-norm", "1", "--ema-decay", "0.9"]
+    flags += ["--label-smoothing", "0.1", "--mixup", "0.2", "--cutout", "8", "--print-config"]
+    train_cifar.main([*FAST, "--data-dir", str(data), "--log-dir", str(tmp_path), *flags])
+    config = json.loads(capsys.readouterr().out)
+    recipe = config["recipe"]
+    assert config["format"] == 2 and Run.from_json(config).recipe.to_json() == recipe
+    assert recipe["lr"] == 1.0 and isinstance(recipe["lr"], float)
+    names = ("schedule", "warmup_epochs", "momentum", "optimizer", "decayed", "initializer")
+    assert [recipe[n] for n in names] == ["cosine", 0.5, 0.8, "sgd", "weights", "xavier"]
+    names = ("momentum_correction", "clip_norm", "ema_decay", "label_smoothing", "mixup", "cutout")
+    assert [recipe[n] for n in names] == [True, 1.0, 0.9, 0.1, 0.2, 8]
+    parsed = vars(train_cifar.make_parser().parse_args([]))
+    assert {field.name for field in fields(Recipe)} <= set(parsed)
+    assert list(tmp_path.iterdir()) == []  # nothing was trained
+
+
+def test_a_run_resumes_by_its_own_settings_whatever_recipes_are_registered(
+    data, tmp_path, monkeypatch
+):
+    where = ["--data-dir", str(data), "--log-dir", str(tmp_path)]
+    train_cifar.main([*FAST, *where, "--num-epochs", "2"])
+    (folder,) = (tmp_path / "cifar10" / "plain_d5w1").iterdir()
+    recipe = read_config(folder)["recipe"]
+    shutil.rmtree(folder / "checkpoints" / "epoch0002")
+    edited = replace(get_recipe("deep-fusion"), lr=0.7, epochs=9)
+    monkeypatch.setitem(RECIPES, "deep-fusion", edited)
+    train_cifar.main(["--resume", str(folder), "--quiet"])
+    assert read_config(folder)["recipe"] == recipe
+    assert [row["lr"] for row in read_log(folder)] == [0.1, 0.01]
+
+
+def test_a_config_of_a_later_format_is_refused_and_one_without_is_read(data, tmp_path, capsys):
+    where = ["--data-dir", str(data), "--log-dir", str(tmp_path)]
+    train_cifar.main([*FAST, *where])
+    (folder,) = (tmp_path / "cifar10" / "plain_d5w1").iterdir()
+    config = read_config(folder)
+    config.pop("format")
+    for name in ("schedule", "warmup_epochs", "ema_decay", "early_stop"):
+        config["recipe"].pop(name)  # as they were written before there were these
+    (folder / "config.json").write_text(json.dumps(config))
+    train_cifar.main(["--resume", str(folder)])
+    assert "finished already" in capsys.readouterr().out
+    (folder / "config.json").write_text(json.dumps({**config, "format": 3}))
+    status, err = refused(capsys, "--resume", folder)
+    assert status == 2 and "reads up to 2" in err
+
+
+def test_the_end_of_a_run_says_last_and_lowest_error(data, tmp_path, capsys):
+    train(data, tmp_path, "--num-epochs", "3")
+    said = capsys.readouterr().out
+    rows = read_log(tmp_path / "cifar10" / "plain_d5w1" / "run1")
+    lowest = min(row["test_error"] for row in rows)
+    assert f"test error  {rows[-1]['test_error']:.2f}% after the last epoch" in said
+    assert f"lowest {lowest:.2f}% after epoch" in said
+
+
+def test_early_stopping_goes_by_held_out_images_and_keeps_the_best(data, tmp_path, capsys):
+    status, err = refused(capsys, *FAST, "--data-dir", data, "--early-stop", "1")
+    assert status == 2 and "--early-stop goes by held-out images" in err
+    flags = ["--num-epochs", "40", "--val-split", "30", "--early-stop", "2", "--lr", "1e-9"]
+    train(data, tmp_path, *flags, "--checkpoint-epochs", "100")
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    rows = read_log(folder)
+    errors = [row["test_error"] for row in rows]
+    assert len(rows) < 40 and rows[-1]["stopped_early"]
+    best = errors.index(min(errors)) + 1
+    assert len(rows) - best == 2
+    kept = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert kept == {f"epoch{best:04d}", f"epoch{len(rows):04d}"}
+    train_cifar.main(["--resume", str(folder)])
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_a_depth_that_is_rounded_down_and_drops_at_once_are_said(data, tmp_path, capsys):
+    flags = ["--num-epochs", "2", "--depth", "6"]
+    train_cifar.main(
+        ["--network", "plain", *flags, "--data-dir", str(data), "--log-dir", str(tmp_path)]
+    )
+    said = capsys.readouterr().out
+    assert "builds the network" not in said  # plain blocks are one deep
+    assert "drops 3 times at once before epoch 2" in said
+    config = read_config(tmp_path / "cifar10" / "plain_d6w1" / "run1")
+    assert config["built_depth"] == 6
+    flags = ["--network", "resnet", "--depth", "9", "--num-epochs", "1", "--quiet"]
+    train_cifar.main([*flags, "--data-dir", str(data), "--log-dir", str(tmp_path)])
+    folder = tmp_path / "cifar10" / "resnet_d9w1" / "run1"
+    assert "depth 9 builds the network of depth 8" in (folder / "log.txt").read_text()
+
+
+def test_a_run_starts_from_another(data, tmp_path, capsys):
+    train(data, tmp_path)
+    first = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    for source in (first, first / "checkpoints" / "epoch0001" / "net.params"):
+        train(data, tmp_path, "--init-from", source, "--lr", "0")
+        assert "started from" in capsys.readouterr().out
+    values = [mx.nd.load(str(path)) for path in sorted(tmp_path.glob("**/epoch0001/net.params"))]
+    for name, array in values[0].items():
+        if "running" not in name:
+            assert (array.asnumpy() == values[1][name].asnumpy()).all()
+            assert (array.asnumpy() == values[2][name].asnumpy()).all()
+    for wrong, message in (("nowhere", "is neither"), (data / "test.rec", "holds no parameters")):
+        status, err = refused(
+            capsys, *FAST, "--data-dir", data, "--log-dir", tmp_path, "--init-from", wrong
+        )
+        assert status == 2 and message in err
+
+
+def test_what_a_network_does_not_share_starts_at_random(data, tmp_path, capsys):
+    train(data, tmp_path)
+    first = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    flags = ["--network", "resnet", "--depth", "8", "--num-epochs", "1", "--init-from", str(first)]
+    train_cifar.main([*flags, "--data-dir", str(data), "--log-dir", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert f"started from {first}: " in said and "random: stage1_block1_branch" in said
+    assert "not used: stage1_block1_" in said

@@ -1,0 +1,77 @@
+"""Starting from the parameters of a trained network instead of random ones."""
+
+from pathlib import Path
+
+import mxnet as mx
+
+from command import InputError, nearest
+from training import checkpoint
+from training.run_folder import CONFIG
+
+NAMED = 5  # parameters that a message names at most
+
+
+def load_parameters(source):
+    """Return {name: array} of the parameters that ``source`` holds, without the network's prefix.
+
+    Args:
+        source: a run's folder, whose newest checkpoint is taken, or a ``.params`` file.
+
+    Raises:
+        InputError: it is neither, or it is damaged.
+    """
+    path = Path(source)
+    if (path / CONFIG).exists():
+        newest = checkpoint.latest(path / checkpoint.FOLDER)
+        if newest is None:
+            raise InputError(f"{path} has no checkpoint to start from", argument="init_from")
+        return checkpoint.load(newest)[0]
+    if not path.is_file():
+        there = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
+        raise InputError(
+            f"init_from takes a run's folder or a .params file, and {path} is neither"
+            f"{nearest(path.name, there)}",
+            argument="init_from",
+        )
+    try:
+        return {name: array.asnumpy() for name, array in dict(mx.nd.load(str(path))).items()}
+    except (mx.MXNetError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"{path} holds no parameters: {reason}", argument="init_from") from None
+
+
+def initialize_from(engine, source):
+    """Give the network of ``engine`` the parameters in ``source`` that fit it by name and shape.
+
+    A classifier for another number of classes does not fit and keeps its random values.
+
+    Returns:
+        A line that says what was taken and what was not.
+
+    Raises:
+        InputError: no parameter fits.
+    """
+    given = load_parameters(source)
+    values, _ = engine.state_dict()
+    taken = {
+        name: given[name]
+        for name, value in values.items()
+        if name in given and given[name].shape == value.shape
+    }
+    if not taken:
+        raise InputError(
+            f"no parameter in {source} fits this network by name and shape: give one of the same "
+            "family and depth",
+            argument="init_from",
+        )
+    engine.load_state_dict({**values, **taken}, {})
+    fresh = sorted(set(values) - set(taken))
+    unused = sorted(set(given) - set(taken))
+    words = f"started from {source}: {len(taken)} of {len(values)} parameters"
+    words += f"; random: {_name(fresh)}" if fresh else ""
+    return words + (f"; not used: {_name(unused)}" if unused else "")
+
+
+def _name(names):
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

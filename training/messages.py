@@ -1,0 +1,73 @@
+"""What a run says in ``log.txt``: what trains, what may surprise, and how to resume."""
+
+import shlex
+import sys
+
+from training.run_folder import read_config
+from training.schedule import count_drops
+
+
+def describe_run(run, info, data, engine, folder):
+    """Yield lines about the network, and about its images, devices and folder."""
+    yield (
+        f"{run.network} depth {run.depth or info.layers} widen {run.widen_factor}: "
+        f"{info.parameters:,} parameters, {info.multiply_adds / 1e6:,.1f} M multiply-adds, "
+        f"longest path {info.layers} layers"
+    )
+    workers = f" of each of {info.workers} workers" if info.workers > 1 else ""
+    yield (
+        f"{run.dataset}: {len(data.train):,} training images, "
+        f"{len(data.test):,} {'held out' if run.val_split else 'test'} images; "
+        f"on {', '.join(map(str, engine.devices))}{workers}; in {folder}"
+    )
+    yield from _surprises(run, info)
+
+
+def _surprises(run, info):
+    """Yield lines about settings that are taken otherwise than they look."""
+    if info.built_depth not in (None, run.depth):
+        yield (
+            f"depth {run.depth} builds the network of depth {info.built_depth}, as blocks are whole"
+        )
+    recipe = run.recipe
+    if recipe.schedule != "step" or recipe.momentum_correction or not recipe.momentum:
+        return
+    for epoch in range(1, recipe.epochs + 1):
+        drops = count_drops(epoch, recipe.epochs, recipe.lr_steps)
+        if drops > 1:
+            yield (
+                f"the learning rate drops {drops} times at once before epoch {epoch}, and the "
+                "momentum keeps the old rate for some steps, so that the loss may rise: train more "
+                "epochs, or with --momentum-correction on"
+            )
+
+
+def describe_epoch(row, epochs, tested_on, left):
+    """Return the line of an epoch.
+
+    Args:
+        row: of ``log.jsonl``.
+        tested_on: what the images of the test errors are called.
+        left: time until the run ends.
+    """
+    mark = "  diverged" if row.get("diverged") else ""
+    return (
+        f"epoch {row['epoch']}/{epochs}  lr {row.get('lr_last', row['lr']):g}  "
+        f"train loss {row['train_loss']:.4f} error {row['train_error']:.2f}%  "
+        f"{tested_on} loss {row['test_loss']:.4f} error {row['test_error']:.2f}%  "
+        f"{row['seconds']:.1f} s  {row['images_per_second']:.0f} images/s  left {left}{mark}"
+    )
+
+
+def describe_resuming(folder, run, launcher):
+    """Return the command, or in a notebook the call, that resumes the run in ``folder``.
+
+    Args:
+        launcher: what the command of a job starts with; see engine.distributed.
+    """
+    if "ipykernel" in sys.modules:
+        return f"fit(run, config, folder=Path({str(folder)!r}))"
+    words = ["python", sys.argv[0], "--resume", str(folder)]
+    if read_config(folder).get("data_dir") != run.data_dir:  # its images have moved
+        words += ["--data-dir", run.data_dir]
+    return launcher + " ".join(map(shlex.quote, words))

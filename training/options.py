@@ -1,0 +1,118 @@
+"""Options: dataclass fields that carry their default, their limits and their help.
+
+A value is checked, written to ``config.json``, shown by ``--help`` and read from a flag by what
+stands at its field, so that nothing is said twice.
+"""
+
+import math
+from dataclasses import MISSING, field, fields
+from typing import Union, get_type_hints
+
+from command import InputError, flag_name, nearest
+
+
+def option(
+    default=MISSING,
+    *,
+    help,
+    low=None,
+    high=None,
+    below=None,
+    choices=None,
+    parse=None,
+    metavar=None,
+):
+    """Return a dataclass field with what its flag and its check need.
+
+    Args:
+        default: as of a dataclass field; without it the field is required.
+        help: what the value is, for ``--help``.
+        low, high, below: limits of a number; ``below`` itself is not allowed.
+        choices: the values that are allowed.
+        parse: text -> value; None follows from the field's type.
+        metavar: what ``--help`` calls the value.
+    """
+    limits = {"low": low, "high": high, "below": below, "choices": choices}
+    metadata = {"help": help, "parse": parse, "metavar": metavar, **limits}
+    return field(default=default, metadata=metadata)
+
+
+def check_options(instance):
+    """Make whole numbers of float fields floats, and refuse values outside their limits.
+
+    Raises:
+        InputError: a value is impossible; ``argument`` names its field.
+    """
+    types = get_type_hints(type(instance))
+    for each in fields(instance):
+        value = getattr(instance, each.name)
+        if types[each.name] is float and type(value) is int:
+            value = float(value)
+            object.__setattr__(instance, each.name, value)  # of a frozen dataclass
+        if value is not None and each.metadata:
+            _check(each.name, value, types[each.name], each.metadata)
+
+
+def _check(name, value, kind, limits):
+    choices, low, high, below = (limits[key] for key in ("choices", "low", "high", "below"))
+    if choices and value not in choices:
+        listed = f"{' or '.join(map(str, choices))}, not {value!r}{nearest(value, choices)}"
+        raise InputError(f"{name} must be {listed}", argument=name)
+    if low is None and high is None and below is None:
+        return
+    number = isinstance(value, (int, float)) and math.isfinite(value)
+    if not number or (low is not None and value < low):
+        expected = "a number from 0 on" if kind is float and low == 0 else f"at least {low}"
+        raise InputError(f"{name} must be {expected}, not {value}", argument=name)
+    if high is not None and value > high:
+        raise InputError(f"{name} must be at most {high}, not {value}", argument=name)
+    if below is not None and value >= below:
+        raise InputError(f"{name} must be below {below}, not {value}", argument=name)
+
+
+def add_flags(group, cls, skip=(), show_defaults=True, **changes):
+    """Add a flag for each option of the dataclass ``cls`` to an argparse group.
+
+    A flag that is left out gives None: see ``given``.
+
+    Args:
+        skip: names of options without a flag.
+        show_defaults: whether ``--help`` ends with the default.
+        changes: name -> arguments of ``add_argument`` that differ.
+    """
+    types = get_type_hints(cls)
+    for each in fields(cls):
+        if not each.metadata or each.name in skip:
+            continue
+        words = _argument(each, types[each.name])
+        words.update(changes.get(each.name, {}))
+        default = words.pop("default", each.default)
+        if show_defaults and default not in (MISSING, None, False):
+            words["help"] += f"; default: {default}"
+        group.add_argument(flag_name(each.name), dest=each.name, default=None, **words)
+
+
+def _argument(each, kind):
+    """Return arguments of ``add_argument`` for a field of type ``kind``."""
+    metadata = each.metadata
+    words = {"help": metadata["help"], "choices": metadata["choices"]}
+    if metadata["metavar"]:
+        words["metavar"] = metadata["metavar"]
+    if getattr(kind, "__origin__", None) is Union:  # Optional
+        kind = kind.__args__[0]
+    if kind is bool:
+        return {**words, "type": parse_switch, "nargs": "?", "const": True, "metavar": "on|off"}
+    return {**words, "type": metadata["parse"] or kind}
+
+
+def parse_switch(text):
+    """Return the bool that "on" or "off" is."""
+    if text not in ("on", "off"):
+        raise ValueError(text)
+    return text == "on"
+
+
+def given(args, cls):
+    """Return {name: value} of the options of ``cls`` whose flags were given."""
+    values = {each.name: getattr(args, each.name, None) for each in fields(cls)}
+    return {name: value for name, value in values.items() if value is not None}
