@@ -54,7 +54,7 @@ def test_a_run_resumes_by_its_own_settings_whatever_recipes_are_registered(
     monkeypatch.setitem(RECIPES, "deep-fusion", edited)
     train_cifar.main(["--resume", str(folder), "--quiet"])
     assert read_config(folder)["recipe"] == recipe
-    assert [row["lr"] for row in read_log(folder)] == [0.1, 0.01]
+    assert [row["lr"] for row in read_log(folder)] == pytest.approx([0.1, 1e-4])
 
 
 def test_a_config_of_a_later_format_is_refused_and_one_without_is_read(data, tmp_path, capsys):
@@ -119,7 +119,7 @@ def test_a_run_starts_from_another(data, tmp_path, capsys):
     train(data, tmp_path)
     first = tmp_path / "cifar10" / "plain_d5w1" / "run1"
     for source in (first, first / "checkpoints" / "epoch0001" / "net.params"):
-        train(data, tmp_path, "--init-from", source, "--lr", "0")
+        train(data, tmp_path, "--init-from", str(source), "--lr", "0")
         assert "started from" in capsys.readouterr().out
     values = [mx.nd.load(str(path)) for path in sorted(tmp_path.glob("**/epoch0001/net.params"))]
     for name, array in values[0].items():

@@ -182,7 +182,7 @@ def test_a_tree_of_files_trains(tmp_path, capsys):
         (["--network", "plain"], "there are cross, fractal, resnet"),
         (["--network", "cross", "--depth", "56"], "it is 26 or 50"),
         (["--network", "fractal", "--depth", "20"], "it is 6, 10, 18 or 34"),
-        (["--data-shape", "0"], "data_shape must be at least 1"),
+        (["--data-shape", "0"], "--data-shape must be at least 1"),
         (["--dataset", "a/b"], "must be a plain name"),
         (["--aug-type", "3"], "invalid choice"),
         (["--train-dataset", "none.rec"], "there is no"),

@@ -119,5 +119,4 @@ def wrap_network(run, net, predictor, devices, kind=RuntimeConfig.engine, worker
 
 def _require(name, known, what):
     if name not in known:
-        argument = what.replace("-", "_")
-        raise InputError(f"there is no {what} {name!r}{nearest(name, known)}", argument=argument)
+        raise InputError(f"there is no {what} {name!r}{nearest(name, known)}")
