@@ -1,13 +1,13 @@
 """Time networks side by side: by turns in one run, a process each."""
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from command import InputError, Parser, command, require_picture_path
 from engine import precision
+from hardware import cores
 from network import list_models
 from plotting.scaling import draw_scaling, varying_axes
 from tools.contestants import LIBRARIES, TASKS, contest, list_cases, profile_case
@@ -51,7 +51,7 @@ def make_parser():
         help="; ".join(f"{name}: {what}" for name, what in LIBRARIES.items()),
     )
     parser.add_argument(
-        "--threads", nargs="+", type=int, default=[os.cpu_count()], help="default: every core"
+        "--threads", nargs="+", type=int, default=[cores()], help="default: every core"
     )
     parser.add_argument("--rounds", type=int, default=7, help="default: 7")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a round; default: 2")

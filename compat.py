@@ -9,7 +9,9 @@ import importlib
 import importlib.util
 import multiprocessing
 import os
+import re
 import sys
+import tempfile
 
 from hardware import cores
 
@@ -62,8 +64,34 @@ def _check_numpy(version):
 
 
 def _set_threads():
-    """Let OpenMP use every core this process may use; by default MXNet takes half of them."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
+    """Let OpenMP use every core this process may use; by default MXNet takes half of them.
+
+    A number that the user has set stays. Of a list, a number for each level of nested threads, the
+    first is taken: MXNet ends the process at anything but a whole number.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if not re.fullmatch("[1-9][0-9]{0,5}", first):
+        first = str(cores())
+    os.environ["OMP_NUM_THREADS"] = first
+
+
+def _prepare_home():
+    """Give a user without a home directory one for temporary files, and a name.
+
+    In containers users may have neither HOME nor an entry in passwd. MXNet, matplotlib and gluoncv
+    look for a home directory when they are imported.
+    """
+    if os.path.expanduser("~") != "~":
+        return
+    folder = os.path.join(tempfile.gettempdir(), f"deep-fusion-{os.getuid()}")
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        if os.stat(folder).st_uid != os.getuid():
+            raise OSError("it is another user's")
+    except OSError:
+        folder = tempfile.mkdtemp()
+    os.environ["HOME"] = folder
+    os.environ.setdefault("USER", f"user{os.getuid()}")
 
 
 def _prepare_numpy():
@@ -136,6 +164,7 @@ def _remedy(error):
 
 _check_python(sys.version_info)
 _set_threads()
+_prepare_home()
 _prepare_numpy()
 _prepare_distutils()
 _prepare_cuda()

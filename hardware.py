@@ -5,25 +5,70 @@ Imports nothing but Python's own modules, so it works where MXNet cannot be impo
 
 import math
 import os
+import posixpath
+import re
 
 
-def _quota(cpu_max):
-    """The cores that the text of a cgroup's ``cpu.max`` grants; infinity where it sets no limit."""
-    quota, period = cpu_max.split()
-    return math.inf if quota == "max" else max(1, int(quota) // int(period))
+def cores(root="/"):
+    """Return how many cores this process may use: of the machine, its affinity, its container.
 
-
-def cores():
-    """Return how many cores this process may use: of the machine, its affinity, its container."""
+    Args:
+        root: of the file system that control groups are read from.
+    """
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
+        usable = len(os.sched_getaffinity(0))
     else:  # macOS, Windows
-        cores = os.cpu_count() or 1
+        usable = os.cpu_count() or 1
+    return min((usable, *map(_group_quota, _group_folders(root))))
+
+
+def _group_folders(root):
+    """Yield the folder of each control group that this process is in, and of those above it.
+
+    A group is named relative to a hierarchy, part of which is mounted; in a container it may lie
+    outside of that part, whose top then has the container's limits.
+    """
+    groups = {}  # controllers ("" in version 2) -> path of the group
+    for line in _read_lines(root, "proc/self/cgroup"):
+        _, _, named = line.partition(":")
+        controllers, _, path = named.partition(":")
+        groups.update(dict.fromkeys(controllers.split(","), path))
+    for line in _read_lines(root, "proc/self/mountinfo"):
+        fields, _, rest = line.partition(" - ")
+        kind, _, options = rest.partition(" ")
+        key = {"cgroup2": "", "cgroup": "cpu"}.get(kind)
+        if key not in groups or (key and key not in re.split("[ ,]", options)):
+            continue
+        top, mount = fields.split(" ")[3:5]
+        below = posixpath.relpath(groups[key], top)
+        parts = [] if below.startswith("..") else [part for part in below.split("/") if part != "."]
+        for depth in range(len(parts) + 1):
+            yield os.path.join(root, mount.lstrip("/"), *parts[:depth])
+
+
+def _group_quota(folder):
+    """Return the whole cores that a control group grants, 1 at least; infinity without a limit."""
     try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            return min(cores, _quota(file.read()))
-    except (OSError, ValueError):  # no cgroups of version 2
-        return cores
+        quota, period = _read_words(folder, "cpu.max") or (
+            *_read_words(folder, "cpu.cfs_quota_us"),
+            *_read_words(folder, "cpu.cfs_period_us"),
+        )
+        return max(1, int(quota) // int(period)) if int(quota) > 0 else math.inf
+    except (ValueError, ZeroDivisionError):  # no such files, "max", or nothing that is a limit
+        return math.inf
+
+
+def _read_words(folder, name):
+    return " ".join(_read_lines(folder, name)).split()
+
+
+def _read_lines(folder, name):
+    """Return the lines of a file of the system; none where it cannot be read."""
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
 
 
 def has_bfloat16(cpuinfo="/proc/cpuinfo"):

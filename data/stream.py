@@ -21,7 +21,6 @@ What differs from the paper, whose own program also was ImageRecordIter with the
   a batch's worth of different ones, its batches are of at least CHUNK images, cut up here.
 """
 
-import os
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +33,7 @@ from data.augment import normalize
 from data.recordio import read_records
 from data.records import Batch, number_of_batches
 from data.verify import bad_record, check, check_images, index_path
+from hardware import cores
 
 # Per channel (RGB), 0 to 255: those of the deep fusion project for ImageNet.
 MEAN, STD = (123.370, 112.757, 99.406), (68.998, 66.093, 68.292)
@@ -210,7 +210,7 @@ def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
             part_index=shard,
             num_parts=num_shards,
             round_batch=False,  # fills the last one up with anything: what counts is counted here
-            preprocess_threads=os.cpu_count(),  # MXNet takes less than half of them
+            preprocess_threads=cores(),  # MXNet takes less than half of them
             prefetch_buffer=1,
             verbose=False,
             **options,

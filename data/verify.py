@@ -18,6 +18,7 @@ from tqdm import tqdm
 from command import InputError, Parser, command
 from data.images import open_image
 from data.recordio import read_records
+from hardware import cores
 
 DESCRIPTION = """\
 Check a .rec file: the framing, header, label and image of every record, and the .idx file
@@ -68,7 +69,7 @@ def check_images(path):
         if _note_path(path).read_text() == _state(path):
             return
     records = read_records(path)
-    with ThreadPool() as pool, tqdm(
+    with ThreadPool(cores()) as pool, tqdm(
         desc=f"checking {Path(path).name}", unit="image", leave=False, disable=None
     ) as bar:
         for some in iter(lambda: list(islice(records, AT_ONCE)), []):

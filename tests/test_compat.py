@@ -1,5 +1,6 @@
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,49 @@ def test_threads_that_the_user_set_are_kept():
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [("2,1", "2"), ("4,3,2", "4"), (" 2", "2"), ("3 , 1", "3"), ("", None), ("abc", None)]
+    + [(text, None) for text in ("0", "-1", "1e3", "2.5", "99999999999", ",2")],
+)
+def test_threads_are_a_number_that_mxnet_can_read(monkeypatch, given, expected):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    compat._set_threads()
+    assert os.environ["OMP_NUM_THREADS"] == (expected or str(hardware.cores()))
+
+
+def test_a_list_of_threads_does_not_end_mxnet():
+    result = run(
+        "import compat, mxnet; print(mxnet.nd.ones(3).sum().asscalar())", OMP_NUM_THREADS="2,1"
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "3.0\n", "")
+
+
+HOMELESS = """
+import os, pwd
+def unknown(uid): raise KeyError(uid)
+pwd.getpwuid = unknown
+import compat
+from pathlib import Path
+import mxnet, matplotlib.pyplot, getpass
+print(Path.home().is_dir(), os.access(Path.home(), os.W_OK), bool(getpass.getuser()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="the system has no users with numbers")
+def test_a_user_without_a_home_has_one_meanwhile(tmp_path):
+    names = dict.fromkeys(("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"))
+    result = run(HOMELESS, TMPDIR=str(tmp_path), **names)
+    assert (result.stdout, result.stderr) == ("True True True\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == [f"deep-fusion-{os.getuid()}"]
+
+
+def test_a_home_that_is_there_stays(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    compat._prepare_home()
+    assert os.environ["HOME"] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("cpu_max", "cores"),
     [
         ("max 100000\n", float("inf")),
@@ -155,8 +199,60 @@ def test_threads_that_the_user_set_are_kept():
         ("50000 100000", 1),
     ],
 )
-def test_container_limits_the_cores(cpu_max, cores):
-    assert hardware._quota(cpu_max) == cores
+def test_container_limits_the_cores(tmp_path, cpu_max, cores):
+    (tmp_path / "cpu.max").write_text(cpu_max)
+    assert hardware._group_quota(tmp_path) == cores
+
+
+def machine(root, cgroup, mountinfo, **limits):
+    """A file system with control groups: {path of a folder: its quota in cores}."""
+    for name, text in (("cgroup", cgroup), ("mountinfo", mountinfo)):
+        file = root / "proc" / "self" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    for folder, quota in limits.pop("limits").items():
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        if "cgroup2" in mountinfo:
+            (root / folder / "cpu.max").write_text(f"{quota} 100000\n")
+        else:
+            (root / folder / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+            (root / folder / "cpu.cfs_period_us").write_text("100000\n")
+    return root
+
+
+V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
+V1 = "33 32 0:30 {top} /sys/fs/cgroup/cpu,cpuacct ro,nosuid - cgroup cgroup rw,cpu,cpuacct\n"
+CPU = "sys/fs/cgroup/cpu,cpuacct"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "mountinfo", "limits", "expected"),
+    [
+        ("0::/\n", V2, {"sys/fs/cgroup": 300000}, 3),
+        ("0::/a/b\n", V2, {"sys/fs/cgroup/a": 250000, "sys/fs/cgroup/a/b": "max"}, 2),
+        ("0::/a/b\n", V2, {"sys/fs/cgroup/a": "max", "sys/fs/cgroup/a/b": 50000}, 1),
+        ("0::/../other\n", V2, {"sys/fs/cgroup": 400000}, 4),
+        ("0::/a\n", V2, {"sys/fs/cgroup/a": "max"}, 8),
+        ("4:cpu,cpuacct:/x\n", V1.format(top="/"), {CPU: -1, CPU + "/x": 200000}, 2),
+        ("4:cpu,cpuacct:/x/y\n", V1.format(top="/"), {CPU + "/x": 300000, CPU + "/x/y": -1}, 3),
+        ("4:cpu,cpuacct:/docker/1\n", V1.format(top="/docker/1"), {CPU: 150000}, 1),
+        ("4:cpu,cpuacct:/docker/1/in\n", V1.format(top="/docker/1"), {CPU + "/in": 500000}, 5),
+        ("4:cpu,cpuacct:/elsewhere\n", V1.format(top="/docker/1"), {CPU: 600000}, 6),
+        ("nonsense: here", "nor here - ", {}, 8),
+    ],
+)
+def test_control_groups_of_either_version_limit_the_cores_at_any_level(
+    tmp_path, monkeypatch, cgroup, mountinfo, limits, expected
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert hardware.cores(machine(tmp_path, cgroup, mountinfo, limits=limits)) == expected
+
+
+def test_what_starts_processes_and_threads_asks_for_the_cores():
+    """Not for the machine's, many of which a container or an affinity may withhold."""
+    for file in [*ROOT.glob("*.py"), *ROOT.glob("*/*.py")]:
+        if file.name != "hardware.py" and file.parent.name != "tests":
+            assert not re.search(r"cpu_count|ThreadPool\(\)|Pool\(\)", file.read_text()), file
 
 
 def test_numpy_has_the_name_that_mxnet_reads():
