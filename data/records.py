@@ -36,11 +36,16 @@ class Images:
 
 @dataclass(frozen=True)
 class Batch:
-    """``images``, float32 (n, 3, H, W), normalised, and ``labels``, int32 (n,)."""
+    """``images``, float32 (n, 3, H, W), normalised, and ``labels``, int32 (n,).
+
+    ``targets``, float32 (n, classes), are what a regularized batch is trained on instead of the
+    labels; see data.regularize.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     total: Optional[int] = None  # examples in the batches of all shards together, in training
+    targets: Optional[np.ndarray] = None
 
     def __len__(self):
         return len(self.labels)

@@ -17,6 +17,7 @@ from data import augment, records, stream
 from data.images import read_image
 from data.lists import read_classes
 from data.photographs import SIZE, convert
+from data.regularize import OFF, regularize
 
 
 class SmallImages:
@@ -52,11 +53,22 @@ class SmallImages:
         checksum = zlib.crc32(images.labels, zlib.crc32(images.pixels))
         return {"examples": len(images), "crc32": checksum}
 
-    def train_batches(self, images, batch_size, augmentation, seed, epoch, shard=0, num_shards=1):
+    def train_batches(
+        self,
+        images,
+        batch_size,
+        augmentation,
+        seed,
+        epoch,
+        shard=0,
+        num_shards=1,
+        regularization=OFF,
+    ):
         """Every example once in one of the shards; (seed, epoch) decide order and augmentation."""
         how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
         how.update(shard=shard, num_shards=num_shards)
-        return records.train_batches(images, batch_size, **self._statistics, **how)
+        batches = records.train_batches(images, batch_size, **self._statistics, **how)
+        return regularize(batches, regularization, self.classes, (seed, epoch, 3, shard))
 
     def test_batches(self, images, batch_size, crops=1):
         """Every example once, as it is."""
@@ -110,11 +122,22 @@ class Photographs:
         """Number and checksum."""
         return images.facts()
 
-    def train_batches(self, images, batch_size, augmentation, seed, epoch, shard=0, num_shards=1):
+    def train_batches(
+        self,
+        images,
+        batch_size,
+        augmentation,
+        seed,
+        epoch,
+        shard=0,
+        num_shards=1,
+        regularization=OFF,
+    ):
         """Every example once in one of the shards; (seed, epoch) decide order and augmentation."""
         how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
         how.update(shard=shard, num_shards=num_shards)
-        return stream.train_batches(images, batch_size, **how)
+        batches = stream.train_batches(images, batch_size, **how)
+        return regularize(batches, regularization, self.classes, (seed, epoch, 3, shard))
 
     def test_batches(self, images, batch_size, crops=1):
         """The centre of every example, or ten crops of each in a row."""

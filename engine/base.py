@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional, Protocol, Tuple
 import numpy as np
 
 from command import InputError
+from engine.optimizer_state import OptimizerState
 
 Arrays = Dict[str, np.ndarray]
 Subnetwork = Optional[int]  # index of a sub-network; None stands for the whole network
@@ -21,6 +22,7 @@ class Engine(Protocol):
     net: Any  # the HybridBlock that trains
     workers: Any  # who trains together; see engine.distributed
     devices: List[Any]
+    last_lr: Optional[float]  # rate of the step before; ``load_state_dict`` restores it
 
     @property
     def num_subnetworks(self) -> int:
@@ -37,8 +39,21 @@ class Engine(Protocol):
         lr: float,
         loss_weights: Optional[Dict[Subnetwork, float]] = None,
         total: Optional[int] = None,
+        targets: Optional[Any] = None,
     ) -> Any:
-        """Update once with the mean gradient of a batch; return its sums, for ``fetch``."""
+        """Update once with the mean gradient of a batch; return its sums, for ``fetch``.
+
+        Args:
+            images: float32 (n, channels, height, width).
+            labels: integers (n,), which wrong answers are counted by.
+            lr: learning rate of this step.
+            loss_weights: {sub-network: weight of its loss}; without it, the whole network with
+                weight 1. Parameters that none of them uses have a gradient of zero: momentum and
+                decay still move them. For what is returned see ``combine_sums``.
+            total: examples of the batch where workers share it.
+            targets: float32 (n, classes), the probabilities of the classes, which the loss is of:
+                -sum(targets * log_softmax(logits)). None takes those of the labels, 1 and 0.
+        """
 
     def fetch(self, steps: List[Any]) -> np.ndarray:
         """Wait for the sums of steps: array (steps, 2) of loss and wrong answers."""
@@ -58,10 +73,20 @@ class Engine(Protocol):
         """Seed what is random inside the network."""
 
     def state_dict(self) -> Tuple[Arrays, Arrays]:
-        """Return (parameters and moving averages, momenta)."""
+        """Return (parameters and moving averages, state of the optimizer), arrays by name.
 
-    def load_state_dict(self, values: Arrays, momenta: Arrays) -> None:
-        """Take back what ``state_dict`` of any engine returned."""
+        The first are those that predict, under the names that ``net.load_parameters`` reads. The
+        second are those of an ``OptimizerState``.
+        """
+
+    def load_state_dict(self, values: Arrays, state: Arrays) -> None:
+        """Take back what ``state_dict`` of any engine returned; training resumes bit for bit.
+
+        ``state`` may be empty, or momenta alone, as in checkpoints of runs without an average.
+
+        Raises:
+            InputError: the arrays are not this network's, by name or shape.
+        """
 
     def cache_on_device(self, pixels: np.ndarray, mean: Any, std: Any) -> Any:
         """Keep images on the device, where that is of use; else return None."""
@@ -78,13 +103,36 @@ class NetworkEngine:
         predictor: the same network with the same parameters, without dropout and drop-path, where
             ``net`` has them; it predicts.
         workers: who trains together; see engine.distributed.
+        momentum_correction: whether a new learning rate multiplies the momenta, which hold the
+            rate (v' = m v - lr g), by lr_new / lr_old. Without it, steps made at the old rate are
+            still taken after a drop. No correction where one of the two is 0. Goyal et al.,
+            "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", section 3, remark 2.
+        clip_norm: largest norm of the mean gradient over all parameters, devices and workers; a
+            larger gradient is multiplied by clip_norm / (norm + 1e-6), as by
+            ``torch.nn.utils.clip_grad_norm_``. 0 clips nothing.
+        ema_decay: d of the exponential average e of the parameters and moving averages w: after
+            step t, counted from 0, e' = d_t e + (1 - d_t) w with d_t = min(d, (1 + t) / (10 + t)).
+            The average predicts and is what ``state_dict`` has as values. 0 keeps no average.
     """
 
-    def __init__(self, net, workers, predictor=None):
+    def __init__(
+        self,
+        net,
+        workers,
+        predictor=None,
+        momentum_correction=False,
+        clip_norm=0.0,
+        ema_decay=0.0,
+    ):
         self.net = net
         self.predictor = predictor or net
         self.parameters = net.collect_params()
         self.workers = workers
+        self.last_lr = None
+        self._momentum_correction = momentum_correction
+        self._clip_norm = clip_norm
+        self._ema_decay = ema_decay
+        self._averaged_steps = 0
 
     @property
     def num_subnetworks(self):
@@ -117,17 +165,43 @@ class NetworkEngine:
         """
         return None
 
-    def require_fit(self, values, momenta):
-        """Refuse arrays that are not this network's.
+    def correct_momenta(self, lr):
+        """Return what the momenta are multiplied by before a step at the rate ``lr``."""
+        previous, self.last_lr = self.last_lr, lr
+        return lr / previous if self._momentum_correction and previous and lr else 1.0
+
+    def next_average_share(self):
+        """Return the share that the newest weights have in the average, 1 - d_t."""
+        t = self._averaged_steps
+        self._averaged_steps += 1
+        return 1 - min(self._ema_decay, (1 + t) / (10 + t))
+
+    def pack_state(self, momenta, raw):
+        """Return the arrays of the OptimizerState.
+
+        Args:
+            momenta: {name: array}.
+            raw: the weights that train where ``ema_decay`` is on, {name: array}.
+        """
+        last_lr = self.last_lr if self._momentum_correction else None
+        return OptimizerState(momenta, raw, self._averaged_steps, last_lr).to_arrays()
+
+    def unpack_state(self, values, arrays):
+        """Return (momenta, weights that train) of what ``state_dict`` returned.
 
         Raises:
-            InputError: a name or a shape differs.
+            InputError: a name or a shape is not this network's.
         """
+        state = OptimizerState.from_arrays(arrays)
         shapes = {self.strip_prefix(p.name): p.shape for p in self.parameters.values()}
-        _require_same_shapes(shapes, values)
-        if momenta:  # before the first step, and without momentum, there are none
+        raw = state.raw or values
+        for each in (values, raw):
+            _require_same_shapes(shapes, each)
+        if state.momenta:  # before the first step, and without momentum, there are none
             trainable = {self.strip_prefix(p.name): p.shape for p in self.trainable()}
-            _require_same_shapes(trainable, momenta)
+            _require_same_shapes(trainable, state.momenta)
+        self.last_lr, self._averaged_steps = state.last_lr, state.steps
+        return state.momenta, raw
 
 
 def select_subnetwork(net, subnetwork):

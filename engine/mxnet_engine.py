@@ -12,6 +12,7 @@ from mxnet.contrib.amp.loss_scaler import LossScaler
 from command import CommandError, InputError
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.distributed import Alone
+from engine.mxnet_average import WeightAverage
 from engine.optimizer import make_trainer
 from engine.precision import LOSS_SCALE, SMALLEST_LOSS_SCALE
 
@@ -33,6 +34,7 @@ class MXNetEngine(NetworkEngine):
         net, predictor, workers: see NetworkEngine; initialized on ``devices``.
         devices: list of mx.Context.
         optimizer, momentum, weight_decay, decayed: see engine.optimizer.
+        settings: momentum_correction, clip_norm, ema_decay; see NetworkEngine.
         dtype: what MXNet was told to compute in; float16 has its losses scaled. See
             engine.precision.
 
@@ -51,10 +53,12 @@ class MXNetEngine(NetworkEngine):
         workers=None,
         predictor=None,
         dtype="float32",
+        **settings,
     ):
-        super().__init__(net, workers or Alone(), predictor)
+        super().__init__(net, workers or Alone(), predictor, **settings)
         self.devices = devices
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
+        self._soft_loss = gluon.loss.SoftmaxCrossEntropyLoss(sparse_label=False)
         store = self.workers.store
         self.trainer = make_trainer(
             self.parameters, optimizer, momentum, weight_decay, decayed, store
@@ -69,54 +73,36 @@ class MXNetEngine(NetworkEngine):
         except mx.MXNetError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"--kv-store {store} cannot be used here: {reason}") from None
+        self._average = WeightAverage([*self.parameters.values()]) if self._ema_decay else None
         self._synchronized = True
         self._under_way = deque()
         self._dtype = next(iter(self.parameters.values())).dtype
         self._half = dtype == "float16"
         self._first_scale = self._scale = LOSS_SCALE.get(dtype, 1.0)
 
-    def train_step(self, images, labels, lr, loss_weights=None, total=None):
-        """Update once with the mean gradient of the batch; return its sums, for an EpochMeter.
-
-        Args:
-            images: float32 (n, channels, height, width).
-            labels: integers (n,).
-            lr: learning rate of this step.
-            loss_weights: {sub-network: weight of its loss}; without it, the whole network with
-                weight 1. Parameters that none of them uses have a gradient of zero: momentum and
-                decay still move them. For what is returned see ``combine_sums``.
-            total: examples of the batch where workers share it.
+    def train_step(self, images, labels, lr, loss_weights=None, total=None, targets=None):
+        """Update once with the mean gradient of the batch; return its sums. See Engine.
 
         Raises:
             CommandError: float16 overflows, whatever the losses are scaled by.
         """
         if self._synchronized:
-            self._restore_memory_format()
-            self._scale = self._first_scale
+            self._begin_training()
         loss_weights = loss_weights or {None: 1.0}
-        shards = self._shards(images, labels)
+        shards, labels_there = self._share(images), self._share(labels)
+        soft = [] if targets is None else self._share(targets)
         with autograd.record():
-            logits = [
-                [self._logits(subnetwork, x) for subnetwork in loss_weights] for x, _ in shards
-            ]
-            losses = [[self.loss(z, y) for z in zs] for zs, (_, y) in zip(logits, shards)]
+            logits = [[self._logits(subnetwork, x) for subnetwork in loss_weights] for x in shards]
+            loss = self._soft_loss if soft else self.loss
+            losses = [[loss(z, y) for z in zs] for zs, y in zip(logits, soft or labels_there)]
             scales = [self._scale * weight for weight in loss_weights.values()]
             heads = [scale * each for all in losses for scale, each in zip(scales, all)]
-            idle = [self._zero(self.trainable(), c) for c in self.devices[len(shards) :]]
-            if None not in loss_weights:
-                used = {
-                    name
-                    for index in loss_weights
-                    for name in select_subnetwork(self.net, index).collect_params()
-                }
-                unused = [p for p in self.trainable() if p.name not in used]
-                idle += [self._zero(unused, c) for c in self.devices[: len(shards)] if unused]
-        autograd.backward(heads + idle)
-        self.trainer.set_learning_rate(lr)
+            heads += self._zero_losses(loss_weights, len(shards))
+        autograd.backward(heads)
         self._synchronized = False
-        self._update(total or len(labels))
+        self._update(lr, total or len(labels))
         sums = []
-        for each, zs, (_, y) in zip(losses, logits, shards):
+        for each, zs, y in zip(losses, logits, labels_there):
             found = {index: _sums(*e, y) for index, *e in zip(loss_weights, each, zs)}
             sums.append(combine_sums(found, loss_weights))
         self._keep_pace(sums)
@@ -124,7 +110,7 @@ class MXNetEngine(NetworkEngine):
 
     def predict(self, images, subnetwork=None):
         """Start a prediction; return its logits on the devices, a handle for ``to_numpy``."""
-        self._synchronize()
+        self._end_training()
         net = self.network(subnetwork)
         logits = [net(x).astype(np.float32, copy=False) for x in self._share(images)]
         self._keep_pace(logits)
@@ -141,7 +127,7 @@ class MXNetEngine(NetworkEngine):
         was not trained by itself; these are of the activations in prediction. They start from mean
         0 and variance 1, of which 0.9^50 = 0.5% is left after 50 batches.
         """
-        self._synchronize()
+        self._end_training()
         net = self.network(subnetwork)
         for parameter in net.collect_params().values():
             if parameter.grad_req == "null":
@@ -170,58 +156,111 @@ class MXNetEngine(NetworkEngine):
         mx.random.seed((seed + self.workers.rank) % 2**31)
 
     def state_dict(self):
-        """(parameters and moving averages, momenta), each {name: array}; names without the net's
-        prefix, so that ``net.load_parameters`` reads the first."""
-        self._synchronize()
-        values = {
-            self.strip_prefix(p.name): p.list_data()[0].asnumpy() for p in self.parameters.values()
-        }
+        """Return (parameters and moving averages, state of the optimizer). See Engine."""
+        self._end_training()
+        parameters = self.parameters.values()
+        values = {self.strip_prefix(p.name): p.list_data()[0].asnumpy() for p in parameters}
         states = self.trainer._updaters[0].states  # Gluon shows them only as a pickle
         momenta = {
             self.strip_prefix(self.trainer._params[index].name): state.asnumpy()
             for index, state in states.items()
             if state is not None
         }
-        return values, momenta
+        raw = {}
+        if self._average:
+            raw = {name: kept[0].asnumpy() for name, kept in zip(values, self._average.kept)}
+        return values, self.pack_state(momenta, raw)
 
-    def load_state_dict(self, values, momenta):
-        """Take back what ``arrays`` gave, on any number of devices.
-
-        Raises:
-            InputError: the arrays are not this network's, by name or shape.
-        """
-        self._synchronize()
-        self.require_fit(values, momenta)
+    def load_state_dict(self, values, state):
+        """Take back what ``state_dict`` returned, on any number of devices. See Engine."""
+        self._end_training()
+        momenta, raw = self.unpack_state(values, state)
         for parameter in self.parameters.values():
             value = values[self.strip_prefix(parameter.name)]
             parameter.set_data(mx.nd.array(value, dtype=parameter.dtype))
+        if self._average:
+            names = [self.strip_prefix(name) for name in self.parameters]
+            self._average.load([raw[name] for name in names])
         for context, updater in zip(self.devices, self.trainer._updaters):
             for index, parameter in enumerate(self.trainer._params):
                 name = self.strip_prefix(parameter.name)
                 if name in momenta:
-                    state = mx.nd.array(momenta[name], ctx=context, dtype=parameter.dtype)
-                    updater.states[index] = state
+                    array = mx.nd.array(momenta[name], ctx=context, dtype=parameter.dtype)
+                    updater.states[index] = array
                     updater.states_synced[index] = True
 
     def _logits(self, subnetwork, images):
         """Logits of a subnetwork, in the type of the parameters."""
         return select_subnetwork(self.net, subnetwork)(images).astype(self._dtype, copy=False)
 
-    def _update(self, total):
+    def _zero_losses(self, loss_weights, count):
+        """Return losses of zero, for a gradient of zero where no example has one.
+
+        Args:
+            loss_weights: of the step; what none of its sub-networks uses has a gradient of zero.
+            count: devices with examples; on the others everything has.
+        """
+        idle = [self._zero(self.trainable(), c) for c in self.devices[count:]]
+        if None in loss_weights:
+            return idle
+        networks = [select_subnetwork(self.net, index) for index in loss_weights]
+        used = {name for network in networks for name in network.collect_params()}
+        unused = [p for p in self.trainable() if p.name not in used]
+        return idle + [self._zero(unused, c) for c in self.devices[:count] if unused]
+
+    def _update(self, lr, total):
         """Update with the mean gradient of ``total`` examples, unless it overflowed in float16.
 
         Workers and devices see the same sums, and so leave out the same updates.
         """
+        self.trainer.set_learning_rate(lr)
+        factor = self.correct_momenta(lr)
+        if factor != 1:
+            for momentum in self._momenta():
+                momentum *= factor
         self.trainer.allreduce_grads()
-        if self._half:
-            with self.workers.waiting():  # which costs float16 the steps ahead
-                overflow = LossScaler().has_overflow(self.trainable())
-            if overflow:
-                self._scale /= 2
-                if self._scale < SMALLEST_LOSS_SCALE:
-                    raise CommandError("gradients overflow in float16: take --dtype float32")
-                return
-        self.trainer.update(self._scale * total)
+        if not (self._half and self._overflows()):
+            if self._clip_norm:
+                self._clip(self._scale * total)
+            self.trainer.update(self._scale * total)
+        if self._average:
+            self._average.update(self.next_average_share())
+
+    def _momenta(self):
+        """Return the momenta on all devices; none before the first step, and without momentum."""
+        states = [state for updater in self.trainer._updaters for state in updater.states.values()]
+        return [state for state in states if state is not None]
+
+    def _overflows(self):
+        """Return whether a gradient overflowed in float16; the scale is halved then."""
+        with self.workers.waiting():  # which costs float16 the steps ahead
+            overflow = LossScaler().has_overflow(self.trainable())
+        if overflow:
+            self._scale /= 2
+            if self._scale < SMALLEST_LOSS_SCALE:
+                raise CommandError("gradients overflow in float16: take --dtype float32")
+        return overflow
+
+    def _clip(self, count):
+        """Scale the gradients, sums of ``count`` times the mean, so that the mean is in bounds."""
+        for gradients in zip(*(p.list_grad() for p in self.trainable())):  # of one device each
+            norm = mx.nd.stack(*[gradient.norm() for gradient in gradients]).norm() / count
+            factor = mx.nd.minimum(self._clip_norm / (norm + 1e-6), 1)
+            for gradient in gradients:
+                gradient *= factor.reshape((1,) * gradient.ndim)
+
+    def _begin_training(self):
+        """Have the parameters hold what trains, as the last step left it in memory."""
+        self._restore_memory_format()
+        if self._average:
+            self._average.show(False)
+        self._scale = self._first_scale
+
+    def _end_training(self):
+        """Let training come to rest, and have the parameters hold what predicts."""
+        self._synchronize()
+        if self._average:
+            self._average.show(True)
 
     def _synchronize(self):
         """Let training come to rest, and give every device of every worker the mean of the moving
@@ -237,15 +276,21 @@ class MXNetEngine(NetworkEngine):
         with self.workers.waiting():
             mx.nd.waitall()
         if len(self.devices) * self.workers.count > 1:
-            moving = [p for p in self.parameters.values() if p.grad_req == "null"]
-            sums = [sum(array.asnumpy() for array in p.list_data()).ravel() for p in moving]
-            # one array for all, with the number of devices at its end
-            flat = self.workers.sum(np.concatenate([*sums, [len(self.devices)]]))
-            means = np.split(flat[:-1] / flat[-1], np.cumsum([len(each) for each in sums]))
-            for parameter, mean in zip(moving, means):
-                array = mx.nd.array(mean.reshape(parameter.shape), dtype=parameter.dtype)
-                parameter.set_data(array)
+            self._average_devices()
         self._synchronized = True
+
+    def _average_devices(self):
+        """Give every device of every worker the mean of the devices' moving averages."""
+        moving = [p.list_data() for p in self.parameters.values() if p.grad_req == "null"]
+        if self._average:
+            moving += self._average.kept_moving()
+        sums = [sum(array.asnumpy() for array in each).ravel() for each in moving]
+        # one array for all, with the number of devices at its end
+        flat = self.workers.sum(np.concatenate([*sums, [len(self.devices)]]))
+        means = np.split(flat[:-1] / flat[-1], np.cumsum([len(each) for each in sums]))
+        for each, mean in zip(moving, means):
+            for array in each:
+                array[:] = mx.nd.array(mean.reshape(array.shape), dtype=array.dtype)
 
     def _keep_pace(self, arrays):
         """Wait for what was asked for ``STEPS_AHEAD`` calls ago."""
@@ -271,11 +316,8 @@ class MXNetEngine(NetworkEngine):
                 # a C function that promises a plain layout to whoever asks for the address
                 check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(ctypes.c_void_p())))
 
-    def _shards(self, images, labels):
-        """Return a shard of the batch for each device; fewer where there are fewer examples."""
-        return list(zip(self._share(images), self._share(labels)))
-
     def _share(self, array):
+        """Return a shard of the array for each device; fewer where there are fewer examples."""
         count = min(len(self.devices), len(array))
         shards = zip(self.devices, np.array_split(array, count))
         return [mx.nd.array(shard, ctx=device, dtype=self._dtype) for device, shard in shards]

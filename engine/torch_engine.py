@@ -25,6 +25,7 @@ class TorchEngine(NetworkEngine):
         net, predictor, workers: see Engine; initialized on the CPU, where values are taken from.
         device: a torch.device.
         optimizer, momentum, weight_decay, decayed: see engine.optimizer.
+        settings: momentum_correction, clip_norm, ema_decay; see NetworkEngine.
         dtype: "bfloat16" computes in it what torch.autocast does; parameters, gradients and
             averages are float32 in any case.
 
@@ -43,10 +44,11 @@ class TorchEngine(NetworkEngine):
         workers=None,
         predictor=None,
         dtype="float32",
+        **settings,
     ):
         import torch
 
-        super().__init__(net, workers or Alone(), predictor)
+        super().__init__(net, workers or Alone(), predictor, **settings)
         require_known(optimizer, decayed)
         self.devices = [device]
         self._device = device
@@ -59,9 +61,12 @@ class TorchEngine(NetworkEngine):
         self._momenta = {p.name: torch.zeros_like(self._tensors[p.name]) for p in self.trainable()}
         self._groups = self._grouped(weight_decay, decayed)
         self._stepped = False
-        self._modules = {}  # (subnetwork, training, whether of net) -> torch.nn.Module
+        self._predicting = self._tensors  # another set where an average of them predicts
+        if self._ema_decay:
+            self._predicting = {p.name: self._tensor(p) for p in self.parameters.values()}
+        self._modules = {}  # (subnetwork, training, whether it predicts) -> torch.nn.Module
         self._trainer = self._shared(
-            {p: self._module(p, True) for p in (None, *range(self.num_subnetworks))}
+            {p: self._module(p, True, False) for p in (None, *range(self.num_subnetworks))}
         )
         self._steps = {}  # kind of a step -> function of images, labels and rate
         self._synchronized = True
@@ -72,19 +77,29 @@ class TorchEngine(NetworkEngine):
             return None
         return DeviceImages(pixels, mean, std, self._device)
 
-    def train_step(self, images, labels, lr, loss_weights=None, total=None):
-        """One update with the mean gradient of the batch; its sums. See MXNetEngine.train_step."""
+    def train_step(self, images, labels, lr, loss_weights=None, total=None, targets=None):
+        """Update once with the mean gradient of the batch; return its sums. See Engine."""
         import torch
 
         loss_weights, total = loss_weights or {None: 1.0}, total or len(labels)
-        kind = (len(labels), total, *loss_weights.items())
+        kind = (len(labels), total, targets is None, *loss_weights.items())
         if kind not in self._steps:
             step, alone = partial(self._step, loss_weights, total), self.workers.count == 1
             self._steps[kind] = Replayed(step) if self._device.type == "cuda" and alone else step
         self._stepped, self._synchronized = True, False
-        labels = torch.as_tensor(labels, dtype=torch.int64).to(self._device, non_blocking=True)
-        lr = torch.tensor(lr, dtype=self._float).to(self._device, non_blocking=True)
-        return self._steps[kind](self._images(images), labels, lr)
+        factor = self.correct_momenta(lr)
+        if factor != 1:
+            torch._foreach_mul_([*self._momenta.values()], factor)
+        inputs = [(labels, torch.int64), (lr, self._float)]
+        inputs += [] if targets is None else [(targets, self._float)]
+        inputs = [torch.as_tensor(x, dtype=dtype) for x, dtype in inputs]
+        inputs = [x.to(self._device, non_blocking=True) for x in inputs]
+        sums = self._steps[kind](self._images(images), *inputs)
+        if self._ema_decay:
+            with torch.no_grad():
+                average, weights = self._predicting.values(), self._tensors.values()
+                torch._foreach_lerp_([*average], [*weights], self.next_average_share())
+        return sums
 
     def predict(self, images, subnetwork=None):
         """Start a prediction; return its logits on the device, a handle for ``to_numpy``."""
@@ -92,7 +107,7 @@ class TorchEngine(NetworkEngine):
 
         self._synchronize()
         with torch.no_grad(), self._autocast():
-            return self._module(subnetwork, training=False)(self._images(images))
+            return self._module(subnetwork, False, True)(self._images(images))
 
     def to_numpy(self, handle):
         """Wait for a prediction: array (batch, classes)."""
@@ -103,7 +118,7 @@ class TorchEngine(NetworkEngine):
         import torch
 
         self._synchronize()
-        module = self._module(subnetwork, training=True, net=self.predictor)
+        module = self._module(subnetwork, True, True)
         for name, tensor in module.named_buffers():
             tensor.fill_(name.endswith("var"))
         with torch.no_grad(), self._autocast():
@@ -126,28 +141,32 @@ class TorchEngine(NetworkEngine):
         torch.manual_seed(seed + self.workers.rank)
 
     def state_dict(self):
-        """(parameters and moving averages, momenta). See MXNetEngine.state_dict."""
+        """Return (parameters and moving averages, state of the optimizer). See Engine."""
         self._synchronize()
-        values = {self.strip_prefix(name): _array(tensor) for name, tensor in self._tensors.items()}
-        momenta = {
-            self.strip_prefix(name): _array(tensor) for name, tensor in self._momenta.items()
-        }
-        return values, momenta if self._stepped else {}
+        momenta = self._to_arrays(self._momenta) if self._stepped else {}
+        raw = self._to_arrays(self._tensors) if self._ema_decay else {}
+        return self._to_arrays(self._predicting), self.pack_state(momenta, raw)
 
-    def load_state_dict(self, values, momenta):
-        """Take back what the ``arrays`` of any engine gave. See MXNetEngine.load."""
+    def load_state_dict(self, values, state):
+        """Take back what ``state_dict`` of any engine returned. See Engine."""
         import torch
 
-        self.require_fit(values, momenta)
+        momenta, raw = self.unpack_state(values, state)
         self._stepped = bool(momenta)
+        loads = [(self._predicting, values)]
+        loads += [(self._tensors, raw)] if self._ema_decay else []
+        loads += [(self._momenta, momenta)] if momenta else []
         with torch.no_grad():
-            for name, tensor in self._tensors.items():
-                tensor.copy_(torch.from_numpy(values[self.strip_prefix(name)]))
-            for name, tensor in self._momenta.items():
-                tensor.copy_(torch.from_numpy(momenta[self.strip_prefix(name)]) if momenta else 0)
+            torch._foreach_zero_([*self._momenta.values()])
+            for tensors, arrays in loads:
+                for name, tensor in tensors.items():
+                    tensor.copy_(torch.from_numpy(arrays[self.strip_prefix(name)]))
 
-    def _step(self, loss_weights, count, images, labels, lr):
-        """A step on the device; (sum of losses, number of wrong answers)."""
+    def _to_arrays(self, tensors):
+        return {self.strip_prefix(name): _array(tensor) for name, tensor in tensors.items()}
+
+    def _step(self, loss_weights, count, images, labels, lr, targets=None):
+        """Take a step on the device; return (sum of losses, number of wrong answers)."""
         import torch
         from torch.nn.functional import cross_entropy
 
@@ -155,9 +174,13 @@ class TorchEngine(NetworkEngine):
             self._tensors[name].grad = None
         with self._autocast():
             logits = [z.to(self._float) for z in self._trainer(images, list(loss_weights))]
-        losses = [cross_entropy(z, labels, reduction="sum") for z in logits]
+        goal = labels if targets is None else targets
+        losses = [cross_entropy(z, goal, reduction="sum") for z in logits]
         total = sum(weight * loss for weight, loss in zip(loss_weights.values(), losses))
         (total * (self.workers.count / count)).backward()  # of workers, gradients are averaged
+        if self._clip_norm:
+            trainable = [self._tensors[name] for name in self._momenta]
+            torch.nn.utils.clip_grad_norm_(trainable, self._clip_norm)
         with torch.no_grad():
             for decay, tensors, momenta in self._groups:
                 gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in tensors]
@@ -194,19 +217,26 @@ class TorchEngine(NetworkEngine):
 
         if self._synchronized or self.workers.count == 1:
             return
-        averages = [t for name, t in self._tensors.items() if name not in self._momenta]
-        flat = self.workers.sum(torch.cat(averages).cpu().numpy()) / self.workers.count
-        for own, mean in zip(averages, torch.as_tensor(flat).split([len(t) for t in averages])):
+        sets = [self._tensors] + ([self._predicting] if self._ema_decay else [])
+        moving = [t for tensors in sets for n, t in tensors.items() if n not in self._momenta]
+        flat = self.workers.sum(torch.cat(moving).cpu().numpy()) / self.workers.count
+        for own, mean in zip(moving, torch.as_tensor(flat).split([len(t) for t in moving])):
             own.copy_(mean)
         self._synchronized = True
 
-    def _module(self, subnetwork, training, net=None):
-        """Return the torch module of a sub-network; it is made when first asked for."""
-        net = net or (self.net if training else self.predictor)
-        key = (subnetwork, training, net is self.net)
+    def _module(self, subnetwork, training, predicts):
+        """Return the torch module of a sub-network; it is made when first asked for.
+
+        Args:
+            training: whether it normalises by the batch and drops what Dropout drops.
+            predicts: whether it has the tensors of what predicts, and no dropout or drop-path.
+        """
+        key = (subnetwork, training, predicts)
         if key not in self._modules:
+            net = self.predictor if predicts else self.net
             symbol = select_subnetwork(net, subnetwork)(mx.sym.var("data"))
-            self._modules[key] = torch_module(symbol, self._tensors, training)
+            tensors = self._predicting if predicts else self._tensors
+            self._modules[key] = torch_module(symbol, tensors, training)
         return self._modules[key]
 
     def _grouped(self, weight_decay, decayed):
@@ -236,4 +266,5 @@ class TorchEngine(NetworkEngine):
 
 
 def _array(tensor):
-    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+    """Return a copy, which further training leaves as it is."""
+    return np.array(tensor.detach().cpu().numpy(), order="C")

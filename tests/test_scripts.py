@@ -147,9 +147,9 @@ FRACTAL = ["--network", "fractal", "--depth", "10", "--batch-size", "30"]
 def test_every_drop_path_trains_what_it_samples(data, tmp_path, monkeypatch, mode):
     trained = []
 
-    def train_step(engine, images, labels, lr, weights, total):
+    def train_step(engine, images, labels, lr, weights, total, targets):
         trained.append(weights)
-        return step(engine, images, labels, lr, weights, total)
+        return step(engine, images, labels, lr, weights, total, targets)
 
     step = MXNetEngine.train_step
     monkeypatch.setattr(MXNetEngine, "train_step", train_step)

@@ -161,6 +161,15 @@ def test_dropout_is_drawn_anew_and_follows_the_seed():
     assert (first == second).all()
 
 
+def test_the_state_is_a_copy():
+    engine = engines("plain")[1]
+    state = engine.state_dict()
+    before = [{name: array.copy() for name, array in each.items()} for each in state]
+    engine.train_step(*batch(4), LR)
+    for ours, theirs in zip(state, before):
+        assert all((ours[name] == theirs[name]).all() for name in theirs)
+
+
 def test_bfloat16_is_near_float32():
     full, half = (
         TorchEngine(make_net("cross", "float32"), CPU, dtype=dtype, **SETTINGS["nesterov"])

@@ -30,9 +30,8 @@ def train_epoch(engine, batches, loss_weights, learning_rate, meter, report=None
     """
     for step, (batch, chosen) in enumerate(zip(batches, loss_weights)):
         lr = learning_rate(step)
-        targets = getattr(batch, "targets", None)
-        extra = () if targets is None else (targets,)  # TEMPORARY
-        sums = engine.train_step(batch.images, batch.labels, lr, chosen, batch.total, *extra)
+        targets = batch.targets
+        sums = engine.train_step(batch.images, batch.labels, lr, chosen, batch.total, targets)
         meter.update(batch.total, sums)
         if (step + 1) % report_every == 0:
             stats = meter.compute()

@@ -1,0 +1,40 @@
+"""What an engine remembers beside its parameters, as the arrays of ``optimizer.params``."""
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional
+
+import numpy as np
+
+RAW = "raw:"  # before the name of a parameter or moving average
+STEPS, LAST_LR = "steps:", "last_lr:"
+
+
+@dataclass
+class OptimizerState:
+    """The state of an optimizer; every array is of the shape of the parameter of its name.
+
+    ``momenta`` are empty before the first step. The other fields are those of the settings in
+    ``engine.base.NetworkEngine``; a checkpoint has them only where the setting is on.
+    """
+
+    momenta: Dict[str, np.ndarray]
+    raw: Dict[str, np.ndarray] = field(default_factory=dict)  # what trains, beside its average
+    steps: int = 0  # that are in the average
+    last_lr: Optional[float] = None  # that the momenta hold
+
+    def to_arrays(self):
+        """Return {name: array}, which ``from_arrays`` reads."""
+        arrays = {**self.momenta, **{RAW + name: array for name, array in self.raw.items()}}
+        if self.raw:
+            arrays[STEPS] = np.array([self.steps], np.int64)
+        if self.last_lr is not None:
+            arrays[LAST_LR] = np.array([self.last_lr], np.float64)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays):
+        """Return the state that ``to_arrays`` wrote, or that is momenta alone."""
+        rest = dict(arrays)
+        steps, last_lr = rest.pop(STEPS, [0]), rest.pop(LAST_LR, None)
+        raw = {name[len(RAW) :]: rest.pop(name) for name in arrays if name.startswith(RAW)}
+        return cls(rest, raw, int(steps[0]), None if last_lr is None else float(last_lr[0]))
