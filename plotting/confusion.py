@@ -36,8 +36,9 @@ def draw_confusion(counts, names: Sequence[str], path, title: str) -> None:
         ("wrong", wrong, diagonal | without, wrong.max() or 1),
         ("right", right, ~diagonal | without, 100),
     ):
-        shown = np.ma.masked_array(values, hidden)
-        image = axes.imshow(shown, cmap=COLOUR_MAPS[kind], vmin=0, vmax=top)
+        image = axes.imshow(
+            np.ma.masked_array(values, hidden), cmap=COLOUR_MAPS[kind], vmin=0, vmax=top
+        )
         figure.colorbar(image, label=LABELS[kind], shrink=0.8, pad=0.02, aspect=40)
     if len(names) <= MOST_NUMBERED:
         _write_counts(axes, counts, wrong / (wrong.max() or 1) + right / 100)

@@ -49,7 +49,7 @@ def draw_subnetworks(
     for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES):
         looks = cycle((style, colour) for style in STYLES for colour in COLOURS)
         lines = [
-            (values, *look, f"{kind} {index}")
+            (list(values), *look, f"{kind} {index}")
             for index, (values, look) in enumerate(
                 zip(zip(*(row[names[quantity]] for row in rows)), looks)
             )

@@ -4,6 +4,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Optional, Tuple
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # for all eyes
 BLACK = "#000000"
@@ -12,7 +13,7 @@ _LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]"  # of Hebrew, Arabic, Syri
 RIGHT_TO_LEFT = re.compile(f"{_LETTER}(?:[ {_LETTER[1:-1]}]*{_LETTER})?")
 
 
-def new_figure(size=(9, 3.6)):
+def new_figure(size: Tuple[float, float] = (9, 3.6)):
     """Return a matplotlib Figure of ``size`` inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ def new_figure(size=(9, 3.6)):
     return figure
 
 
-def save_figure(figure, path):
+def save_figure(figure, path) -> None:
     """Write the PNG at ``path``, or an SVG where it is named so; whole or not at all."""
     _set_fonts(figure)
     path = Path(path)
@@ -34,7 +35,7 @@ def save_figure(figure, path):
         aside.unlink(missing_ok=True)
 
 
-def literal_text(text):
+def literal_text(text) -> str:
     """Return a name from outside as matplotlib draws it letter by letter.
 
     A ``$`` does not begin a formula, a leading ``_`` does not hide a line from the legend, and a
@@ -47,16 +48,20 @@ def literal_text(text):
     return order_letters(drawn).replace("$", r"\$")
 
 
-def order_letters(text, version=None):
+def order_letters(text: str, version: Optional[Tuple[int, ...]] = None) -> str:
     """Return ``text`` with right-to-left words turned round for versions that do not do it.
 
     Args:
         version: matplotlib's, as numbers; None is the installed one. From 3.11 on it orders and
             joins letters itself; before, they are drawn one by one from the left.
     """
-    if version is None:
-        from matplotlib import __version_info__ as version
-    return text if tuple(version[:2]) >= (3, 11) else RIGHT_TO_LEFT.sub(_turn_round, text)
+    from matplotlib import __version_info__ as installed
+
+    return (
+        text
+        if tuple((version or installed)[:2]) >= (3, 11)
+        else RIGHT_TO_LEFT.sub(_turn_round, text)
+    )
 
 
 def _turn_round(match):

@@ -1,14 +1,18 @@
-"""Pictures of the studies of paths, members and lesions."""
+"""Pictures of the studies: lengths of paths, ensemble members, lesions, error over latency."""
+
+from typing import Dict, Optional, Sequence, Tuple
 
 from plotting.figure import BLACK, COLOURS, MARKERS, literal_text, new_figure, save_figure
 
+Shares = Dict[int, float]  # length of a path in weight layers -> probability
 
-def draw_lengths(panels, path):
+
+def draw_lengths(panels: Dict[str, Dict[str, Tuple[Shares, Optional[Shares]]]], path) -> None:
     """Draw how likely a path is to have each length, into the PNG at ``path``.
 
     Args:
-        panels: {title: {label: ({length: share}, {length: share} or None)}}, a panel each; of each
-            label the shares found, as a line, and those of a formula, as rings.
+        panels: ``{title: {label: (shares found, shares by a formula or None)}}``; each title has a
+            panel, in which shares found are a line and those of a formula are rings.
     """
     figure = new_figure((5 * len(panels), 3.6))
     rings = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "linestyle": ""}
@@ -33,13 +37,15 @@ def draw_lengths(panels, path):
 
 
 def _points(shares):
+    """Return (lengths, percentages)."""
     return list(shares), [100 * float(share) for share in shares.values()]
 
 
-def draw_members(study, path, title):
-    """Draw a Study: members alone, ensembles without one, ensembles that grow.
+def draw_members(study, path, title: str) -> None:
+    """Draw members alone, ensembles without one and growing ensembles into the PNG at ``path``.
 
-    Into the PNG at ``path``.
+    Args:
+        study: a Study of analysis.ensembling.
     """
     figure = new_figure((13, 3.8))
     alone, without, growing = figure.subplots(1, 3)
@@ -70,10 +76,14 @@ def draw_members(study, path, title):
     save_figure(figure, path)
 
 
-def draw_lesions(study, path, title):
-    """Draw a LesionStudy: the error without each part, and without several drawn at random.
+def draw_lesions(study, path, title: str) -> None:
+    """Draw the error of a network with blocks removed into the PNG at ``path``.
 
-    Of these the mean, and from the lowest to the highest. Into the PNG at ``path``.
+    One panel has the error without each of them, the other the error without several drawn at
+    random: the mean over the draws, and a band from the lowest to the highest.
+
+    Args:
+        study: a LesionStudy of analysis.lesions.
     """
     labels, places = list(map(literal_text, study.single)), range(len(study.single))
     figure = new_figure((max(9, 4 + 0.16 * len(labels)), 4.5))
@@ -99,11 +109,11 @@ def draw_lesions(study, path, title):
     save_figure(figure, path)
 
 
-def draw_anytime(points, path, title):
-    """Draw error over latency, a panel a batch size, into the PNG at ``path``.
+def draw_anytime(points: Sequence, path, title: str) -> None:
+    """Draw error over latency into the PNG at ``path``, with a panel for each batch size.
 
     Args:
-        points: of the columns, shallowest first, then of the whole network.
+        points: of analysis.anytime: the columns, shallowest first, then the whole network.
     """
     figure, sizes = new_figure(), list(points[0].seconds)
     for axes, size in zip(figure.subplots(1, len(sizes)), sizes):

@@ -1,17 +1,29 @@
 """Tables of words, for a terminal and for Markdown."""
 
+from typing import Callable, Dict, Sequence
 
-def aligned(rows):
-    """Columns padded to one width; the first row is the heading."""
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines whose columns are padded to one width.
+
+    The first row is the heading.
+    """
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def markdown(rows):
-    """The same as a table in Markdown."""
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as a table in Markdown; the first row is the heading.
+
+    A ``|`` in a cell does not end it.
+    """
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    head, *body = (f"| {' | '.join(row)} |" for row in escaped)
     return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
 
 
-TABLE_FORMATS = {"text": aligned, "markdown": markdown}
+TABLE_FORMATS: Dict[str, Callable[[Sequence[Sequence[str]]], str]] = {
+    "text": aligned,
+    "markdown": markdown,
+}

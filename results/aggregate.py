@@ -161,6 +161,7 @@ def _setting(record):
 def describe_recipe(record: RunRecord) -> str:
     """Return the recipe's name, and each value that was changed."""
     run, facts = record.run, record.facts
+    assert run and facts, "a run that can be used has both"
     changes = [f"{k} {v}" for k, v in facts.recipe_changes.items() if k != "epochs"]
     if run.val_split:
         changes.append(f"on {run.val_split} held out")

@@ -53,7 +53,8 @@ def table_rows(results: Sequence[Result]) -> Tuple[List[List[str]], List[str]]:
     The first row is the heading. A mark such as [1] follows the figure that its footnote is about.
     """
     heading = [name.replace("test", results[0].tested_on) for name in COLUMNS]
-    numbers, rows = {}, [heading]
+    numbers: Dict[str, int] = {}
+    rows = [heading]
     for result in results:
         cells = []
         for name, show in COLUMNS.items():
@@ -66,7 +67,7 @@ def table_rows(results: Sequence[Result]) -> Tuple[List[List[str]], List[str]]:
 
 def split_tables(results: Sequence[Result]) -> Dict[str, List[Result]]:
     """Return ``{heading: its Results}``: a table for each data set and kind of test images."""
-    tables = {}
+    tables: Dict[str, List[Result]] = {}
     for result in results:
         tables.setdefault(table_name(result), []).append(result)
     return dict(sorted(tables.items()))

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from plotting import confusion, curves, draw_confusion, draw_curves, draw_subnetworks, studies
+from plotting import (
+    confusion,
+    curves,
+    draw_confusion,
+    draw_curves,
+    draw_subnetworks,
+    markdown,
+    studies,
+)
 from plotting.figure import literal_text, new_figure, order_letters, save_figure
 
 ROW = {"lr": 0.1, "train_error": 50.0, "test_error": 60.0, "train_loss": 1.0, "test_loss": 2.0}
@@ -102,3 +110,7 @@ def test_subnetworks_are_of_the_images_that_the_title_says(tmp_path, drawn):
     tested = rows([0.1, 0.1], column_errors=[3.0, 2.0], column_losses=[0.3, 0.2])
     draw_subnetworks(tested, "column", tmp_path / "c.png", "a run", "held-out")
     assert drawn[0].get_suptitle() == "a run, held-out images"
+
+
+def test_a_bar_in_a_cell_does_not_end_it():
+    assert markdown([["a", "b"], ["x|y", "z"]]) == "| a | b |\n|---|---|\n| x\\|y | z |"
