@@ -97,6 +97,12 @@ def _end_output():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _print_everything():
+    """Let output replace what its encoding lacks; names of files and classes may be any bytes."""
+    if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def command(main):
     """Make ``main(argv=None)`` end bad input with one line on stderr and status 2.
 
@@ -105,6 +111,7 @@ def command(main):
 
     @functools.wraps(main)
     def run(argv=None):
+        _print_everything()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
         try:

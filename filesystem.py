@@ -9,7 +9,9 @@ import errno
 import functools
 import mmap
 import os
+import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -154,3 +156,20 @@ def rename_folder(old, new):
         for path in sorted(Path(old).iterdir()):
             os.replace(path, Path(new) / path.name)
         os.rmdir(old)
+
+
+@contextlib.contextmanager
+def plain_path(path):
+    """Give a name of the file ``path`` that MXNet can open, to read or to write it.
+
+    MXNet takes paths for addresses, in which # ? ; have a meaning, and for UTF-8. Another path gets
+    a link to its folder meanwhile.
+    """
+    path = Path(path).absolute()
+    if not re.search("[#?;\udc80-\udcff]", str(path)):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "folder"
+        link.symlink_to(path.parent, target_is_directory=True)
+        yield str(link / path.name)

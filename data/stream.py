@@ -33,6 +33,7 @@ from data.augment import normalize
 from data.recordio import read_records
 from data.records import Batch, number_of_batches
 from data.verify import bad_record, check, check_images, index_path
+from filesystem import plain_path
 from hardware import cores
 
 # Per channel (RGB), 0 to 255: those of the deep fusion project for ImageNet.
@@ -196,29 +197,16 @@ def _cut(chunks, sizes):
 def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
     """Yield Batches out of an iterator over a shard of the file."""
     shares = _shares(len(photographs), batch_size, num_shards)
-    left = sum(shares[shard])
-    path, index = photographs.path, index_path(photographs.path)
+    left, path = sum(shares[shard]), photographs.path
+    options.update(batch_size=batch_size * -(-min(CHUNK, left) // batch_size))
+    options.update(part_index=shard, num_parts=num_shards)
     try:
-        chunks = mx.io.ImageRecordUInt8Iter(
-            path_imgrec=str(path),
-            path_imgidx=str(index),
-            data_shape=(3, photographs.size, photographs.size),
-            batch_size=batch_size * -(-min(CHUNK, left) // batch_size),
-            resize=_side(photographs.size, side),
-            inter_method=BILINEAR,
-            fill_value=FILL,
-            part_index=shard,
-            num_parts=num_shards,
-            round_batch=False,  # fills the last one up with anything: what counts is counted here
-            preprocess_threads=cores(),  # MXNet takes less than half of them
-            prefetch_buffer=1,
-            verbose=False,
-            **options,
-        )
-        totals = map(sum, zip(*shares))
-        for (pixels, labels), total in zip(_cut(chunks, shares[shard]), totals):
-            yield Batch(normalize(pixels, MEAN, STD), labels.astype(np.int32), total)
-            left -= len(labels)
+        with plain_path(path) as plain:
+            chunks = _open_iterator(plain, photographs.size, side, **options)
+            totals = map(sum, zip(*shares))
+            for (pixels, labels), total in zip(_cut(chunks, shares[shard]), totals):
+                yield Batch(normalize(pixels, MEAN, STD), labels.astype(np.int32), total)
+                left -= len(labels)
     except mx.MXNetError as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(
@@ -226,3 +214,20 @@ def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
         ) from None
     if left:
         raise InputError(f"{path} gave {left} images less than it has records")
+
+
+def _open_iterator(path, size, side, **options):
+    """Return MXNet's iterator over the .rec file ``path`` with the .idx beside it."""
+    return mx.io.ImageRecordUInt8Iter(
+        path_imgrec=path,
+        path_imgidx=str(index_path(path)),
+        data_shape=(3, size, size),
+        resize=_side(size, side),
+        inter_method=BILINEAR,
+        fill_value=FILL,
+        round_batch=False,  # fills the last one up with anything: what counts is counted here
+        preprocess_threads=cores(),  # MXNet takes less than half of them
+        prefetch_buffer=1,
+        verbose=False,
+        **options,
+    )

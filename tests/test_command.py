@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,3 +137,16 @@ def test_command_passes_arguments_and_result_on():
 
     assert main(["--lr", "1"]) == ["--lr", "1"] and main() is None
     assert main.__doc__ == "What it does."
+
+
+def test_names_that_the_output_cannot_encode_are_shown_by_their_codes():
+    code = (
+        "import sys; sys.path.insert(0, '.'); from command import command\n"
+        "main = command(lambda argv: print('caf\\udce9 \\u65e5 ok'))\n"
+        "main()"
+    )
+    for encoding, shown in (("ascii", b"caf\\udce9 \\u65e5 ok\n"), ("utf-8", None)):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout == (shown or "caf\\udce9 日 ok\n".encode())

@@ -7,10 +7,11 @@ import os
 import pytest
 
 import filesystem
+import train_cifar
 from command import InputError
 from data.recordio import read_records
 from tests.record_files import write_random_rec
-from training import checkpoint, run_folder
+from training import checkpoint, evaluation, run_folder
 from training.serialization import write_whole
 
 
@@ -110,3 +111,22 @@ def test_names_that_are_not_utf_8_are_written_and_read(tmp_path):
     (folder / "config.json").write_text('{"data_dir": "\\ud83d"}')  # half a character
     with pytest.raises(InputError, match="is damaged"):
         run_folder.read_config(folder)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a#b", b"a?b", b"\xe6\x97\xa5 1"])
+def test_a_run_in_folders_of_any_name_is_trained_and_resumed(tmp_path, name):
+    data, logs = tmp_path / os.fsdecode(b"data-" + name), tmp_path / os.fsdecode(b"logs-" + name)
+    data.mkdir()
+    (tmp_path / "made").mkdir()
+    for file in ("train.rec", "test.rec"):
+        write_random_rec(tmp_path / "made" / file, 8, classes=10)
+    for file in (tmp_path / "made").iterdir():
+        file.rename(data / file.name)
+    flags = ["--network", "plain", "--depth", "5", "--num-epochs", "1", "--batch-size", "8"]
+    flags += ["--data-dir", str(data), "--log-dir", str(logs), "--quiet", "--gpus", "cpu"]
+    train_cifar.main(flags)
+    (run,) = logs.glob("*/*/run1")
+    assert run_folder.read_config(run)["data_dir"] == str(data)
+    assert evaluation.restore(run, "cpu").row["epoch"] == 1
+    train_cifar.main([*flags, "--resume"])
+    assert len(list(logs.glob("*/*/run*"))) == 1

@@ -199,3 +199,11 @@ def test_what_is_found_sound_is_not_decoded_again_until_it_changes(tmp_path, mon
     with pytest.raises(InputError, match="record 0: its image cannot be decoded"):
         stream.load(path, 2, 32)
     assert len(decoded) > 300
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b=c", "a;b", "caf\udce9"])
+def test_a_folder_of_any_name_is_read(tmp_path, name):
+    write_photographs(tmp_path / "made", train=2, val=5).rename(tmp_path / name)
+    stored = stream.load(tmp_path / name / "val.rec", 2, 32)
+    assert sum(map(len, stream.test_batches(stored, 4))) == 5
+    assert sum(map(len, stream.ten_crop_batches(stored, 40))) == 50

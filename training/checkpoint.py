@@ -16,7 +16,7 @@ from pathlib import Path
 import mxnet as mx
 
 from command import InputError
-from filesystem import rename_folder, sync
+from filesystem import plain_path, rename_folder, sync
 from training.serialization import write_whole
 
 FOLDER = "checkpoints"  # in a run's
@@ -136,8 +136,10 @@ def parse_epoch(path):
 
 
 def _write_arrays(path, arrays):
+    arrays = {name: mx.nd.array(array, dtype=array.dtype) for name, array in arrays.items()}
     try:
-        mx.nd.save(str(path), {name: mx.nd.array(a, dtype=a.dtype) for name, a in arrays.items()})
+        with plain_path(path) as plain:
+            mx.nd.save(plain, arrays)
     except mx.MXNetError as error:
         reason = str(error).strip().splitlines()[-1]
         raise OSError(f"{path} could not be written (is the disk full?): {reason}") from None
@@ -145,7 +147,8 @@ def _write_arrays(path, arrays):
 
 
 def _read_arrays(path):
-    arrays = mx.nd.load(str(path))  # an empty list where nothing was saved
+    with plain_path(path) as plain:
+        arrays = mx.nd.load(plain)  # an empty list where nothing was saved
     return {name: array.asnumpy() for name, array in dict(arrays).items()}
 
 
