@@ -10,14 +10,13 @@ from mxnet.gluon import HybridBlock, nn
 from network import get_model, image_shape, list_models
 from network.complexity import complexity
 from network.drawing.architecture import (
-    extreme_path,
-    fold,
-    groups,
-    layers_on,
-    path_through,
-    read_graph,
-    trace,
+    count_layers,
+    find_extreme_path,
+    find_path_through,
+    group_by_weight,
 )
+from network.drawing.reader import read_graph, trace
+from network.drawing.repetition import fold
 
 DEPTHS = {
     "cross_imagenet": 26,
@@ -59,8 +58,8 @@ def test_every_convolution_of_the_symbol_is_there_once(name):
 def test_longest_path_has_the_layers_of_complexity(name):
     net = get_model(name, DEPTHS.get(name, 26))
     graph = read_graph(net, image_shape(name))
-    path = extreme_path(graph)
-    assert layers_on(graph, path) == complexity(net, image_shape(name)).layers
+    path = find_extreme_path(graph)
+    assert count_layers(graph, path) == complexity(net, image_shape(name)).layers
     assert graph.nodes[path[0]].kind == "input"
     for source, position in zip(path, path[1:]):
         assert source in graph.nodes[position].inputs
@@ -92,7 +91,7 @@ def test_nodes_come_after_what_they_take(name):
 )
 def test_merges(name, depth, merges):
     graph = graph_of(name, depth)
-    assert Counter(node.kind for node in graph.nodes if node.merges) == merges
+    assert Counter(node.kind for node in graph.nodes if node.is_merge) == merges
 
 
 def test_a_sum_of_three_is_one_sum():
@@ -172,14 +171,14 @@ def test_columns_are_pooled_and_pool_counts_for_no_layer():
 def test_shortest_paths():
     for name, layers in [("plain", 26), ("resnet", 4), ("half", 4), ("side", 14), ("fuse3", 5)]:
         graph = graph_of(name)
-        assert layers_on(graph, extreme_path(graph, min)) == layers
+        assert count_layers(graph, find_extreme_path(graph, min)) == layers
 
 
 @pytest.mark.parametrize("column", range(4))
 def test_a_column_is_a_path_of_its_own_convolutions(column):
     net = get_model("fractal", 40)
     graph = read_graph(net)
-    path = path_through(graph, set(net.column(column).collect_params()))
+    path = find_path_through(graph, set(net.column(column).collect_params()))
     convolutions = [graph.nodes[p].weight for p in path if graph.nodes[p].kind == "conv"]
     assert len(convolutions) == 5 * 2**column
     assert all(f"_column{column}_" in weight for weight in convolutions)
@@ -206,15 +205,15 @@ def test_a_shared_weight_has_one_number_and_as_many_boxes_as_uses():
     graph = read_graph(Shared(row=False))
     convolutions = [node for node in graph.nodes if node.kind == "conv"]
     assert sorted(node.number for node in convolutions) == [1, 2, 3, 3]
-    together = [group for group in groups(graph) if len(group) > 1]
+    together = [group for group in group_by_weight(graph) if len(group) > 1]
     assert [{graph.nodes[p].number for p in group} for group in together] == [{3}]
 
 
 def test_a_weight_used_twice_in_a_row_is_in_two_places():
     graph = read_graph(Shared(row=True))
     assert [node.number for node in graph.nodes if node.kind == "conv"] == [1, 2, 2]
-    assert groups(graph) == [[0], [1], [2], [3]]
-    assert layers_on(graph, extreme_path(graph)) == 3
+    assert group_by_weight(graph) == [[0], [1], [2], [3]]
+    assert count_layers(graph, find_extreme_path(graph)) == 3
 
 
 class Ensemble(HybridBlock):
@@ -244,8 +243,8 @@ def test_a_network_of_several_outputs():
     net = Ensemble(mean=False)
     graph = read_graph(net)
     assert kinds(graph) == {"input": 1, "conv": 4 + 5, "dense": 2}
-    assert layers_on(graph, extreme_path(graph)) == complexity(net).layers == 6
-    assert layers_on(graph, extreme_path(graph, min)) == 5
+    assert count_layers(graph, find_extreme_path(graph)) == complexity(net).layers == 6
+    assert count_layers(graph, find_extreme_path(graph, min)) == 5
 
 
 def test_a_layer_that_is_called_twice_has_the_shape_of_each_call():
@@ -271,7 +270,7 @@ def test_folding_keeps_counts_and_lengths(name, deep):
                 counts[node.kind if wanted is kinds else node.role] += node.count
         assert counts == wanted(graph)
     for best in (max, min):
-        lengths = [layers_on(g, extreme_path(g, best)) for g in (graph, folded)]
+        lengths = [count_layers(g, find_extreme_path(g, best)) for g in (graph, folded)]
         assert lengths[0] == lengths[1]
 
 
@@ -300,3 +299,23 @@ def test_parallel_branches_are_no_repetition():
     graph = graph_of("side", 26)
     pairs = [n.number for n in fold(graph).nodes if n.kind == "conv" and n.count == 1]
     assert pairs == [1, *range(10, 26)]  # two blocks of the first stage folded, all others whole
+
+
+class ConvolutionalClassifier(HybridBlock):
+    """A network whose classifier is a 1x1 convolution of the averaged maps, as MobileNetV2's is."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2D(4, 3, padding=1, in_channels=3)
+        self.classifier = nn.Conv2D(10, 1, in_channels=4)
+
+    def hybrid_forward(self, F, x):
+        x = F.mean(self.conv(x), axis=(2, 3), keepdims=True)
+        return F.Flatten(self.classifier(x))
+
+
+def test_a_convolution_before_flatten_keeps_its_shape():
+    first, last = (node for node in read_graph(ConvolutionalClassifier()).nodes if node.weight)
+    assert first.layers == ("average",) and first.shape == (4, 32, 32)
+    assert last.layers == ("flatten",) and last.shape == (10, 1, 1)
+    assert (first.stage, last.stage) == (0, 1)

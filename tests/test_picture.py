@@ -5,13 +5,18 @@ import struct
 import sys
 
 import pytest
+from mxnet.gluon import HybridBlock, nn
 
 from command import CommandError, InputError
 from network import get_model, image_shape, list_models
-from network.drawing import picture
-from network.drawing.architecture import fold, path_through, read_graph
+from network.drawing import diagram, picture
+from network.drawing.architecture import find_path_through
+from network.drawing.diagram import dot_text, node_size
+from network.drawing.dot import text_width
 from network.drawing.layout import lay_out
-from network.drawing.picture import dot_text, find_path, size, visualize
+from network.drawing.picture import find_path, visualize
+from network.drawing.reader import read_graph
+from network.drawing.repetition import fold
 from tests.test_architecture import DEPTHS
 
 FORMS = [(False, False), (True, False), (False, True)]
@@ -20,7 +25,7 @@ FORMS = [(False, False), (True, False), (False, True)]
 def laid_out(name, depth=None, folded=False, detail=False):
     graph = read_graph(get_model(name, depth or DEPTHS.get(name, 26)), image_shape(name))
     graph = fold(graph) if folded else graph
-    return graph, lay_out(graph, [size(node, detail) for node in graph.nodes])
+    return graph, lay_out(graph, [node_size(node, detail) for node in graph.nodes])
 
 
 def places(graph, layout, kind="conv", role="branch"):
@@ -68,7 +73,7 @@ def test_columns_are_straight_and_joins_span_them(name, depth):
     graph, layout = laid_out(name, depth)
     xs = []
     for column in range(4):
-        path = path_through(graph, set(net.column(column).collect_params()))
+        path = find_path_through(graph, set(net.column(column).collect_params()))
         (x,) = {layout.at[p][0] for p in path if graph.nodes[p].kind in ("conv", "pool")}
         xs.append(x)
         assert all(
@@ -124,12 +129,52 @@ def test_boxes_merges_and_lines_are_told_apart():
     assert len(re.findall(r'label="\d+", .*dashed', text)) == 4
     assert text.count('label="mean"') == 6 and text.count('label="+"') == 11
     # a mean takes the stem, and two streams in three blocks; each sum takes a mean
-    assert len(re.findall(r"n\d+ -> n\d+ .*" + picture.IDENTITY, text)) == 1 + 3 * 2 + 11
+    assert len(re.findall(r"n\d+ -> n\d+ .*" + diagram.IDENTITY, text)) == 1 + 3 * 2 + 11
     assert "identity" in text and "shortcut convolution" in text and "same weights" not in text
-    assert "identity" not in drawn("side") and picture.IDENTITY not in drawn("side")
+    assert "identity" not in drawn("side") and diagram.IDENTITY not in drawn("side")
     assert drawn("fractal", 20).count('label="join"') == 10
     fills = set(re.findall(r'label="conv \d+".*?fillcolor="(.*?)"', text))
-    assert fills == set(picture.FILLS[:3])
+    assert fills == set(diagram.FILLS[:3])
+
+
+def test_a_concatenation_adds_no_identity_and_has_room_for_its_name():
+    text = drawn("cross_imagenet", 26)
+    (number,) = re.findall(r'n(\d+) \[label="concat"', text)
+    lines = [line for line in text.splitlines() if f" -> n{number} " in line]
+    assert len(lines) == 2 and not any(diagram.IDENTITY in line for line in lines)
+    (width,) = re.findall(r'label="concat".*? width="(.*?)"', text)
+    assert float(width) * 72 > text_width("concat") + 10
+
+
+class Gate(HybridBlock):
+    """A convolution times its own hard sigmoid, as in MobileNetV3."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2D(4, 3, padding=1, in_channels=3)
+
+    def hybrid_forward(self, F, x):
+        x = self.conv(x)
+        return x * (F.clip(x + 3, 0, 6) / 6)
+
+
+def test_long_names_have_boxes_of_their_width_and_products_a_sign():
+    graph = read_graph(Gate())
+    (layer,) = [node for node in graph.nodes if node.kind == "layer"]
+    assert ", ".join(layer.layers) == "plus_scalar, clip, div_scalar"
+    assert node_size(layer, detail=False)[0] > text_width("plus_scalar, clip, div_scalar")
+    layout = lay_out(graph, [node_size(node, False) for node in graph.nodes])
+    text = dot_text(graph, layout, "gate", ["facts"])
+    assert 'label="\u00d7"' in text and diagram.IDENTITY not in text
+
+
+def test_the_caption_is_no_wider_than_a_narrow_picture():
+    graph, layout = laid_out("half", 26)
+    facts = ["longest path 14 layers", "346,650 parameters", "52.6M multiply-adds"]
+    left, _, right, _ = layout.box(range(len(graph.nodes)))
+    text = dot_text(graph, layout, "half", facts)
+    widths = [float(w) * 72 for w in re.findall(r"^  fact\d .*? width=\"(.*?)\"", text, re.M)]
+    assert len(widths) == 3 and max(widths) <= right - left
 
 
 def test_detail_names_shapes_kernels_widths_and_layers():
@@ -193,7 +238,7 @@ def test_a_marked_path_is_drawn_along():
     graph, layout = laid_out("half")
     path = find_path(graph, layout, "shortest")
     text = drawn("half", marked=path, meaning="the shortest")
-    marks = [line for line in text.splitlines() if picture.MARK in line]
+    marks = [line for line in text.splitlines() if diagram.MARK in line]
     lines = [line for line in marks if "->" in line]
     assert len(marks) == len(path) + len(lines) and len(lines) == len(path) - 1 + 1  # the legend's
     assert '"the shortest\\l"' in text

@@ -36,6 +36,16 @@ def test_the_first_example(tmp_path, monkeypatch, capsys):
         ),
         (["--network", "plain", "--depth", "5", "--widen-factor", "2"], "plain_d5w2", "width 2"),
         (["--network", "gluoncv:cifar_resnet20_v1"], "gluoncv_cifar_resnet20_v1", "20 layers"),
+        (
+            ["--network", "gluoncv:resnet18_v1", "--fold"],
+            "gluoncv_resnet18_v1_fold",
+            "112\u00d7112",
+        ),
+        (
+            ["--network", "cross_imagenet", "--fold"],
+            "cross_imagenet_d50_fold",
+            "46,395,048 parameters",  # the published figure, with 1000 classes
+        ),
     ],
 )
 def test_options_have_files_of_their_own(argv, stem, said, tmp_path):

@@ -1,17 +1,17 @@
-"""Where everything of a network's picture stands: straight columns, aligned rows, square lines.
+"""Where everything in a network's picture stands: straight columns, aligned rows, square lines.
 
-Points (1/72 inch), x to the right, y downwards. A column is what follows one after the other; where
-as many columns leave a merge as came to it, each goes straight on. What has room along its column
-stands in the middle of it.
+Coordinates are points (1/72 inch), x to the right, y downwards. A column holds what follows one
+after the other; where as many columns leave a merge as come to it, each continues straight on. What
+has room along its column stands in the middle of the free space.
 """
 
 from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
-from network.drawing.architecture import groups
+from network.drawing.architecture import group_by_weight
 
-GAP = 14  # between what follows one another
-FORK = 8  # more of it below what several take, for lines to part
+GAP = 14  # between a node and the next one below
+FORK = 8  # added to the gap below a node with several consumers, where their lines separate
 LANE = 24  # between neighbouring columns
 SIDE = 16  # from a column to a line that passes it
 
@@ -27,7 +27,7 @@ class Layout:
     lines: Dict[Tuple[int, int], List[Point]]  # (from, to) -> corners, both ends included
 
     def box(self, positions):
-        """(left, top, right, bottom) of some nodes."""
+        """Return (left, top, right, bottom) around the nodes at ``positions``."""
         edges = [
             (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
             for (x, y), (w, h) in ((self.at[p], self.sizes[p]) for p in positions)
@@ -37,117 +37,151 @@ class Layout:
 
 
 def lay_out(graph, sizes):
-    """The Layout of ``graph``, whose nodes are of ``sizes`` (width, height).
+    """Return the Layout of ``graph``, whose nodes have ``sizes`` (width, height).
 
-    A join's width is the least: it becomes a bar across the columns it joins.
+    A join's width is a minimum: it becomes a bar across the columns that it joins.
     """
-    taken = graph.consumers()
-    xs, sizes = columns(graph, taken, sizes)
-    ys = rows(graph, taken, sizes)
+    consumers = graph.consumers()
+    xs, sizes = Columns(graph, consumers, sizes).place()
+    ys = find_ys(graph, consumers, sizes)
     at = list(zip(xs, ys))
     at = [
-        (shortcut_x(graph, taken, at, sizes, position), y) if node.role == "shortcut" else (x, y)
+        (find_shortcut_x(graph, consumers, at, sizes, position), y)
+        if node.role == "shortcut"
+        else (x, y)
         for position, (node, (x, y)) in enumerate(zip(graph.nodes, at))
     ]
     lines = {
-        (source, position): line(graph, at, sizes, source, position)
+        (source, position): route_line(graph, at, sizes, source, position)
         for position, node in enumerate(graph.nodes)
         for source in dict.fromkeys(node.inputs)
     }
     return Layout(at, sizes, lines)
 
 
-def goes_on(node):
-    """Whether a node stands in a column: neither a merge nor a shortcut does."""
-    return not node.merges and node.role != "shortcut"
+def stands_in_column(node):
+    """Return whether a node stands in a column, as all but merges and shortcuts do."""
+    return not node.is_merge and node.role != "shortcut"
 
 
 def widest(graph, sizes):
-    """Width of the widest node that stands in a column."""
-    return max(width for node, (width, _) in zip(graph.nodes, sizes) if goes_on(node))
+    """Return the width of the widest node that stands in a column."""
+    return max(width for node, (width, _) in zip(graph.nodes, sizes) if stands_in_column(node))
 
 
-def columns(graph, taken, sizes):
-    """x of each node, with the sizes in which joins have become bars."""
-    nodes, sizes = graph.nodes, list(sizes)
-    broad = widest(graph, sizes)
-    circle = max((w for node, (w, _) in zip(nodes, sizes) if node.merges), default=0)
-    shortcut = max((w for node, (w, _) in zip(nodes, sizes) if node.role == "shortcut"), default=0)
-    between = [  # merges that run on to others stand between columns
-        sizes[position][0]
-        for position, node in enumerate(nodes)
-        if node.merges
-        and node.kind != "join"
-        and any(nodes[user].merges for user in taken[position])
-    ]
-    narrow = broad + LANE + max(between, default=0)
-    wide = broad + circle + 2 * (shortcut + LANE)  # a merge between, and a shortcut on each side
-    xs = [0.0] * len(nodes)
-    for position, node in enumerate(nodes):
-        arriving = [xs[position]]
-        if node.merges:
-            ends = [s for s in node.inputs if goes_on(nodes[s]) and len(taken[s]) == 1]
-            if ends:
-                arriving = [xs[source] for source in ends]
-            else:  # only shortcuts and identities meet here
-                arriving = [
-                    xs[nodes[s].inputs[0]] if nodes[s].role == "shortcut" else xs[s]
-                    for s in node.inputs
-                ]
-            xs[position] = sum(arriving) / len(arriving)
-            if not ends:
-                arriving = [xs[position]]
-        leaving = [user for user in taken[position] if goes_on(nodes[user])]
-        if len(leaving) == len(arriving):
-            places = arriving
-        else:
-            step = narrow if len(leaving) == len(taken[position]) else wide
-            places = [
-                xs[position] + step * (index - (len(leaving) - 1) / 2)
-                for index in range(len(leaving))
-            ]
-        for user, x in zip(leaving, places):
-            xs[user] = x
-        if node.kind == "join":
-            spanned = arriving + (places if len(places) > 1 else [])
-            width, height = sizes[position]
-            sizes[position] = (max(spanned) - min(spanned) + max(width, broad), height)
-            xs[position] = (max(spanned) + min(spanned)) / 2
-    return xs, sizes
+class Columns:
+    """Finds x of each node, from the input downwards.
 
-
-def rows(graph, taken, sizes):
-    """y of each node: halfway between as early and as late as can be, one for a shared weight.
-
-    Pooling stands right above what takes it, classifiers last.
+    Attributes:
+        sizes: (width, height) of each node; ``place`` makes joins bars.
+        narrow, wide: distance of columns that leave a fork, wide if shortcuts and identities leave
+            it, too.
     """
-    nodes, order = graph.nodes, groups(graph)
+
+    def __init__(self, graph, consumers, sizes):
+        self.nodes, self.consumers, self.sizes = graph.nodes, consumers, list(sizes)
+        self.widest = widest(graph, sizes)
+        self.xs = [0.0] * len(self.nodes)
+        merge = self._max_width(lambda position, node: node.is_merge)
+        between = self._max_width(self._stands_between_columns)
+        shortcut = self._max_width(lambda position, node: node.role == "shortcut")
+        self.narrow = self.widest + LANE + between
+        self.wide = self.widest + merge + 2 * (shortcut + LANE)  # a shortcut on each side of it
+
+    def _max_width(self, belongs):
+        """Return the width of the widest node for which ``belongs(position, node)``, or 0."""
+        widths = (
+            self.sizes[position][0]
+            for position, node in enumerate(self.nodes)
+            if belongs(position, node)
+        )
+        return max(widths, default=0)
+
+    def _stands_between_columns(self, position, node):
+        """Return whether a node is a merge, other than a join, that leads to other merges."""
+        leads_on = any(self.nodes[user].is_merge for user in self.consumers[position])
+        return node.is_merge and node.kind != "join" and leads_on
+
+    def place(self):
+        """Return x of each node, and the sizes with joins as bars."""
+        for position, node in enumerate(self.nodes):
+            arriving = self._place_merge(position) if node.is_merge else [self.xs[position]]
+            leaving = self._place_consumers(position, arriving)
+            if node.kind == "join":
+                self._span(position, arriving + (leaving if len(leaving) > 1 else []))
+        return self.xs, self.sizes
+
+    def _place_merge(self, position):
+        """Place a merge in the middle of what it takes; return x of the columns that end there.
+
+        If only shortcuts and identities end there, they count for the place, but not as columns.
+        """
+        inputs = self.nodes[position].inputs
+        ends = [
+            self.xs[source]
+            for source in inputs
+            if stands_in_column(self.nodes[source]) and len(self.consumers[source]) == 1
+        ]
+        xs = ends or [self._x_above_shortcut(source) for source in inputs]
+        self.xs[position] = sum(xs) / len(xs)
+        return ends or [self.xs[position]]
+
+    def _x_above_shortcut(self, position):
+        """Return x of a node, or of what a shortcut takes, as shortcuts have no place yet."""
+        node = self.nodes[position]
+        return self.xs[node.inputs[0] if node.role == "shortcut" else position]
+
+    def _place_consumers(self, position, arriving):
+        """Place the nodes that continue below a node in columns; return x of these columns."""
+        leaving = [user for user in self.consumers[position] if stands_in_column(self.nodes[user])]
+        places = arriving
+        if len(leaving) != len(arriving):
+            step = self.narrow if len(leaving) == len(self.consumers[position]) else self.wide
+            left = -(len(leaving) - 1) / 2
+            places = [self.xs[position] + step * (i + left) for i in range(len(leaving))]
+        for user, x in zip(leaving, places):
+            self.xs[user] = x
+        return places
+
+    def _span(self, position, xs):
+        """Make a join a bar across the columns at ``xs``."""
+        width, height = self.sizes[position]
+        left, right = min(xs), max(xs)
+        self.sizes[position] = (right - left + max(width, self.widest), height)
+        self.xs[position] = (right + left) / 2
+
+
+def find_ys(graph, consumers, sizes):
+    """Return y of each node: halfway between as early and as late as possible.
+
+    Nodes that share a weight have one y. Pooling stands right above its consumers, classifiers
+    stand last.
+    """
+    nodes, order = graph.nodes, group_by_weight(graph)
     early, late, ys = ([0.0] * len(nodes) for _ in range(3))
 
-    def apart(source, position):
-        parts = len(taken[source]) > 1 and nodes[source].kind != "join"
-        return (sizes[source][1] + sizes[position][1]) / 2 + GAP + FORK * parts
+    def distance(source, position):
+        forks = len(consumers[source]) > 1 and nodes[source].kind != "join"
+        return (sizes[source][1] + sizes[position][1]) / 2 + GAP + FORK * forks
 
-    for alike in order:
-        y = max((early[s] + apart(s, p) for p in alike for s in nodes[p].inputs), default=0.0)
-        for position in alike:
+    for group in order:
+        y = max((early[s] + distance(s, p) for p in group for s in nodes[p].inputs), default=0.0)
+        for position in group:
             early[position] = y
     bottom = max(early)
-    for alike in reversed(order):
-        ends = [(position, user) for position in alike for user in taken[position]]
-        latest = min(
-            (late[user] - apart(position, user) for position, user in ends), default=bottom
-        )
-        above = min((ys[user] - apart(position, user) for position, user in ends), default=bottom)
-        for position in alike:
+    for group in reversed(order):
+        ends = [(position, user) for position in group for user in consumers[position]]
+        latest = min((late[user] - distance(p, user) for p, user in ends), default=bottom)
+        above = min((ys[user] - distance(p, user) for p, user in ends), default=bottom)
+        for position in group:
             late[position] = latest
-            last = nodes[position].kind in ("pool", "dense")
-            ys[position] = above if last else (early[position] + latest) / 2
+            stands_last = nodes[position].kind in ("pool", "dense")
+            ys[position] = above if stands_last else (early[position] + latest) / 2
     return ys
 
 
-def blocked(graph, at, sizes, x, top, bottom):
-    """Whether a vertical line would run through a node, or close by."""
+def is_blocked(graph, at, sizes, x, top, bottom):
+    """Return whether a vertical line at x would run through a node, or close to one."""
     return any(
         abs(nx - x) < w / 2 + 3 and ny - h / 2 < bottom - 1 and ny + h / 2 > top + 1
         for node, (nx, ny), (w, h) in zip(graph.nodes, at, sizes)
@@ -155,20 +189,20 @@ def blocked(graph, at, sizes, x, top, bottom):
     )
 
 
-def shortcut_x(graph, taken, at, sizes, position):
-    """x of a shortcut convolution: between its ends where there is room, else to the right."""
-    (source,), (end,) = graph.nodes[position].inputs, taken[position]
+def find_shortcut_x(graph, consumers, at, sizes, position):
+    """Return x of a shortcut: between its ends where there is room, otherwise to the right."""
+    (source,), (end,) = graph.nodes[position].inputs, consumers[position]
     (x, top), (to, bottom) = at[source], at[end]
     width = sizes[position][0]
     if x != to:
         return x + (to - x) * 0.6
-    if not blocked(graph, at, sizes, x, top + sizes[source][1] / 2, bottom - sizes[end][1] / 2):
+    if not is_blocked(graph, at, sizes, x, top + sizes[source][1] / 2, bottom - sizes[end][1] / 2):
         return x
     return x + widest(graph, sizes) / 2 + LANE + width
 
 
-def line(graph, at, sizes, source, position):
-    """Corners of the line from one node to the next, from edge to edge."""
+def route_line(graph, at, sizes, source, position):
+    """Return the corners of the line from one node to the next, from edge to edge."""
     node = graph.nodes[position]
     (x, y), (to, end) = at[source], at[position]
     (width, height), (to_width, to_height) = sizes[source], sizes[position]
@@ -177,23 +211,23 @@ def line(graph, at, sizes, source, position):
     if node.kind == "join" and abs(to - x) < to_width / 2:
         to = x
     top, bottom = y + height / 2, end - to_height / 2
-    part = top + (GAP + FORK) / 2
+    turn = top + (GAP + FORK) / 2  # where lines of a fork separate
+    is_circle = node.is_merge and node.kind != "join"
 
     def free(x, top, bottom):
-        return not blocked(graph, at, sizes, x, top, bottom)
+        return not is_blocked(graph, at, sizes, x, top, bottom)
 
-    circle = node.merges and node.kind != "join"
     if x == to and free(x, top, bottom):
         return [(x, top), (x, bottom)]
-    if circle and x != to and free(x, top, end):
+    if is_circle and x != to and free(x, top, end):
         side = to + to_width / 2 * (1 if x > to else -1)
         return [(x, top), (x, end), (side, end)]
-    if x != to and free(to, part, bottom):
-        return [(x, top), (x, part), (to, part), (to, bottom)]
+    if x != to and free(to, turn, bottom):
+        return [(x, top), (x, turn), (to, turn), (to, bottom)]
     aside = max(x, to) + widest(graph, sizes) / 2 + SIDE
-    while not free(aside, part, end):
+    while not free(aside, turn, end):
         aside += SIDE
-    if circle:
-        return [(x, top), (x, part), (aside, part), (aside, end), (to + to_width / 2, end)]
+    if is_circle:
+        return [(x, top), (x, turn), (aside, turn), (aside, end), (to + to_width / 2, end)]
     above = bottom - (GAP + FORK) / 2
-    return [(x, top), (x, part), (aside, part), (aside, above), (to, above), (to, bottom)]
+    return [(x, top), (x, turn), (aside, turn), (aside, above), (to, above), (to, bottom)]

@@ -1,0 +1,272 @@
+"""A network's picture as DOT text: what nodes look like and say, frames, stages, caption, legend.
+
+Every place is given, by ``network.drawing.layout``; ``dot -Tpdf FILE.gv`` and the like work on the
+text as on any other.
+"""
+
+import math
+
+from network.drawing.architecture import find_components
+from network.drawing.dot import (
+    TEXT,
+    arrow,
+    graph_text,
+    place,
+    statement,
+    text_statement,
+    text_width,
+)
+
+FILLS = ("#cfe2f3", "#d9ead3", "#fff2cc", "#f4cccc", "#d9d2e9", "#d0e0e3")  # of stages
+LINES = ("#3d78b5", "#5b8f45", "#b08400", "#b5524e", "#6f5aa8", "#3f8791")
+PALE, IDENTITY, MARK = "#777777", "#e08214", "#d7191c"
+MARKED = {"color": MARK, "penwidth": 2.2}
+SYMBOLS = {"sum": "+", "elemwise_mul": "\u00d7", "broadcast_mul": "\u00d7"}  # of merges
+
+
+def dot_text(graph, layout, title, facts, detail=False, marked=(), meaning=None):
+    """Return the picture as DOT text.
+
+    Args:
+        layout: the Layout of ``graph``.
+        title, facts: the caption; ``facts`` are written in a row where there is room.
+        detail: as for ``visualize``.
+        marked: positions of the nodes on a path; ``meaning`` says in the legend what it is.
+    """
+    identities = find_identities(graph, layout)
+    lines = [
+        *frames(graph, layout),
+        *stage_names(graph, layout),
+        *node_statements(graph, layout, detail, marked),
+        *line_statements(layout, identities, marked),
+        *caption(layout, title, facts),
+        *legend(graph, layout, bool(identities), meaning),
+    ]
+    return graph_text(title, lines)
+
+
+def join_lengths(lengths):
+    """Return 3x3 for (3, 3)."""
+    return "\u00d7".join(str(length) for length in lengths)
+
+
+def label(node, detail):
+    """Return the lines of text in a node."""
+    if not detail or node.kind not in ("conv", "dense", "pool", "input"):
+        return {
+            "conv": [f"conv {node.number}" if node.role == "branch" else str(node.number)],
+            "dense": ["classifier"],
+            "input": ["image"],
+            "layer": [", ".join(node.layers)],
+        }.get(node.kind, [SYMBOLS.get(node.kind, node.kind)])
+    step = f" /{node.stride[0]}" if max(node.stride, default=1) > 1 else ""
+    widths = f"{node.in_channels} \u2192 {node.shape[0]}"
+    lines = {
+        "conv": [f"conv {node.number}", f"{join_lengths(node.kernel)}{step}, {widths}"],
+        "dense": [", ".join(node.before), f"classifier {widths}"],
+        "pool": [" ".join([*node.layers, join_lengths(node.kernel) + step])],
+        "input": [f"image {join_lengths(node.shape)}"],
+    }[node.kind]
+    if node.kind in ("conv", "dense"):
+        lines.append(", ".join(node.layers))
+    if node.kind == "conv":
+        lines.append(join_lengths(node.shape))
+    return [line for line in lines if line]
+
+
+def node_size(node, detail):
+    """Return (width, height) of a node in points; a join's width is a minimum."""
+    if node.kind == "join":
+        return 0, 11
+    if node.is_merge:
+        return (20, 20) if node.kind in SYMBOLS else (max(34, text_width(node.kind) + 12), 20)
+    lines = label(node, detail)
+    width = max(map(text_width, lines))
+    if detail:
+        return max(104, width), 8 + 11 * len(lines)
+    if node.kind == "conv":
+        return (50, 20) if node.role == "branch" else (34, 16)
+    return {"pool": (50, 9), "input": (50, 14)}.get(node.kind, (max(64, width + 8), 20))
+
+
+def node_style(node):
+    """Return the Graphviz attributes of a node, without text, place and size."""
+    fill, line = (colors[node.stage % len(colors)] for colors in (FILLS, LINES))
+    if node.kind == "conv" and node.role == "branch":
+        return {"shape": "box", "style": "filled,rounded", "fillcolor": fill, "color": line}
+    if node.kind == "conv":
+        style = "filled,rounded,dashed"
+        return {"shape": "box", "style": style, "fillcolor": "white", "color": line}
+    if node.kind == "join":
+        style = {"fillcolor": "#555555", "fontcolor": "white", "fontsize": TEXT - 1}
+        return {"shape": "box", "style": "filled", **style}
+    if node.is_merge:
+        fill = "white" if node.kind in SYMBOLS else "#fce5cd"
+        return {"shape": "ellipse", "style": "filled", "fillcolor": fill}
+    if node.kind == "pool":
+        style = {"fillcolor": "#dddddd", "color": PALE, "fontsize": TEXT - 2}
+        return {"shape": "box", "style": "filled", **style}
+    if node.kind == "input":
+        return {"shape": "plaintext"}
+    return {"shape": "box", "style": "filled", "fillcolor": "#eeeeee"}
+
+
+def node_statements(graph, layout, detail, marked):
+    """Yield the statements of all nodes, and with ``detail`` of the layers behind merges."""
+    for position, node in enumerate(graph.nodes):
+        style = {**node_style(node), **(MARKED if position in marked else {})}
+        text = "\\n".join(label(node, detail))
+        where = place(*layout.at[position], *layout.sizes[position])
+        yield statement(f"n{position}", label=text, **where, **style)
+        if detail and node.is_merge and node.layers:
+            (x, y), (w, h) = layout.at[position], layout.sizes[position]
+            text = ", ".join(node.layers)
+            yield text_statement(f"after{position}", text, x + w / 2 + 2, y + h / 2 + 1)
+
+
+def find_identities(graph, layout):
+    """Return the lines (from, to) that are identities: from a fork or a merge to a sum or mean."""
+    consumers, nodes = graph.consumers(), graph.nodes
+    return {
+        (source, position)
+        for source, position in layout.lines
+        if nodes[position].kind in ("sum", "mean")
+        and (nodes[source].is_merge or len(consumers[source]) > 1)
+    }
+
+
+def line_statements(layout, identities, marked):
+    """Yield the statements of all lines; those of the marked path are drawn last, on top."""
+    steps = set(zip(marked, marked[1:]))
+    for ends, corners in sorted(layout.lines.items(), key=lambda item: item[0] in steps):
+        style = {"color": IDENTITY} if ends in identities else {}
+        style = MARKED if ends in steps else style
+        yield statement(f"n{ends[0]} -> n{ends[1]}", pos=arrow(corners), **style)
+
+
+def extent(graph, layout):
+    """Return (left, right) of everything but texts."""
+    left, _, right, _ = layout.box(range(len(graph.nodes)))
+    xs = [x for corners in layout.lines.values() for x, _ in corners]
+    return min(left, *xs), max(right, *xs)
+
+
+def frames(graph, layout):
+    """Yield the statements of frames around what stands for several blocks, with their number."""
+    _, right = extent(graph, layout)
+    for index, fold in enumerate(graph.folds):
+        components = find_components(graph, range(fold.first, fold.last + 1))
+        boxes = [frame_box(layout, component) for component in components]
+        for number, (left, top, side, bottom) in enumerate(boxes):
+            middle = ((left + side) / 2, (top + bottom) / 2)
+            where = place(*middle, side - left, bottom - top + 12)
+            style = {"shape": "box", "style": "rounded,filled", "color": "#bbbbbb"}
+            style["fillcolor"] = "#f4f4f4"
+            yield statement(f"fold{index}_{number}", label="", **where, **style)
+        _, top, side, bottom = boxes[-1]
+        x, y = side + 6, (top + bottom) / 2
+        if not is_free(layout, (x, y - 8, x + 26, y + 8)):
+            x = right + 14
+        yield text_statement(f"times{index}", f"\u00d7 {fold.count}", x, y, 13)
+        if len(set(fold.channels)) > 1:
+            text = ", ".join(map(str, fold.channels))
+            yield text_statement(f"widths{index}", text, x, y + 14)
+            yield text_statement(f"of{index}", "channels", x, y + 25)
+
+
+def frame_box(layout, positions):
+    """Return (left, top, right, bottom) around nodes and the lines that lead to them."""
+    left, top, right, bottom = layout.box(positions)
+    lines = [corners for (_, to), corners in layout.lines.items() if to in positions]
+    xs = [x for corners in lines for x, _ in corners]
+    return min(left, *xs) - 6, top, max(right, *xs) + 6, bottom
+
+
+def is_free(layout, box):
+    """Return whether no node and no line lies in ``box`` (left, top, right, bottom)."""
+    boxes = [layout.box([position]) for position in range(len(layout.at))]
+    for corners in layout.lines.values():
+        for (x, y), (to_x, to_y) in zip(corners, corners[1:]):
+            boxes.append((min(x, to_x), min(y, to_y), max(x, to_x), max(y, to_y)))
+    left, top, right, bottom = box
+    return not any(
+        start < right and end > left and upper < bottom and lower > top
+        for start, upper, end, lower in boxes
+    )
+
+
+def stage_names(graph, layout):
+    """Yield the statements of each stage's size, to the left of where the stage begins.
+
+    A frame around blocks of several widths stands for their stages, which have no names then.
+    """
+    left, _ = extent(graph, layout)
+    framed = {
+        position
+        for fold in graph.folds
+        if len(set(fold.channels)) > 1
+        for position in range(fold.first, fold.last + 1)
+    }
+    stages = {}
+    for position, node in enumerate(graph.nodes):
+        if node.kind == "conv" and position not in framed:
+            stages.setdefault(node.stage, []).append(position)
+    lowest = -math.inf
+    for stage, positions in sorted(stages.items()):
+        nodes = [graph.nodes[position] for position in positions]
+        widths = sorted({node.shape[0] for node in nodes})
+        channels = str(widths[0]) if len(widths) == 1 else f"{widths[0]}\u2013{widths[-1]}"
+        y = max(min(layout.at[position][1] for position in positions), lowest + 28)
+        lowest = y
+        for line, text in enumerate((join_lengths(nodes[0].shape[1:]), f"{channels} channels")):
+            style = {"side": "r", "fontcolor": LINES[stage % len(LINES)]}
+            yield text_statement(
+                f"stage{stage}_{line}", text, left - 12, y + 11 * line - 5, **style
+            )
+
+
+def caption(layout, title, facts):
+    """Yield the statements of the lines above the picture."""
+    x, _ = layout.at[0]
+    left, top, right, _ = layout.box(range(len(layout.at)))
+    row = " \u00b7 ".join(facts)
+    lines = [row] if text_width(row) <= right - left else facts
+    y = top - 16 - 12 * len(lines)
+    yield text_statement("title", title, x, y, 13, "n")
+    for index, text in enumerate(lines):
+        yield text_statement(f"fact{index}", text, x, y + 16 + 12 * index, side="n")
+
+
+def legend(graph, layout, identities, meaning):
+    """Yield the statements of the legend below the picture: what it does not say by itself."""
+    rows = legend_rows(graph, identities, meaning)
+    _, _, _, y = layout.box(range(len(layout.at)))
+    width = max((text_width(text) + 34 for text, _ in rows), default=0)
+    left = layout.at[0][0] - width / 2
+    for index, (text, style) in enumerate(rows):
+        y += 18
+        yield text_statement(f"legend{index}", text, left + 34, y)
+        if style and "style" in style:
+            where = place(left + 14, y, 26, 12)
+            yield statement(f"sample{index}", label="", shape="box", **where, **style)
+        elif style:
+            for end, x in (("a", left + 1), ("b", left + 27)):
+                point = {"label": "", "shape": "point", "style": "invis"}
+                yield statement(f"sample{index}{end}", **point, **place(x, y, 0.1, 0.1))
+            pos = arrow([(left + 1, y), (left + 27, y)])
+            yield statement(f"sample{index}a -> sample{index}b", pos=pos, **style)
+
+
+def legend_rows(graph, identities, meaning):
+    """Return the legend's rows: (text, style of the box or line beside it, or None)."""
+    convolutions = [node for node in graph.nodes if node.kind == "conv"]
+    roles = {node.role for node in convolutions}
+    dashed = [role for role in ("shortcut", "projection") if role in roles]
+    rows = [(f"{role} convolution", {"style": "rounded,dashed"}) for role in dashed[:1]]
+    if len({node.number for node in convolutions}) < len(convolutions):
+        rows.append(("same number: same weights", None))
+    if identities:
+        rows.append(("identity", {"color": IDENTITY}))
+    if meaning:
+        rows.append((meaning, MARKED))
+    return rows
