@@ -1,0 +1,157 @@
+"""The papers' claims against the runs that there are: effects, intervals, verdicts."""
+
+import json
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from statistics import mean, variance
+from typing import Dict, Optional, Tuple
+
+from analysis.claims import CLAIMS, SCALES, Claim
+from analysis.paths import PAPER_CHANCES, binomial_lengths, mean_and_deviation, walk_lengths
+from command import InputError
+from network import get_model
+from training.run_folder import find_runs, read_run
+
+MEMBERS = "members.json"  # beside a run's log: what its members contribute
+SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
+FUSIONS = 9  # blocks of the networks whose path lengths the paper prints
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim at a scale, and what the runs say of it."""
+
+    claim: Claim
+    scale: str
+    runs: Dict[str, int]  # setting, in words -> number of runs
+    folders: Tuple[str, ...]
+    effect: Optional[float]  # points; None where a setting has no run
+    low: Optional[float]  # of the 95% interval; None with too few runs
+    high: Optional[float]
+    verdict: str
+
+
+def judge_claims(folder, scale):
+    """Return the Judgement of every claim by the finished runs at or below ``folder``."""
+    if scale not in SCALES:
+        raise InputError(f"scale must be {' or '.join(SCALES)}, not {scale!r}", argument="scale")
+    records = list_finished(folder)
+    return [judge(claim, scale, records) for claim in CLAIMS]
+
+
+def list_finished(folder):
+    """Return the RunRecords of the finished runs at or below ``folder``, oldest first."""
+    try:
+        records = map(read_run, find_runs(folder))
+    except InputError:  # there is no such folder: nothing has been trained
+        return []
+    return [record for record in records if not record.problem]
+
+
+def find_evidence(records, setting):
+    """Return the RunRecords that are of ``setting``, one of each seed: the newest.
+
+    They are trained on all training images, on one device, from random values, and tested on the
+    test set.
+    """
+    found = {}
+    for record in records:
+        run, info = record.run, record.facts
+        same = (
+            (run.network, run.depth, run.widen_factor, run.dataset)
+            == (setting.network, setting.depth, setting.widen_factor, setting.dataset)
+            and run.recipe == setting.recipe
+            and not (run.val_split or run.init_from)
+            and info.devices * info.workers == 1
+            and info.data["train"]["examples"] == TRAIN_IMAGES
+            and info.data["test"]["examples"] == TEST_IMAGES
+        )
+        if same:
+            found[run.seed] = record
+    return [found[seed] for seed in sorted(found)]
+
+
+def judge(claim, scale, records):
+    """Return the Judgement of a claim by RunRecords."""
+    groups = [find_evidence(records, setting[scale]) for setting in claim.settings]
+    runs = {str(s[scale]): len(group) for s, group in zip(claim.settings, groups)}
+    folders = tuple(str(record.folder) for group in groups for record in group)
+    rows = [[_read_row(record) for record in group] for group in groups]
+    try:
+        samples = claim.effect(*rows) if all(rows) else None
+    except KeyError:  # the members' part has not been measured
+        samples = None
+    if samples is None:
+        return Judgement(claim, scale, runs, folders, None, None, None, UNDECIDED)
+    effect = mean(samples[0]) - (mean(samples[1]) if len(samples) > 1 else 0)
+    low, high = interval(samples)
+    return Judgement(claim, scale, runs, folders, effect, low, high, decide(low, high, claim.bound))
+
+
+def decide(low, high, bound):
+    """Return the verdict on "the effect is below ``bound``" by its interval."""
+    if low is None:
+        return UNDECIDED
+    if high < bound:
+        return SUPPORTED
+    return CONTRADICTED if low > bound else UNDECIDED
+
+
+def interval(samples):
+    """Return the 95% interval of a mean, or of the difference of two: (low, high).
+
+    Student's for one sample, Welch's for two; (None, None) where a sample has a single number.
+    """
+    from scipy.stats import t
+
+    if min(map(len, samples)) < 2:
+        return None, None
+    errors = [variance(sample) / len(sample) for sample in samples]  # squared, of each mean
+    middle = mean(samples[0]) - (mean(samples[1]) if len(samples) > 1 else 0)
+    total = sum(errors)
+    if total == 0:
+        return middle, middle
+    freedom = total**2 / sum(e**2 / (len(s) - 1) for e, s in zip(errors, samples))
+    margin = float(t.ppf(0.975, freedom)) * math.sqrt(total)
+    return middle - margin, middle + margin
+
+
+def _read_row(record):
+    """Return the last row of a run's log, with what its members contribute where that is there."""
+    row = dict(record.rows[-1])
+    path = record.folder / MEMBERS
+    if path.exists():
+        row["members_without"] = json.loads(path.read_text(encoding="utf-8"))["without"]
+    return row
+
+
+def write_members(folder, study):
+    """Write what the members contribute beside a run's log.
+
+    Args:
+        study: an analysis.ensembling.Study.
+    """
+    content = {
+        "whole": study.whole,
+        "ensemble": study.ensemble,
+        "lengths": [each.length for each in study.contributions],
+        "alone": [each.alone for each in study.contributions],
+        "without": [each.without for each in study.contributions],
+    }
+    (folder / MEMBERS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def compare_path_lengths():
+    """Return {network: ((mean, deviation) of random paths, the same by the paper's formula)}.
+
+    Exact, without training: networks of nine fusions (resnet: of as many convolutions). Zhao et
+    al. print 8 +- 2.83 for cross.
+    """
+    found = {}
+    for network, chance in PAPER_CHANCES.items():
+        net = get_model(network, 4 * FUSIONS + 2)
+        blocks = len(net.blocks)
+        formula = binomial_lengths(blocks, Fraction(chance))
+        found[network] = (mean_and_deviation(walk_lengths(net)), mean_and_deviation(formula))
+    return found

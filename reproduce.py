@@ -1,0 +1,119 @@
+"""The papers' claims, and what the runs here say of them; trains the runs that are missing."""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+
+from command import Parser, command
+
+EXAMPLES = """examples:
+  python reproduce.py                                   every claim, its effect and its verdict
+  python reproduce.py --markdown > claims.md            the same as Markdown
+  python reproduce.py --train --hours 3 --threads 1     train what is missing, resume what was begun
+
+The scale cpu trains short recipes on CIFAR-10, a few seeds each: it tests the papers' claims and
+gives none of their figures. The scale paper trains the papers' recipes, which needs a GPU. Any
+number of processes may train side by side. analysis/claims.py has the rules of the verdicts."""
+
+
+def make_parser():
+    """Return the command line."""
+    parser = Parser(description=__doc__, epilog=EXAMPLES)
+    parser.add_argument("path", nargs="?", default="snapshot", help="folder of runs")
+    parser.add_argument("--scale", default="cpu", help="cpu or paper; default: cpu")
+    style = parser.add_mutually_exclusive_group()
+    style.add_argument("--markdown", action="store_true", help="print Markdown")
+    style.add_argument("--json", action="store_true", help="print JSON")
+    train = parser.add_argument_group("training")
+    train.add_argument("--train", action="store_true", help="train what is missing")
+    train.add_argument("--hours", type=float, help="when to stop; default: at the end")
+    train.add_argument("--threads", type=int, help="of each process; default: every core")
+    train.add_argument("--engine", default="mxnet", help="mxnet or torch; default: mxnet")
+    train.add_argument("--data-dir", help="folder of the .rec files; default: data/<dataset>")
+    return parser
+
+
+def show_text(judgements, lengths):
+    """Print every claim in a few lines."""
+    for each in judgements:
+        print(f"{each.verdict:12} {each.claim.sentence}")
+        print(f"             {describe_effect(each)}")
+        print(f"             {each.claim.source}")
+    print("\nlengths of random paths, mean +- deviation (exact), and the paper's formula:")
+    for network, (found, formula) in lengths.items():
+        print("  {:7} {:5.2f} +- {:.2f}   {:5.2f} +- {:.2f}".format(network, *found, *formula))
+
+
+def describe_effect(judgement):
+    """Return the effect, its interval, the paper's, and the number of runs, in a line."""
+    claim = judgement.claim
+    runs = ", ".join(f"{count} of {setting}" for setting, count in judgement.runs.items())
+    if judgement.effect is None:
+        return f"{claim.statistic}: runs: {runs}"
+    found = f"{judgement.effect:+.2f}"
+    if judgement.low is not None:
+        found += f" [{judgement.low:+.2f}, {judgement.high:+.2f}]"
+    bound = f", claimed below {claim.bound:g}"
+    paper = f"; the paper: {claim.paper}" if claim.paper else ""
+    return f"{claim.statistic}: {found}{bound}{paper}; runs: {runs}"
+
+
+def show_markdown(judgements, lengths):
+    """Print the claims and the path lengths as tables."""
+    from plotting.tables import markdown
+
+    rows = [["claim", "effect (95% interval)", "claimed", "the paper", "runs", "verdict"]]
+    for each in judgements:
+        effect = "-" if each.effect is None else f"{each.effect:+.2f}"
+        if each.low is not None:
+            effect += f" ({each.low:+.2f} to {each.high:+.2f})"
+        runs = "; ".join(f"{setting}: {count}" for setting, count in each.runs.items())
+        cells = [each.claim.sentence, effect, f"below {each.claim.bound:g}"]
+        rows.append([*cells, each.claim.paper or "-", runs, f"**{each.verdict}**"])
+    print(markdown(rows))
+    rows = [["network", "random paths, exact", "the paper's formula"]]
+    for network, pairs in lengths.items():
+        rows.append([network, *("{:.2f} ± {:.2f}".format(*pair) for pair in pairs)])
+    print("\n" + markdown(rows))
+
+
+def show_json(judgements, lengths):
+    """Print the claims and the path lengths as one object."""
+    claims = []
+    for each in judgements:
+        values = {**asdict(each), "claim": each.claim.name, "sentence": each.claim.sentence}
+        claims.append({**values, "bound": each.claim.bound, "paper": each.claim.paper})
+    print(json.dumps({"claims": claims, "path_lengths": lengths}, indent=1))
+
+
+@command
+def main(argv=None):
+    """Show the claims, or train for them."""
+    args = make_parser().parse_args(argv)
+    if args.threads:
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read while MXNet is imported
+    if args.train:
+        train(args)
+        return
+    from analysis.reproduction import compare_path_lengths, judge_claims
+
+    judgements, lengths = judge_claims(args.path, args.scale), compare_path_lengths()
+    show = show_markdown if args.markdown else show_json if args.json else show_text
+    show(judgements, lengths)
+
+
+def train(args: argparse.Namespace):
+    """Train what is missing."""
+    from analysis.run_queue import train_queue
+    from training.provenance import ROOT
+    from training.run import RuntimeConfig
+
+    config = RuntimeConfig(log_dir=args.path, engine=args.engine)
+    folder = args.data_dir or {name: ROOT / "data" / name for name in ("cifar10", "cifar100")}
+    train_queue(args.scale, config, folder, args.hours)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

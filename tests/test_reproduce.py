@@ -1,0 +1,181 @@
+"""Claims: their rules on made-up runs, and the queue on real ones."""
+
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import reproduce
+from analysis import run_queue
+from analysis.claims import CLAIMS, CROSS, FUSE3, MIXED, RESNET, Setting, list_queue
+from analysis.reproduction import (
+    CONTRADICTED,
+    SUPPORTED,
+    UNDECIDED,
+    compare_path_lengths,
+    find_evidence,
+    interval,
+    judge,
+    judge_claims,
+)
+from network import list_models
+from tests.record_files import write_random_rec
+from training.recipe import RECIPES
+from training.run import Run, RunInfo, RuntimeConfig
+from training.run_folder import read_config
+
+BY_NAME = {claim.name: claim for claim in CLAIMS}
+
+
+def record(setting, seed, error, tmp_path=Path("nowhere"), **row):
+    """A finished run of a Setting."""
+    run = Run(
+        setting.network,
+        setting.depth,
+        setting.dataset,
+        "somewhere",
+        setting.recipe_name,
+        setting.recipe,
+        setting.widen_factor,
+        seed=seed,
+    )
+    data = {"train": {"examples": 50_000}, "test": {"examples": 10_000}}
+    facts = RunInfo({}, 1, 1, 1, 1, data)
+    return SimpleNamespace(
+        run=run, facts=facts, folder=tmp_path, rows=({"test_error": error, **row},)
+    )
+
+
+def judged(name, first, second):
+    claim = BY_NAME[name]
+    records = [
+        record(setting["cpu"], seed, error)
+        for setting, errors in zip(claim.settings, (first, second))
+        for seed, error in enumerate(errors)
+    ]
+    return judge(claim, "cpu", records)
+
+
+def test_welchs_interval_is_that_of_a_textbook():
+    """Two samples with means 3 and 6.5: their difference, by hand."""
+    low, high = interval([[2.0, 3.0, 4.0], [5.0, 8.0]])
+    squared = 1 / 3 + 4.5 / 2
+    freedom = squared**2 / ((1 / 3) ** 2 / 2 + (4.5 / 2) ** 2 / 1)
+    assert freedom == pytest.approx(1.304, abs=1e-3)
+    assert (low + high) / 2 == pytest.approx(-3.5)
+    assert (high - low) / 2 > 3 * math.sqrt(squared)  # far wider than the normal's 1.96
+    assert interval([[1.0, 3.0]]) == pytest.approx((2 - 12.706, 2 + 12.706), abs=1e-2)
+    assert interval([[1.0], [2.0, 3.0]]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "cross,resnet,verdict",
+    [
+        ([12.0, 12.1, 12.2], [14.0, 14.1, 14.2], SUPPORTED),
+        ([14.0, 14.1, 14.2], [12.0, 12.1, 12.2], CONTRADICTED),
+        ([12.0, 14.0, 13.0], [12.5, 13.5, 13.0], UNDECIDED),
+        ([12.0], [14.0], UNDECIDED),
+        ([12.0, 12.1], [], UNDECIDED),
+    ],
+)
+def test_a_difference_is_judged_by_its_interval(cross, resnet, verdict):
+    found = judged("merge-and-run-below-resnet", cross, resnet)
+    assert found.verdict == verdict
+    if cross and resnet:
+        difference = sum(cross) / len(cross) - sum(resnet) / len(resnet)
+        assert found.effect == pytest.approx(difference)
+    assert list(found.runs.values()) == [len(cross), len(resnet)]
+
+
+def test_what_is_no_evidence_is_left_out():
+    setting = CROSS["cpu"]
+    good = record(setting, 0, 12.0)
+    again = record(setting, 0, 11.0)
+    others = [
+        replace(good.run, val_split=5000),
+        replace(good.run, init_from="x"),
+        replace(good.run, depth=38),
+        replace(good.run, recipe=replace(good.run.recipe, lr=0.3)),
+    ]
+    records = [SimpleNamespace(**{**vars(good), "run": run}) for run in others]
+    few = {"train": {"examples": 100}, "test": {"examples": 10_000}}
+    for facts in (replace(good.facts, data=few), replace(good.facts, devices=2)):
+        records.append(SimpleNamespace(**{**vars(good), "facts": facts}))
+    assert find_evidence(records, setting) == []
+    assert find_evidence([good, *records, again], setting) == [again]  # a seed counts once
+
+
+def test_columns_and_members_are_judged_within_a_run(tmp_path):
+    mixed = MIXED["cpu"]
+    rows = [
+        record(mixed, s, 18.0 + s / 10, column_errors=[25.0, 20.0, 19.0 + s / 10]) for s in (0, 1)
+    ]
+    assert judge(BY_NAME["deepest-column-as-good"], "cpu", rows).effect == pytest.approx(1.0)
+    assert judge(BY_NAME["deepest-column-as-good"], "cpu", rows).verdict == SUPPORTED
+    assert judge(BY_NAME["anytime"], "cpu", rows).effect == pytest.approx(-0.95)
+    claim = BY_NAME["deepest-member-coupled"]
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    fused = [record(FUSE3["cpu"], s, 15.0, folders[s]) for s in (0, 1)]
+    assert judge(claim, "cpu", fused).verdict == UNDECIDED  # members have not been measured
+    for folder, without in zip(folders, ([20.0, 18.0, 16.0], [20.1, 18.0, 16.0])):
+        (folder / "members.json").write_text(json.dumps({"without": without}))
+    assert judge(claim, "cpu", fused).verdict == SUPPORTED
+    assert judge(claim, "cpu", fused).effect == pytest.approx(-4.05)
+
+
+def test_every_claim_names_networks_recipes_and_its_rule():
+    assert len(BY_NAME) == len(CLAIMS) >= 15
+    for claim in CLAIMS:
+        assert claim.sentence.endswith(".") and claim.source and claim.statistic
+        for setting in claim.settings:
+            for scale in ("cpu", "paper"):
+                assert setting[scale].network in list_models()
+                assert setting[scale].recipe_name in RECIPES and setting[scale].recipe
+    queue = list_queue("cpu")
+    assert queue[:2] == [(CROSS["cpu"], 0), (RESNET["cpu"], 0)]
+    assert len(set(queue)) == len(queue)
+    needed = {setting["cpu"] for claim in CLAIMS for setting in claim.settings}
+    assert needed == {setting for setting, _ in queue}
+
+
+def test_path_lengths_are_exact_and_need_no_training():
+    found = compare_path_lengths()
+    assert found["resnet"][0] == pytest.approx((20, 4.2426), abs=1e-4)
+    assert found["half"][0] == pytest.approx((14, 2.8284), abs=1e-4)
+    assert found["cross"][1] == pytest.approx((8, 2.8284), abs=1e-4)
+    assert found["cross"][0][0] == pytest.approx(8 + 1 / 3)  # its last block differs
+
+
+def test_without_runs_all_is_undecided(tmp_path, capsys):
+    assert {each.verdict for each in judge_claims(tmp_path / "none", "cpu")} == {UNDECIDED}
+    reproduce.main([str(tmp_path)])
+    assert capsys.readouterr().out.count("undecided") == len(CLAIMS)
+    reproduce.main([str(tmp_path), "--markdown"])
+    assert "**undecided**" in capsys.readouterr().out
+    reproduce.main([str(tmp_path), "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert [claim["claim"] for claim in shown["claims"]] == [claim.name for claim in CLAIMS]
+
+
+@pytest.fixture
+def short_queue(monkeypatch):
+    setting = Setting("plain", 5, "quick", (("epochs", 1), ("batch_size", 32)))
+    monkeypatch.setattr(run_queue, "list_queue", lambda scale: [(setting, 0), (setting, 1)])
+    monkeypatch.setattr(run_queue.os, "nice", lambda by: 0)
+
+
+def test_the_queue_trains_what_is_missing_and_no_more(short_queue, tmp_path):
+    write_random_rec(tmp_path / "train.rec", 64, classes=10)
+    write_random_rec(tmp_path / "test.rec", 20, classes=10)
+    config = RuntimeConfig(log_dir=str(tmp_path / "snapshot"), quiet=True)
+    said = []
+    run_queue.train_queue("cpu", config, tmp_path, say=said.append)
+    folders = sorted((tmp_path / "snapshot" / "cifar10" / "plain_d5w1").iterdir())
+    assert [read_config(folder)["seed"] for folder in folders] == [0, 1]
+    assert len(said) == 3 and "nothing is left" in said[-1]
+    assert asdict(config) == read_config(folders[0])["machine"]
