@@ -7,7 +7,7 @@ from fractions import Fraction
 from statistics import mean, variance
 from typing import Dict, Optional, Tuple
 
-from analysis.claims import CLAIMS, SCALES, Claim
+from analysis.claims import CLAIMS, SCALES, TEST_IMAGES, TRAIN_IMAGES, Claim
 from analysis.paths import PAPER_CHANCES, binomial_lengths, mean_and_deviation, walk_lengths
 from command import InputError
 from network import get_model

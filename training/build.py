@@ -15,7 +15,15 @@ from network.complexity import Complexity, complexity
 from network.initializer import INITIALIZERS
 from training.run import RuntimeConfig
 
-REGULARIZERS = ("momentum_correction", "clip_norm", "ema_decay")  # what engines do of them
+OF_THE_RECIPE = (  # what engines take of it
+    "optimizer",
+    "momentum",
+    "momentum_correction",
+    "weight_decay",
+    "decayed",
+    "clip_norm",
+    "ema_decay",
+)
 
 
 @dataclass(frozen=True)
@@ -106,9 +114,7 @@ def build_engine(run, data, networks, devices, kind=RuntimeConfig.engine, worker
 
 def wrap_network(run, net, predictor, devices, kind=RuntimeConfig.engine, workers=None):
     """Return an engine of ``net``, whose parameters have values."""
-    names = ("momentum", "weight_decay", "optimizer", "decayed")
-    names += tuple(name for name in REGULARIZERS if getattr(run.recipe, name))  # TEMPORARY
-    settings = {name: getattr(run.recipe, name) for name in names}
+    settings = {name: getattr(run.recipe, name) for name in OF_THE_RECIPE}
     settings.update(predictor=predictor, dtype=run.dtype, workers=workers)
     if kind == "torch":
         return TorchEngine(net, *devices, **settings)

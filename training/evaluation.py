@@ -127,7 +127,7 @@ def refresh_bn_statistics(run, data, engine, subnetwork=None):
 def recompute_bn_statistics(data, engine, subnetwork=None):
     """Recompute moving averages (precise BN) from 50 training batches."""
     # a small set has few batches, so more than one epoch of them
-    epochs = (data.train_batches(epoch, engine.workers) for epoch in count())
+    epochs = (data.train_batches(epoch, engine.workers, regularized=False) for epoch in count())
     batches = islice(chain.from_iterable(epochs), BN_BATCHES)
     engine.recompute_bn_statistics(batches, subnetwork)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from command import InputError
 from data import records
+from data.regularize import OFF, Regularization
 from data.sources import Photographs, SmallImages
 from data.spec import get_spec
 
@@ -88,12 +89,16 @@ class RunData:
         else:
             self.test_set = tested
 
-    def train_batches(self, epoch, workers):
+    def train_batches(self, epoch, workers, regularized=True):
         """Return the batches of an epoch, or a worker's share of each, made ahead.
 
         Order and augmentation follow from the run's seed and ``epoch``.
+
+        Args:
+            regularized: whether with the recipe's cutout, mixup and label smoothing.
         """
         recipe = self._run.recipe
+        how = Regularization(recipe.label_smoothing, recipe.mixup, recipe.cutout)
         batches = self.source.train_batches(
             self.train,
             recipe.batch_size // workers.count,
@@ -102,6 +107,7 @@ class RunData:
             epoch,
             workers.rank,
             workers.count,
+            how if regularized else OFF,
         )
         return _made_ahead(self.train, batches)
 

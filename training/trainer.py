@@ -152,9 +152,7 @@ class Trainer:
         if self._config.tensorboard and self._first:
             board = tensorboard.Board(self._folder, rows, self._run.tested_on)
         clock = Clock(len(rows), epochs)
-        if rows:  # for momentum_correction
-            self._engine.last_lr = rows[-1].get("lr_last", rows[-1]["lr"])
-        elif self._run.init_from:
+        if not rows and self._run.init_from:
             self._log.info(initialize_from(self._engine, self._run.init_from))
         done = epochs if rows and rows[-1].get("stopped_early") else len(rows)
         for epoch in range(done + 1, epochs + 1):
