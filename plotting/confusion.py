@@ -28,7 +28,7 @@ def draw_confusion(counts, names: Sequence[str], path, title: str) -> None:
     diagonal = np.eye(len(names), dtype=bool)
     wrong, right = np.where(diagonal, 0, percent), np.where(diagonal, percent, 0)
     without = np.broadcast_to(totals == 0, counts.shape)
-    side = max(5, 0.16 * min(len(names), MOST_NAMED) + 2)
+    side = max(5, 0.16 * len(names) + 2) if len(names) <= MOST_NAMED else 14
     figure = new_figure((side + 2.4, side))
     axes = figure.subplots()
     axes.set_facecolor("0.85")

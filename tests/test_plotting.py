@@ -87,7 +87,7 @@ def test_what_is_right_has_a_colour_of_its_own_by_its_share(tmp_path, drawn):
 def test_many_classes_have_numbers_for_names(tmp_path, drawn):
     draw_confusion(np.eye(201, dtype=int), ["name"] * 201, tmp_path / "c.png", "title")
     assert not [t for t in drawn[0].axes[0].get_xticklabels() if t.get_text() == "name"]
-    assert drawn[0].get_size_inches().max() < 40
+    assert drawn[0].get_size_inches().max() < 20
 
 
 def test_the_rate_is_a_panel_logarithmic_over_decades(tmp_path, drawn):
