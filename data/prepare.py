@@ -21,7 +21,7 @@ from data.recordio import frame
 from data.records import Images, split
 from data.spec import get_spec, list_datasets
 from data.verify import check
-from filesystem import locked
+from filesystem import locked, project_folder
 
 DESCRIPTION = """\
 Make the .rec files that training reads: train.rec, train.idx, test.rec and test.idx.
@@ -58,8 +58,8 @@ FILES = ("train.rec", "train.idx", "test.rec", "test.idx")
 
 
 def default_folder(dataset):
-    """Where the files of ``dataset`` are if nobody says otherwise: a folder beside this file."""
-    return Path(__file__).resolve().parent / dataset
+    """Return the folder of the files of ``dataset`` if no other is named."""
+    return project_folder() / "data" / dataset
 
 
 def prepare(dataset, source=None, out=None, partial=False):

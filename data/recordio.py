@@ -29,7 +29,7 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 class Record(NamedTuple):
     """A record, or what is wrong where one should be (``problem``; the rest is then empty)."""
 
-    index: int  # from 0, in the order of the file
+    index: int  # type: ignore[assignment]  # from 0, in the order of the file
     offset: int  # of its first byte in the file
     labels: Tuple[float, ...] = ()
     image: bytes = b""  # encoded (JPEG, PNG, ...)

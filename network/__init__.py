@@ -57,3 +57,5 @@ __all__ = [
     "split_depth",
     "visualize",
 ]
+
+__version__ = "0.1.0"

@@ -26,7 +26,7 @@ class ImageNetFractalNet(FractalNet):
     """
 
     possible_depths = tuple(2 + 4 * 2**column for column in range(4))  # with stem and classifier
-    block_channels = (128, 256, 512, 1024)
+    block_channels = (128, 256, 512, 1024)  # type: ignore[assignment]
 
     def plan(self, block):
         *usual, _ = super().plan(block)

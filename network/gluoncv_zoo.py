@@ -73,6 +73,10 @@ def _import_model_zoo() -> Any:
             "gluoncv is not installed, whose networks are named gluoncv:NAME: run "
             "pip install -e '.[gluoncv]'"
         ) from None
+    except ImportError as error:  # OpenCV, whose system libraries are missing
+        raise InputError(
+            f"gluoncv cannot be imported ({error}): run apt-get install libgl1 libglib2.0-0"
+        ) from None
     finally:
         del sys.modules["torch"]
         if torch is not None:

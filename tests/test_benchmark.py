@@ -27,6 +27,7 @@ def rows_of(text):
     return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
 
 
+@pytest.mark.slow
 def test_libraries_train_by_turns(capfd, tmp_path):
     pytest.importorskip("torch")
     libraries = ["mxnet", "torch", "pytorch", "pytorch-channels-last"]
@@ -44,6 +45,7 @@ def test_libraries_train_by_turns(capfd, tmp_path):
         assert 50 < timing["memory"] < 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words,libraries",
     [
@@ -78,6 +80,7 @@ def test_networks_are_names_and_numbers(network):
         list_cases(benchmark.make_parser().parse_args(["--network", network]))
 
 
+@pytest.mark.slow
 def test_a_contestant_that_fails_is_an_error_of_one_line(capfd):
     with pytest.raises(SystemExit):
         benchmark.main([*QUICK, "--network", "cross:13"])

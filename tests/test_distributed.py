@@ -21,6 +21,8 @@ from tests.test_scripts import refused
 from tools.launch import free_port
 from training.run_folder import read_config, read_log
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 8
 FLAGS = ["--network", "plain", "--depth", "5", "--num-epochs", str(EPOCHS), "--aug-type", "0"]

@@ -37,6 +37,7 @@ def lines(done):
     return found
 
 
+@pytest.mark.medium
 def test_where_training_works_the_status_is_0():
     done = examined(OMP_NUM_THREADS="1")
     found = lines(done)
@@ -84,6 +85,7 @@ def test_a_step_that_does_not_work_is_a_problem(monkeypatch):
     assert found.state == PROBLEM and "SIGKILL" in found.text
 
 
+@pytest.mark.medium
 def test_other_programs_still_end_with_a_line(tmp_path):
     (tmp_path / "mxnet.py").write_text("raise OSError('libgomp.so.1: no such file')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}

@@ -17,6 +17,8 @@ from tests.test_scripts import refused
 from training import evaluation
 from training.run_folder import read_log
 
+pytestmark = pytest.mark.medium
+
 NETWORKS = {
     "plain": ["--network", "plain", "--depth", "5"],
     "fractal": ["--network", "fractal", "--depth", "10", "--dropout", "0.1"],

@@ -22,6 +22,8 @@ from tests.test_all_networks import images, make
 from tests.test_scripts import refused
 from training import evaluation
 
+pytestmark = pytest.mark.medium
+
 FLAGS = ["--num-epochs", "2", "--checkpoint-epochs", "1", "--quiet"]
 
 

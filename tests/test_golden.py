@@ -40,6 +40,7 @@ def test_golden_figures_cover_every_deeply_fused_network():
     assert deeply_fused <= {*PARAMETERS, *IMAGENET}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "name,case", COUNTS, ids=lambda x: x if isinstance(x, str) else "d{depth}".format(**x)
 )

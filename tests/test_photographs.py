@@ -20,6 +20,8 @@ from filesystem import locked
 from tests.photo_files import file_of, make_tree, picture
 from tests.test_scripts import refused
 
+pytestmark = pytest.mark.medium
+
 MADE = ("train.rec", "train.idx", "train.lst", "val.rec", "val.idx", "val.lst", "classes.txt")
 
 

@@ -19,6 +19,8 @@ from network.drawing.reader import read_graph
 from network.drawing.repetition import fold
 from tests.test_architecture import DEPTHS
 
+pytestmark = pytest.mark.medium
+
 FORMS = [(False, False), (True, False), (False, True)]
 
 

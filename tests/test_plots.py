@@ -1,9 +1,13 @@
+import pytest
+
 import show_results
 from results import compare_settings, read_settings
 from results.comparison import cost_ticks, curve_limit
 from tests.test_results import make_paper_run, make_run
 from tests.test_scripts import refused
 from training.recipe import get_recipe
+
+pytestmark = pytest.mark.medium
 
 
 def compared(curve_limit):

@@ -27,6 +27,8 @@ from tools.contestants import list_cases
 from training.checkpoint import load
 from training.run_folder import read_config, read_log
 
+pytestmark = pytest.mark.medium
+
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHT = np.linspace(-1, 1, 30).reshape(10, 3)
 LR = 0.01

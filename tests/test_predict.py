@@ -20,6 +20,8 @@ from tests.test_scripts import refused
 from training import evaluation
 from training.metrics import probabilities
 
+pytestmark = pytest.mark.medium
+
 CIFAR10 = SmallImages(get_spec("cifar10"))
 
 

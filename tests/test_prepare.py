@@ -30,6 +30,8 @@ from tests.test_archives import (
     write_tar,
 )
 
+pytestmark = pytest.mark.medium
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

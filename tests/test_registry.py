@@ -207,3 +207,12 @@ def test_a_fault_of_gluoncv_keeps_its_traceback(monkeypatch):
     monkeypatch.setitem(model_zoo._models, "resnet18_v1", broken)
     with pytest.raises(TypeError, match="^broken$"):
         get_model("gluoncv:resnet18_v1")
+
+
+def test_opencv_without_its_system_libraries_is_named(tmp_path, monkeypatch):
+    for module in [name for name in sys.modules if name.split(".")[0] == "gluoncv"]:
+        monkeypatch.delitem(sys.modules, module)
+    (tmp_path / "gluoncv.py").write_text("raise ImportError('libGL.so.1: cannot open')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="libGL.so.1.*apt-get install libgl1"):
+        get_model("gluoncv:cifar_resnet20_v1")

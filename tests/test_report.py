@@ -18,6 +18,8 @@ from tests.test_scripts import refused
 from training.recipe import get_recipe
 from training.run_folder import RunLog, read_log
 
+pytestmark = pytest.mark.medium
+
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -15,6 +15,8 @@ from tests.record_files import write_random_rec
 from training import checkpoint
 from training.run_folder import read_log
 
+pytestmark = pytest.mark.medium
+
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 4
 FLAGS = ["--network", "cross", "--depth", "14", "--num-epochs", str(EPOCHS), "--batch-size", "50"]

@@ -25,6 +25,8 @@ from training.recipe import get_recipe
 from training.run import Run
 from training.run_folder import read_config, read_log
 
+pytestmark = pytest.mark.medium
+
 FAST = ["--network", "plain", "--depth", "5", "--num-epochs", "1"]
 
 

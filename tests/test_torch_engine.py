@@ -16,6 +16,8 @@ from network import get_model, list_models
 from network.drop_path import Join
 from network.initializer import DeepFusionInit
 
+pytestmark = pytest.mark.medium
+
 torch = pytest.importorskip("torch")
 
 from engine.torch_engine import TorchEngine  # noqa: E402

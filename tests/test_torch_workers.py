@@ -12,6 +12,8 @@ from tests.record_files import write_random_rec
 from training import checkpoint
 from training.run_folder import read_config, read_log
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("torch")
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,6 +21,8 @@ from training.recipe import default_photograph_recipe, get_recipe
 from training.run_folder import read_config, read_log
 from training.schedule import step_lr
 
+pytestmark = pytest.mark.medium
+
 SMALL = "gluoncv:mobilenet0.25"
 FAST = [
     "--network",

@@ -48,6 +48,7 @@ def pictures(notebook):
                 yield np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
+@pytest.mark.slow
 def test_it_runs_and_shows_what_is_kept(kept, tmp_path):
     fresh = deepcopy(kept)
     execute(fresh, tmp_path)

@@ -22,10 +22,11 @@ from pathlib import Path
 
 import hardware
 from command import Parser, command
+from filesystem import project_folder
 from plotting.tables import aligned
 
 OK, NOTE, PROBLEM = "OK", "note", "problem"
-ROOT = Path(__file__).resolve().parent.parent
+CODE = Path(__file__).resolve().parent.parent
 LITTLE, TOO_LITTLE = 2 * 10**9, 10**8  # bytes of free disk
 REQUIRED = ("NumPy", "Pillow", "matplotlib", "tqdm")  # what training needs beside MXNet
 TRIAL = """
@@ -42,7 +43,7 @@ weight.grad.wait_to_read()
 """  # the imports of a training run, and a gradient
 # Package, what needs it, and how to install it.
 OPTIONAL = (
-    ("gluoncv", "--network gluoncv:NAME", "pip install -e ."),
+    ("gluoncv", "--network gluoncv:NAME", "pip install -e '.[gluoncv]'"),
     ("bokeh", "show_results.py --html", "pip install -e '.[report]'"),
     ("tensorboardX", "--tensorboard", "pip install -e '.[tensorboard]'"),
     ("torch", "--engine torch", "pip install -e '.[torch]'"),
@@ -72,7 +73,7 @@ def check_python():
 def try_training():
     """Return why a first training step fails in a process of its own; "" if it does not fail."""
     done = subprocess.run(
-        [sys.executable, "-c", TRIAL], cwd=ROOT, capture_output=True, text=True, errors="replace"
+        [sys.executable, "-c", TRIAL], cwd=CODE, capture_output=True, text=True, errors="replace"
     )
     if not done.returncode:
         return ""
@@ -159,10 +160,10 @@ def check_opencv():
     """Check that OpenCV's Python package, which decodes images, can be imported."""
     try:
         import cv2
-    except ImportError as error:
+    except ImportError as error:  # not installed, or without its system libraries
         remedy = "apt-get install libgl1 libglib2.0-0"
         if isinstance(error, ModuleNotFoundError):
-            remedy = "pip install -e '.[cpu]'"
+            remedy = "pip install -e '.[gluoncv]'"
         return Finding(NOTE, f"cannot be imported ({error}), Pillow decodes, more slowly: {remedy}")
     return Finding(OK, cv2.__version__)
 
@@ -214,7 +215,7 @@ def check_data(folder):
 
 def checks():
     """Return (name, check) pairs in the order of the output."""
-    snapshot, data = Path("snapshot").absolute(), ROOT / "data"
+    snapshot, data = Path("snapshot").absolute(), project_folder() / "data"
     return [
         ("Python", check_python),
         *((name, partial(check_package, name)) for name in REQUIRED),

@@ -11,7 +11,10 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+from filesystem import project_folder
+
+ROOT = project_folder()
+CODE = Path(__file__).resolve().parent.parent
 
 
 def describe_environment(config):
@@ -61,7 +64,7 @@ def find_commit():
     None where the project is not in a git checkout.
     """
     try:
-        words = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty=+"]
+        words = ["git", "-C", str(CODE), "describe", "--always", "--abbrev=40", "--dirty=+"]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None

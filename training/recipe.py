@@ -3,7 +3,7 @@
 import re
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from typing import Tuple
+from typing import Any, Dict, Tuple
 
 from command import InputError, nearest
 from engine.optimizer import DECAYED, OPTIMIZERS
@@ -157,7 +157,7 @@ FRACTAL = Recipe(
 )
 FRACTAL_SVHN = replace(FRACTAL, epochs=20, augmentation="none")
 FRACTAL_QUICK = replace(FRACTAL, epochs=12, batch_size=20, augmentation="none", dropout=0.0)
-ALONE = {"drop_path": "none", "dropout": 0.0}  # table 4's plain networks
+ALONE: Dict[str, Any] = {"drop_path": "none", "dropout": 0.0}  # table 4's plain networks
 FRACTAL_PLAIN = replace(FRACTAL, **ALONE)
 FRACTAL_PLAIN_SVHN = replace(FRACTAL_SVHN, **ALONE)
 FRACTAL_PLAIN_QUICK = replace(FRACTAL_QUICK, **ALONE)
