@@ -1,3 +1,33 @@
-"""How a run is made: recipe, loop, checkpoints, its folder, and what is evaluated afterwards."""
+"""How a run is made: recipe, training, checkpoints, the run's folder, evaluation."""
 
 import compat  # noqa: F401  (before anything imports mxnet)
+
+from training.evaluation import TrainedRun, classify, restore
+from training.metrics import Predictions, probabilities
+from training.recipe import RECIPES, Recipe, default_recipe, get_recipe
+from training.run import Run, RunInfo, RuntimeConfig
+from training.run_data import RunData
+from training.run_folder import RunRecord, find_runs, read_config, read_log, read_run
+from training.trainer import fit
+
+__all__ = [
+    "Predictions",
+    "RECIPES",
+    "Recipe",
+    "Run",
+    "RunData",
+    "RunInfo",
+    "RunRecord",
+    "RuntimeConfig",
+    "TrainedRun",
+    "classify",
+    "default_recipe",
+    "find_runs",
+    "fit",
+    "get_recipe",
+    "probabilities",
+    "read_config",
+    "read_log",
+    "read_run",
+    "restore",
+]

@@ -9,7 +9,7 @@ and for sub-networks that are not trained by themselves.
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from command import InputError
 from training import checkpoint
 from training.build import build_engine, build_networks, find_devices
 from training.loop import evaluate
-from training.metrics import probabilities
+from training.metrics import Predictions, probabilities
 from training.run import Run, RunInfo, RuntimeConfig
 from training.run_data import RunData
 from training.run_folder import read_config
@@ -40,7 +40,13 @@ class TrainedRun:
     engine: Any  # an engine.base.Engine
     row: dict  # the log's, of that epoch
 
-    def predictions(self, images=None, subnetwork=None, batch_size=250, crops=1):
+    def predictions(
+        self,
+        images: Any = None,
+        subnetwork: Optional[int] = None,
+        batch_size: int = 250,
+        crops: int = 1,
+    ) -> Predictions:
         """Return the Predictions of the network or a sub-network; see ``predict_images``."""
         return predict_images(self.data, self.engine, images, subnetwork, batch_size, crops)
 
@@ -72,7 +78,14 @@ class TrainedRun:
             )
 
 
-def restore(folder, gpus=None, epoch=None, engine=RuntimeConfig.engine, dtype=None, data_dir=None):
+def restore(
+    folder: Union[str, Path],
+    gpus: Optional[str] = None,
+    epoch: Optional[int] = None,
+    engine: str = RuntimeConfig.engine,
+    dtype: Optional[str] = None,
+    data_dir: Optional[str] = None,
+) -> TrainedRun:
     """Return the TrainedRun in ``folder``.
 
     Args:
@@ -132,7 +145,12 @@ def recompute_bn_statistics(data, engine, subnetwork=None):
     engine.recompute_bn_statistics(batches, subnetwork)
 
 
-def classify(folder, paths, gpus=None, epoch=None):
+def classify(
+    folder: Union[str, Path],
+    paths: Iterable[Union[str, Path]],
+    gpus: Optional[str] = None,
+    epoch: Optional[int] = None,
+) -> Tuple[np.ndarray, Sequence[Any]]:
     """Classify pictures with the network of a run: (probabilities, names of the classes).
 
     Args:

@@ -6,22 +6,22 @@ stands at its field, so that nothing is said twice.
 
 import math
 from dataclasses import MISSING, field, fields
-from typing import Union, get_type_hints
+from typing import Any, Callable, Optional, Sequence, Union, get_type_hints
 
 from command import InputError, flag_name, nearest
 
 
 def option(
-    default=MISSING,
+    default: Any = MISSING,
     *,
-    help,
-    low=None,
-    high=None,
-    below=None,
-    choices=None,
-    parse=None,
-    metavar=None,
-):
+    help: str,
+    low: Optional[float] = None,
+    high: Optional[float] = None,
+    below: Optional[float] = None,
+    choices: Optional[Sequence[Any]] = None,
+    parse: Optional[Callable[[str], Any]] = None,
+    metavar: Optional[str] = None,
+) -> Any:
     """Return a dataclass field with what its flag and its check need.
 
     Args:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Tuple
 
 from command import InputError, nearest
 from engine.optimizer import DECAYED, OPTIMIZERS
+from network import recipe_family
 from training.options import check_options, option
 from training.schedule import SCHEDULES
 from training.serialization import from_plain
@@ -216,21 +217,21 @@ RECIPES = {
 }
 
 
-def default_recipe(dataset, network):
-    """Name of the recipe that a network is trained with on a data set when none is named."""
-    if network.startswith("fractal"):
-        family = "fractal-plain" if network == "fractal_plain" else "fractal"
-        return family + {"svhn": "-svhn", "digits": "-quick"}.get(dataset, "")
-    return {"svhn": "deep-fusion-svhn", "digits": "quick"}.get(dataset, "deep-fusion")
+def default_recipe(dataset: str, network: str) -> str:
+    """Return the name of the recipe that a network is trained with when none is named."""
+    endings = {"svhn": "-svhn", "digits": "-quick"}
+    name = recipe_family(network) + endings.get(dataset, "")
+    return {"deep-fusion-quick": "quick"}.get(name, name)
 
 
-def default_photograph_recipe(network):
-    """Name of the recipe that a network is trained with on photographs when none is named."""
-    return "fractal-imagenet" if network.startswith("fractal") else "deep-fusion-imagenet"
+def default_photograph_recipe(network: str) -> str:
+    """Return the name of the recipe that a network is trained with on photographs."""
+    family = "fractal" if recipe_family(network).startswith("fractal") else "deep-fusion"
+    return f"{family}-imagenet"
 
 
-def get_recipe(name, **changes):
-    """The recipe ``name`` with ``changes`` to its values; None leaves a value as it is.
+def get_recipe(name: str, **changes: Any) -> Recipe:
+    """Return the recipe ``name`` with ``changes`` to its values; None leaves a value as it is.
 
     Raises:
         InputError: no recipe has that name, or a value is impossible.
@@ -242,8 +243,8 @@ def get_recipe(name, **changes):
     return replace(RECIPES[name], **{k: v for k, v in changes.items() if v is not None})
 
 
-def differences(recipe, name):
-    """Values of ``recipe`` that differ from the recipe ``name``: field -> plain value."""
+def differences(recipe: Recipe, name: str) -> Dict[str, Any]:
+    """Return {field: plain value} of what differs from the recipe ``name``."""
     if name not in RECIPES:
         return recipe.to_json()
     ours, theirs = recipe.to_json(), RECIPES[name].to_json()

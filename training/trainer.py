@@ -6,6 +6,8 @@ import zlib
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from itertools import repeat
+from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from training.meter import DIVERGED, Divergence, EpochMeter, require_convergence
 from training.progress import Clock, EpochProgress, make_echo, seconds_since
 from training.provenance import describe_environment
 from training.recipe import differences
-from training.run import RunInfo, RuntimeConfig
+from training.run import Run, RunInfo, RuntimeConfig
 from training.run_data import RunData
 from training.run_folder import (
     NoLog,
@@ -39,7 +41,7 @@ from training.run_folder import (
 from training.schedule import learning_rate
 
 
-def fit(run, config, folder=None):
+def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optional[Path]:
     """Train ``run`` to its last epoch; return its folder.
 
     Of several workers the one of rank 0 keeps the run's files; the others return None.
