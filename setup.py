@@ -5,8 +5,9 @@ from pathlib import Path
 
 from setuptools import setup
 
-INIT = Path(__file__).with_name("network") / "__init__.py"
-VERSION = re.search('^__version__ = "(.+)"$', INIT.read_text("utf-8"), re.MULTILINE).group(1)
+HERE = Path(__file__).parent
+INIT = (HERE / "network" / "__init__.py").read_text("utf-8")
+VERSION = re.search('^__version__ = "(.+)"$', INIT, re.MULTILINE).group(1)
 
 CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads them
     "nvidia-cublas-cu11>=11,<12",
@@ -50,11 +51,7 @@ setup(
         "analysis",
         "tools",
     ],
-    py_modules=[
-        *("compat", "command", "filesystem", "hardware"),
-        *("train_cifar", "train_imagenet", "evaluate", "predict", "export", "analyze"),
-        *("show_results", "visualize", "benchmark"),
-    ],
+    py_modules=sorted(path.stem for path in HERE.glob("*.py") if path.name != "setup.py"),
     python_requires=">=3.8,<3.13",  # MXNet 1.9.1 runs on these
     install_requires=[
         "numpy>=1.21,<1.27",

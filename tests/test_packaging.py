@@ -1,8 +1,11 @@
 """setup.py brings what the sources import."""
 
 import importlib.util
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import compat
@@ -114,3 +117,34 @@ def test_a_plain_installation_has_its_data_in_the_current_folder(tmp_path, monke
     monkeypatch.setattr(filesystem, "__file__", str(tmp_path / "site-packages" / "filesystem.py"))
     assert filesystem.project_folder() == tmp_path
     assert default_folder("digits") == tmp_path / "data" / "digits"
+
+
+@pytest.mark.slow
+def test_a_plain_installation_trains_in_the_current_folder(tmp_path):
+    checkout, modules, folder = (tmp_path / name for name in ("checkout", "modules", "folder"))
+    folder.mkdir()
+    for path, source in {
+        **sources(),
+        "pyproject.toml": (ROOT / "pyproject.toml").read_text("utf-8"),
+    }.items():
+        (checkout / path).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / path).write_text(source, "utf-8")
+    install = ["pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", modules]
+    train = ["train_cifar", "--dataset", "digits", "--network", "plain", "--depth", "5"]
+    for words in (
+        [*install, checkout],
+        ["data.prepare", "digits"],
+        [*train, "--num-epochs", "1"],
+        ["tools.doctor"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *map(str, words)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(modules)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    assert (folder / "data" / "digits" / "train.rec").exists()
+    assert (folder / "snapshot" / "digits" / "plain_d5w1" / "run1" / "log.jsonl").exists()
+    assert "digits" in done.stdout.splitlines()[-1]

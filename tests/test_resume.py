@@ -95,6 +95,7 @@ def test_killed_in_the_third_epoch_and_resumed(data, tmp_path, uninterrupted):
     assert os.listdir(run_folder(tmp_path).parent) == ["run1"]
 
 
+@pytest.mark.slow
 def test_drop_path_and_dropout_go_on_as_if_never_stopped(data, tmp_path):
     flags = ["--network", "fractal", "--depth", "10", "--drop-path", "mixed", "--dropout", "0.1"]
     flags += ["--log-columns", "--batch-size", "20"]

@@ -63,7 +63,13 @@ def assert_equal(ours, theirs, tolerance):
         assert np.abs(ours[name] - theirs[name]).max() <= tolerance * scale, name
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name.endswith("imagenet") else [])
+        for name in list_models()
+    ],
+)
 def test_three_steps_are_mxnets(name):
     """Logits, losses, gradients (as momenta), averages and parameters, in double precision.
 
