@@ -1,24 +1,40 @@
 """Evaluate a checkpoint: loss and errors, classes, confusion; the columns of a FractalNet."""
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from analysis.anytime import anytime_table, measure_columns
+from analysis.early_exit import (
+    choose_picking_images,
+    choose_thresholds,
+    early_exit_table,
+    match_costs,
+    trace_curves,
+)
 from command import InputError, Parser, command, require_picture_path
+from engine.precision import DTYPES
 from plotting.confusion import draw_confusion
-from plotting.studies import draw_anytime
+from plotting.studies import draw_anytime, draw_early_exit
 from plotting.tables import TABLE_FORMATS
 from training.evaluation import restore
 from training.run import ENGINES
+from training.serialization import write_whole
 
 EXAMPLES = """examples:
   python evaluate.py snapshot/cifar10/cross_d110w1/run1
   python evaluate.py snapshot/cifar10/cross_d110w1/run1 --classes --confusion confusion.png
   python evaluate.py snapshot/imagenet/fractal_imagenet_d34w1/run1 --crops 10
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --columns
+  python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --early-exit
 
 Column c of a FractalNet has 2^c convolutions a block: 0 is the shallowest. Moving averages of a
-column that the run did not test at that epoch are estimated from its training images first."""
+column that the run did not test at that epoch are recomputed from its training images first.
+
+--early-exit picks thresholds on the held-out images or, where the run holds none out, on a tenth of
+the training images, and tests them on the test images. An image is answered by the first network of
+a chain whose largest probability is at least the threshold; see analysis/early_exit.py."""
 
 
 def make_parser():
@@ -46,11 +62,29 @@ def make_parser():
         help="every column and the whole network: size, error, latency, throughput; the picture of "
         "error over latency goes to the run's folder",
     )
+    parser.add_argument(
+        "--early-exit",
+        action="store_true",
+        help="an image goes to a deeper column only where the shallower is not sure: error over "
+        "mean latency beside that of each column; picture and JSON go to the run's folder",
+    )
     parser.add_argument("--classes", action="store_true", help="the error of each class")
     parser.add_argument("--confusion", metavar="PNG", help="draw the confusion matrix")
     parser.add_argument("--format", choices=TABLE_FORMATS, default="text", help="default: text")
     parser.add_argument(
         "--engine", choices=ENGINES, default=ENGINES[0], help="what computes; default: mxnet"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        help="what to compute in; default: the run's",
+    )
+    parser.add_argument(
+        "--parameters",
+        type=Path,
+        metavar="FILE",
+        help="a .safetensors file whose arrays stand for the checkpoint's: what export.py --format "
+        "torch --trainable wrote, trained elsewhere",
     )
     parser.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
     parser.add_argument(
@@ -72,35 +106,76 @@ def describe_class_errors(found):
     return ["no images" if e != e else f"{e:.2f}" for e in found.class_errors()]
 
 
-def show_columns(trained, columns, whole, picture, title):
-    """Return the table of columns as rows, and draw their error over latency.
+def choose_images(args, trained):
+    """Return which images to evaluate on: "test", "held-out" or "train".
+
+    Raises:
+        InputError: the flags ask for what the run does not have.
+    """
+    run = trained.run
+    if (args.columns or args.early_exit) and not hasattr(trained.engine.net, "column"):
+        raise InputError(f"{run.network} has no columns")
+    if args.early_exit and trained.engine.num_subnetworks < 2:
+        raise InputError(f"--early-exit needs two columns or more: {run.network} has one here")
+    if args.early_exit and (args.images not in (None, "test") or args.crops != 1):
+        raise InputError("--early-exit is measured on the test images, with one crop")
+    kind = "test" if args.early_exit else args.images or run.tested_on
+    if kind == "held-out" and not run.val_split:
+        raise InputError(f"{args.run} holds no training images out")
+    return kind
+
+
+def show_classes(args, trained, whole, title):
+    """Print the error of each class and draw the confusion matrix, as the flags say."""
+    data = trained.data
+    names = data.class_names or [str(label) for label in range(data.classes)]
+    if data.names_problem:
+        sys.stderr.write(f"classes have numbers: {data.names_problem}\n")
+    if args.classes:
+        rows = [["class", "error %"], *zip(names, describe_class_errors(whole))]
+        print(TABLE_FORMATS[args.format](rows))
+    if args.confusion:
+        draw_confusion(whole.confusion(), names, args.confusion, title)
+        print(args.confusion)
+
+
+def show_early_exit(args, trained, points, testing, name):
+    """Print, draw and write what early exit gives beside the columns and the whole network.
 
     Args:
-        columns: Predictions of each.
+        points, testing: Points and Predictions of the columns and of the whole, on the test images.
+        name: of the picture and the JSON file, without their endings.
     """
-    points = measure_columns(trained, [*columns, whole])
-    draw_anytime(points, picture, title)
-    return anytime_table(points)
+    images, picked_on = choose_picking_images(trained)
+    indices = [*range(len(points) - 1), None]
+    picking = [trained.predictions(images, index, args.test_batch_size) for index in indices]
+    matched = match_costs(points, picking, testing)
+    curves = trace_curves(points, testing, choose_thresholds(testing))
+    print(f"thresholds picked on {picked_on}")
+    print(TABLE_FORMATS[args.format](early_exit_table(points, matched)))
+    picture, written = args.run / f"{name}.png", args.run / f"{name}.json"
+    draw_early_exit(points, curves, matched, picture, f"{trained.run.network}, early exit")
+    about = {"epoch": trained.row["epoch"], "images": "test", "picked_on": picked_on}
+    found = {"networks": points, "matched": matched, "curves": curves}
+    write_whole(written, json.dumps({**about, **found}, default=asdict, indent=1) + "\n")
+    print(f"{picture}\n{written}")
 
 
 @command
 def main(argv=None):
     """Evaluate a run's checkpoint."""
     args = make_parser().parse_args(argv)
-    table, folder = TABLE_FORMATS[args.format], args.run
     if args.confusion:
         require_picture_path(args.confusion)
-    trained = restore(folder, args.gpus, args.epoch, args.engine, data_dir=args.data_dir)
-    run, epoch = trained.run, trained.row["epoch"]
-    if args.columns and not hasattr(trained.engine.net, "column"):
-        raise InputError(f"{run.network} has no columns")
-    kind = args.images or run.tested_on
-    if kind == "held-out" and not run.val_split:
-        raise InputError(f"{folder} holds no training images out")
-    images, names = trained.data.images(kind), trained.data.source.class_names
+    trained = restore(
+        args.run, args.gpus, args.epoch, args.engine, args.dtype, args.data_dir, args.parameters
+    )
+    kind, epoch = choose_images(args, trained), trained.row["epoch"]
+    images = trained.data.images(kind)
     crops = ", 10 crops" if args.crops == 10 else ""
-    title = f"{folder.resolve().parent.name} on {run.dataset}, epoch {epoch}, {kind}{crops}"
-    if args.columns:
+    parent = args.run.resolve().parent.name
+    title = f"{parent} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
+    if args.columns or args.early_exit:
         trained.prepare_subnetworks()
 
     def predict(subnetwork):
@@ -108,16 +183,17 @@ def main(argv=None):
 
     whole = predict(None)
     print(f"{title}\n{summarize(whole)}")
-    if args.classes:
-        print(table([["class", "error %"], *zip(names, describe_class_errors(whole))]))
-    if args.confusion:
-        draw_confusion(whole.confusion(), names, args.confusion, title)
-        print(args.confusion)
-    if args.columns:
-        columns = map(predict, range(trained.engine.num_subnetworks))
-        picture = folder / f"anytime_{kind}_epoch{epoch:04d}.png"
-        print(table(show_columns(trained, columns, whole, picture, title)))
-        print(picture)
+    if args.classes or args.confusion:
+        show_classes(args, trained, whole, title)
+    if args.columns or args.early_exit:
+        found = [*map(predict, range(trained.engine.num_subnetworks)), whole]
+        points, suffix = measure_columns(trained, found), f"{kind}_epoch{epoch:04d}"
+        if args.columns:
+            picture = args.run / f"anytime_{suffix}.png"
+            draw_anytime(points, picture, title)
+            print(f"{TABLE_FORMATS[args.format](anytime_table(points))}\n{picture}")
+        if args.early_exit:
+            show_early_exit(args, trained, points, found, f"early_exit_{suffix}")
 
 
 if __name__ == "__main__":

@@ -4,28 +4,28 @@ import sys
 from pathlib import Path
 
 from command import InputError, Parser, command
-from network.exporter import (
-    EXPORT_FORMATS,
-    export,
-    from_pixels,
-    read_parameters,
-    require_onnx,
-    to_pixels,
-)
+from network.exporter import from_pixels, read_parameters, to_pixels
 from network.folding import fold_batch_norm
-from network.graph import to_symbol
+from network.graph import strip_prefix, to_symbol
 from training.evaluation import restore
+from training.exporting import EXPORT_FORMATS, export, require_packages
 
 CHECKED = 64  # test images that the files and the network must agree on
 EXAMPLES = """examples:
   python export.py snapshot/cifar10/cross_d110w1/run1 --format onnx --out exported
   python export.py snapshot/cifar10/cross_d110w1/run1 --format onnx --from-pixels --out exported
   python export.py snapshot/cifar10/fractal_d20w4/run1 --format symbol --column 2 --out column2
+  python export.py snapshot/cifar10/cross_d110w1/run1 --format torch --trainable --out exported
 
-symbol writes NAME-symbol.json and NAME-0000.params, for MXNet; onnx writes NAME.onnx, which needs
-pip install -e '.[onnx]'. NAME is network, or column2. NAME.FORMAT.json says what goes in and out,
-and what the classes are. Moving averages of a column that the run did not test at that epoch are
-estimated from its training images first."""
+symbol writes NAME-symbol.json and NAME-0000.params, for MXNet. onnx writes NAME.onnx and needs
+pip install -e '.[onnx]'. torch writes NAME.pt2, a program of torch.export that runs with PyTorch
+alone, and NAME.safetensors, its parameters by name, and needs pip install -e '.[torch]'. NAME is
+network, or column2. NAME.FORMAT.json says what goes in and out, what the classes are, and which
+lines of Python load and run the files. Moving averages of a column that the run did not test at
+that epoch are recomputed from its training images first.
+
+--trainable keeps batch normalisation, as moving averages, and every parameter by its name in the
+run; evaluate.py RUN --parameters NAME.safetensors reads them back after training elsewhere."""
 
 
 def make_parser():
@@ -45,13 +45,19 @@ def make_parser():
         help="have the network itself subtract the mean and divide by the deviation: it takes RGB "
         "images, 0 to 255. Default: images normalised before",
     )
+    parser.add_argument(
+        "--trainable",
+        action="store_true",
+        help="of --format torch: keep batch normalisation apart, and parameters by the names that "
+        "they have in the run. Default: folded into the convolutions",
+    )
     parser.add_argument("--epoch", type=int, help="of the checkpoint; default: the newest")
     parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
     return parser
 
 
 def describe(args, trained):
-    """Return what stands beside the files."""
+    """Return the description of the files: what goes in and out, and which run they are of."""
     inside, column = args.from_pixels, args.column
     run, data = trained.run, trained.data
     return {
@@ -71,6 +77,7 @@ def describe(args, trained):
         },
         "output": {"values": "logits", "shape": ["batch", data.classes], "dtype": "float32"},
         "normalized_inside": inside,
+        "trainable": args.trainable,
         "mean": data.mean,
         "std": data.std,
         "classes": data.class_names,
@@ -87,31 +94,40 @@ def require_column(trained, column):
     trained.prepare_subnetworks([column])
 
 
+def prepare_graph(args, trained):
+    """Return (graph, values) of what is exported, parameters named as in the run's checkpoints."""
+    engine, data = trained.engine, trained.data
+    net = engine.network(args.column)
+    graph = to_symbol(net)
+    values = read_parameters(graph, net)
+    if not args.trainable:
+        graph, values = fold_batch_norm(graph, values)
+    graph, values = strip_prefix(graph, values, engine.net.prefix)
+    if args.from_pixels:
+        graph, values = from_pixels(graph, values, data.mean, data.std)
+    return graph, values
+
+
 @command
 def main(argv=None):
     """Export a run's network."""
     args = make_parser().parse_args(argv)
-    column = args.column
-    if args.format == "onnx":
-        require_onnx()
+    if args.trainable and args.format != "torch":
+        raise InputError("--trainable is for --format torch")
+    require_packages(args.format)
     trained = restore(args.run, "cpu", args.epoch, dtype="float32", data_dir=args.data_dir)
-    if column is not None:
-        require_column(trained, column)
+    if args.column is not None:
+        require_column(trained, args.column)
     data, engine = trained.data, trained.engine
     images = next(iter(data.test_batches(data.test, CHECKED))).images
-    logits = engine.to_numpy(engine.predict(images, column))
-    net = engine.network(column)
-    graph = to_symbol(net)
-    graph, values = fold_batch_norm(graph, read_parameters(graph, net))
+    logits = engine.to_numpy(engine.predict(images, args.column))
     if args.from_pixels:
-        graph, values = from_pixels(graph, values, data.mean, data.std)
         images = to_pixels(images, data.mean, data.std)
     files, difference = export(
-        graph,
-        values,
+        *prepare_graph(args, trained),
         data.image_shape,
         args.format,
-        args.out / ("network" if column is None else f"column{column}"),
+        args.out / ("network" if args.column is None else f"column{args.column}"),
         describe(args, trained),
         images,
         logits,

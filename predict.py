@@ -1,48 +1,167 @@
-"""Classify pictures with the network of a run."""
+"""Classify pictures with the network of a run, or with an exported file of it."""
 
+import csv
+import json
+import os
 import sys
 from pathlib import Path
 
 import compat  # noqa: F401  (before anything imports mxnet)
 
 import numpy as np
+from tqdm import tqdm
 
 from command import InputError, Parser, command
 from plotting.tables import TABLE_FORMATS
-from training.evaluation import classify
+from training.classification import classify, load_exported, load_run, rank_classes
 
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")  # of the pictures in a folder, in any case
+FORMATS = (*TABLE_FORMATS, "csv", "jsonl")
 EXAMPLES = """examples:
   python predict.py cat.jpg dog.png --run snapshot/cifar10/cross_d110w1/run1
   python predict.py bird.jpg --run snapshot/birds/cross_imagenet_d26w1/run1 --top 3
+  python predict.py pictures --exported exported/network.onnx --format csv
+  find pictures -name '*.png' | python predict.py - --run snapshot/cifar10/cross_d110w1/run1
+  python predict.py pictures --run snapshot/cifar10/cross_d110w1/run1 --features pictures.npy
 
 A picture is PNG, JPEG or BMP of any size. For a network of 32x32 images its shorter side is made 32
-and the centre taken; for one of photographs it is treated as a test image is."""
+and the centre taken; for one of photographs it is treated as a test image is. A folder stands for
+the pictures in it and in its folders, - for a list of paths on standard input, one a line. A
+picture that cannot be read is named, and the rest is classified; the exit status is then 1."""
 
 
 def make_parser():
-    """The command line."""
+    """Return the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("pictures", nargs="+", metavar="IMAGE", help="image files")
-    parser.add_argument("--run", type=Path, required=True, help="folder of a run")
+    parser.add_argument(
+        "pictures", nargs="+", metavar="IMAGE", help="image files, folders of them, or -"
+    )
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--run", type=Path, help="folder of a run")
+    network.add_argument(
+        "--exported", type=Path, metavar="FILE", help="a file that export.py wrote, of any format"
+    )
     parser.add_argument("--epoch", type=int, help="of the checkpoint; default: the newest")
     parser.add_argument("--top", type=int, default=5, help="classes to name; default: 5")
-    parser.add_argument("--format", choices=TABLE_FORMATS, default="text", help="default: text")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument(
+        "--features",
+        metavar="FILE.npy",
+        help="write what the classifier takes, an array (pictures, features), in place of classes; "
+        "the pictures of its rows are printed",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="pictures predicted at once; default: 64"
+    )
     parser.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
     return parser
 
 
+def check_flags(args):
+    """Refuse flags that do not go together.
+
+    Raises:
+        InputError: two flags contradict each other, or a number is impossible.
+    """
+    for flag, value in (("--top", args.top), ("--batch-size", args.batch_size)):
+        if value < 1:
+            raise InputError(f"{flag} must be at least 1, not {value}")
+    if args.exported and (args.features or args.epoch is not None or args.gpus):
+        raise InputError("--features, --epoch and --gpus are for --run")
+    if args.features and not Path(args.features).resolve().parent.is_dir():
+        raise InputError(f"--features {args.features}: there is no such folder")
+
+
+def list_pictures(names):
+    """Return the paths that ``names`` stand for: files, folders of pictures, - for a list.
+
+    Raises:
+        InputError: there is none.
+    """
+    paths = []
+    for name in names:
+        if name == "-":
+            paths += filter(None, (line.rstrip("\r\n") for line in sys.stdin))
+        elif Path(name).is_dir():
+            found = sorted(Path(name).rglob("*"))
+            paths += [str(path) for path in found if path.suffix.lower() in ENDINGS]
+        else:
+            paths.append(name)
+    if not paths:
+        raise InputError(f"there is no picture in {', '.join(names)}")
+    return paths
+
+
+def write_classes(found, form):
+    """Print the classes of each picture: a table at the end, or lines as they come.
+
+    Args:
+        found: iterable of (path, [(class, probability)]).
+        form: one of FORMATS.
+    """
+    head, rows = ["picture", "class", "probability %"], []
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if form == "csv":
+        writer.writerow(head)
+    for path, ranked in found:
+        cells = [[path, name, f"{100 * share:.2f}"] for name, share in ranked]
+        if form == "csv":
+            writer.writerows(cells)
+        elif form == "jsonl":
+            classes = [{"class": name, "probability": share} for name, share in ranked]
+            print(json.dumps({"picture": path, "classes": classes}))
+        else:
+            rows += cells
+    if form in TABLE_FORMATS:
+        print(TABLE_FORMATS[form]([head, *rows]))
+
+
+def write_features(found, path):
+    """Write the features of pictures into the .npy file ``path``; print whose each row is.
+
+    Args:
+        found: iterable of (path of a picture, its features).
+    """
+    pictures, rows = [], []
+    for picture, row in found:
+        pictures.append(picture)
+        rows.append(row)
+    aside = f"{path}.part"
+    if rows:
+        try:
+            with open(aside, "wb") as file:
+                np.save(file, np.stack(rows))
+            os.replace(aside, path)
+        finally:
+            Path(aside).unlink(missing_ok=True)
+        print("\n".join(pictures))
+
+
 @command
 def main(argv=None):
-    """Say what pictures show."""
+    """Classify pictures; return 1 where one of them could not be read."""
     args = make_parser().parse_args(argv)
-    if args.top < 1:
-        raise InputError(f"--top must be at least 1, not {args.top}")
-    found, names = classify(args.run, args.pictures, args.gpus, args.epoch)
-    rows = [["picture", "class", "probability %"]]
-    for picture, shares in zip(args.pictures, found):
-        for index in np.argsort(-shares, kind="stable")[: args.top]:
-            rows.append([picture, str(names[index]), f"{100 * shares[index]:.2f}"])
-    print(TABLE_FORMATS[args.format](rows))
+    check_flags(args)
+    paths, problems = list_pictures(args.pictures), []
+    if args.exported:
+        classifier = load_exported(args.exported)
+    else:
+        classifier = load_run(args.run, args.gpus, args.epoch, bool(args.features))
+    if classifier.names_problem and not args.features:
+        sys.stderr.write(f"classes have numbers: {classifier.names_problem}\n")
+
+    def report(line):
+        problems.append(line)
+        tqdm.write(line, file=sys.stderr)
+
+    shown = tqdm(paths, "predicting", unit="picture", leave=False, disable=None)
+    found = classify(classifier, shown, args.batch_size, report)
+    if args.features:
+        write_features(found, args.features)
+    else:
+        ranked = ((path, rank_classes(classifier, row, args.top)) for path, row in found)
+        write_classes(ranked, args.format)
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

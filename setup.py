@@ -27,12 +27,15 @@ GLUONCV = [  # --network gluoncv:NAME; OpenCV needs libGL and GLib of the system
     "opencv-python>=4.5,<4.12",  # from 4.12 on it demands NumPy 2
 ]
 TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
-TORCH = "torch>=2.1"  # --engine torch
+TORCH = ["torch>=2.1", "safetensors>=0.4"]  # --engine torch; export.py --format torch
 TESTED_TORCH = "torch==2.13.0; python_version >= '3.10'"  # what its tests were run with
 NOTEBOOK = ["ipykernel>=6.20", "nbclient>=0.8", "nbformat>=5.7"]  # tutorial.ipynb
 ONNX = [  # export.py --format onnx
-    "onnx>=1.16,<1.17",  # MXNet 1.9.1 reads onnx.mapping, which later versions do without
-    "onnxruntime>=1.15",
+    "ml-dtypes>=0.4; python_version >= '3.9'",  # of onnxruntime.quantization, which lacks it
+    "onnx>=1.17; python_version >= '3.9'",
+    "onnxruntime>=1.17; python_version >= '3.9'",
+    "onnxscript>=0.5; python_version >= '3.9'",
+    "torch>=2.7; python_version >= '3.9'",  # torch.onnx.export of a torch.export program
 ]
 
 setup(
@@ -69,7 +72,7 @@ setup(
         "gluoncv": GLUONCV,
         "report": [BOKEH],
         "tensorboard": [TENSORBOARD],
-        "torch": [TORCH],
+        "torch": TORCH,
         "onnx": ONNX,
         "cpu": ["mxnet==1.9.1"],
         "cu112": ["mxnet-cu112==1.9.1", *CUDA_11],
@@ -83,6 +86,7 @@ setup(
             *ONNX,
             BOKEH,
             TENSORBOARD,
+            *TORCH,
             TESTED_TORCH,
         ],
     },

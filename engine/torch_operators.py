@@ -44,7 +44,7 @@ def operators(training):
     ):
         gamma = torch.ones_like(gamma) if fix_gamma else gamma
         if not training or use_global_stats:
-            return functional.batch_norm(x, mean, var, gamma, beta, eps=eps)
+            return functional.batch_norm(x, mean, var, gamma, beta, False, 1 - momentum, eps)
         moved, count = var.clone(), x.numel() // x.shape[1]
         y = functional.batch_norm(x, mean, moved, gamma, beta, True, 1 - momentum, eps)
         # PyTorch moves the average by the unbiased variance of the batch, MXNet by the biased one

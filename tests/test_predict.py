@@ -1,11 +1,17 @@
-"""python -m predict: pictures of any size meet the network as test images do."""
+"""predict.py: pictures of any size meet the network as test images do."""
 
+import csv
+import io
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import evaluate
+import export
 import predict
 import train_cifar
 import train_imagenet
@@ -17,7 +23,8 @@ from data.spec import get_spec
 from tests.photo_files import file_of, make_tree, picture, write_photographs
 from tests.record_files import encoded, random_pixels, write_random_rec
 from tests.test_scripts import refused
-from training import evaluation
+from training import classification, evaluation
+from training.exporting import EXPORT_FORMATS
 from training.metrics import probabilities
 
 pytestmark = pytest.mark.medium
@@ -64,11 +71,18 @@ def test_probabilities_are_those_of_the_test_image(run, tmp_path, capsys):
     assert len(cells) == 7
 
 
+def classified(run, paths):
+    """(probabilities, names of the classes) of pictures."""
+    classifier = classification.load_run(run, "cpu")
+    logits = [row for _, row in classification.classify(classifier, paths)]
+    return probabilities(np.stack(logits)), classifier.names
+
+
 def test_probabilities_add_up_to_one(run, tmp_path):
-    found, names = evaluation.classify(run, pictures(tmp_path), "cpu")
+    found, names = classified(run, pictures(tmp_path))
     assert found.shape == (2, 10)
     assert found.sum(axis=1) == pytest.approx(1)
-    assert names == CIFAR10.class_names
+    assert tuple(names) == CIFAR10.class_names
 
 
 @pytest.mark.parametrize("across", [True, False])
@@ -130,46 +144,124 @@ def listed(path):
     return [line.split("\t")[-1] for line in path.read_text().splitlines()]
 
 
-def test_classes_without_a_list_have_numbers(tmp_path):
+def test_classes_without_a_list_have_numbers(tmp_path, capsys):
     data = write_photographs(tmp_path / "data", classes=3)
     flags = ["--network", "resnet", "--depth", "26", "--data-shape", "32", "--num-epochs", "1"]
     flags += ["--data-dir", str(data), "--log-dir", str(tmp_path), "--dataset", "photos"]
     train_imagenet.main([*flags, "--batch-size", "32", "--lr", "0.001", "--quiet"])
     (run,) = (tmp_path / "photos").glob("*/run1")
     (tmp_path / "x.jpg").write_bytes(file_of(picture(60, 50)))
-    assert evaluation.classify(run, [tmp_path / "x.jpg"], "cpu")[1] == (
-        "class0",
-        "class1",
-        "class2",
-    )
-    for spoil in (lambda path: path.write_text("two\nnames\n"), Path.unlink):
+    assert classified(run, [tmp_path / "x.jpg"])[1] == ["class0", "class1", "class2"]
+    for spoil, why in (
+        (lambda path: path.write_text("two\nnames\n"), "names 2, the run has 3"),
+        (Path.unlink, "there is no"),
+    ):
         spoil(data / "classes.txt")
-        found, names = evaluation.classify(run, [tmp_path / "x.jpg"], "cpu")
-        assert list(names) == [0, 1, 2]
+        found, names = classified(run, [tmp_path / "x.jpg"])
+        assert names == ["0", "1", "2"]
         assert found.shape == (1, 3)
+        assert predict.main([str(tmp_path / "x.jpg"), "--run", str(run)]) == 0
+        assert why in capsys.readouterr().err
+        evaluate.main([str(run), "--classes", "--confusion", str(tmp_path / "confusion.png")])
+        out, err = capsys.readouterr()
+        assert why in err
+        assert [line.split()[0] for line in out.splitlines()[-4:-1]] == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(
     "content,message",
     [(None, "No such file"), (b"words", "no PNG, JPEG or BMP"), ("cut", "cut short")],
 )
-def test_wrong_files_are_one_line(run, tmp_path, capsys, content, message):
-    good, bad = *pictures(tmp_path, 1), tmp_path / "bad.png"
+def test_a_wrong_file_is_one_line_and_the_rest_is_classified(
+    run, tmp_path, capsys, content, message
+):
+    bad, good = tmp_path / "bad.png", *pictures(tmp_path, 1)
     if content == "cut":
         content = good.read_bytes()[:-20]
     if content is not None:
         bad.write_bytes(content)
-    status, err = refused(capsys, good, bad, "--run", run, main=predict.main)
-    assert status == 2
+    assert predict.main([str(bad), str(good), "--run", str(run), "--top", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1
     assert message in err and "bad.png" in err
+    assert len(out.splitlines()) == 2 and out.splitlines()[1].startswith(str(good))
+
+
+def test_folders_and_lists_are_their_pictures(run, tmp_path, capsys, monkeypatch):
+    below = tmp_path / "all" / "below"
+    below.mkdir(parents=True)
+    first, second = pictures(tmp_path / "all")
+    second = second.rename(below / "1.PNG")
+    (below / "notes.txt").write_text("no picture")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{first}\r\n\n{second}\n"))
+    shown = []
+    for name in ("-", tmp_path / "all"):
+        flags = ["--run", str(run), "--format", "csv", "--batch-size", "1"]
+        assert predict.main([str(name), *flags]) == 0
+        shown.append(list(csv.DictReader(io.StringIO(capsys.readouterr().out))))
+    assert shown[0] == shown[1]
+    assert [row["picture"] for row in shown[0]] == [str(first)] * 5 + [str(second)] * 5
+
+
+def test_lines_of_json_have_whole_probabilities(run, tmp_path, capsys):
+    paths = pictures(tmp_path)
+    predict.main([*map(str, paths), "--run", str(run), "--format", "jsonl", "--top", "10"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected, names = classified(run, paths)
+    assert [line["picture"] for line in lines] == [str(path) for path in paths]
+    for line, shares in zip(lines, expected):
+        found = {each["class"]: each["probability"] for each in line["classes"]}
+        assert found == pytest.approx(dict(zip(names, shares)))
+
+
+@pytest.mark.parametrize("kind", EXPORT_FORMATS)
+@pytest.mark.parametrize("pixels", [False, True])
+def test_exported_files_classify_as_the_run(run, tmp_path, capsys, kind, pixels):
+    for package in EXPORT_FORMATS[kind].packages:
+        pytest.importorskip(package)
+    flags = ["--format", kind, "--out", str(tmp_path / "out")]
+    export.main([str(run), *flags, *(["--from-pixels"] if pixels else [])])
+    paths = pictures(tmp_path)
+    expected, names = classified(run, paths)
+    found = []
+    for ending in EXPORT_FORMATS[kind].endings:
+        classifier = classification.load_exported(tmp_path / "out" / f"network{ending}")
+        logits = np.stack([row for _, row in classification.classify(classifier, paths)])
+        assert np.abs(probabilities(logits) - expected).max() < (0.02 if pixels else 1e-4)
+        assert classifier.names == names
+        found.append(logits)
+    capsys.readouterr()
+    file = str(tmp_path / "out" / f"network.{kind}.json")
+    assert predict.main([str(paths[0]), "--exported", file, "--top", "1"]) == 0
+    best = names[probabilities(found[0])[0].argmax()]
+    assert capsys.readouterr().out.splitlines()[1].split()[1] == best
+
+
+def test_features_are_what_the_classifier_takes(run, tmp_path, capsys):
+    paths, file = pictures(tmp_path), tmp_path / "features.npy"
+    predict.main([*map(str, paths), "--run", str(run), "--features", str(file), "--gpus", "cpu"])
+    assert capsys.readouterr().out.split() == [str(path) for path in paths]
+    found = np.load(file)
+    values, _ = evaluation.restore(run, "cpu").engine.state_dict()
+    logits = found @ values["classifier_weight"].T + values["classifier_bias"]
+    assert probabilities(logits) == pytest.approx(classified(run, paths)[0], abs=1e-5)
 
 
 def test_wrong_flags_are_one_line(run, tmp_path, capsys):
     (path,) = pictures(tmp_path, 1)
+    empty = tmp_path / "empty"
+    empty.mkdir()
     for flags, message in (
         (["--run", run, "--top", "0"], "--top must be at least 1"),
+        (["--run", run, "--batch-size", "0"], "--batch-size must be at least 1"),
         (["--run", tmp_path], "holds no run"),
         (["--run", run, "--epoch", "5"], "there are: [1]"),
+        (["--exported", tmp_path / "x.zip"], "is no exported file"),
+        (["--exported", tmp_path / "x-symbol.json"], "there is no"),
+        (["--exported", tmp_path / "x.onnx", "--gpus", "cpu"], "are for --run"),
+        (["--run", run, "--features", "nowhere/x.npy"], "no such folder"),
     ):
         status, err = refused(capsys, path, *flags, main=predict.main)
         assert status == 2 and message in err
+    status, err = refused(capsys, empty, "--run", run, main=predict.main)
+    assert status == 2 and "there is no picture in" in err

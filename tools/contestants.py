@@ -22,13 +22,14 @@ from engine.mxnet_engine import MXNetEngine
 from engine.torch_engine import TorchEngine
 from network import default_depth, get_model, has_columns, image_shape
 from network.complexity import operator_costs
-from network.exporter import EXPORT_FORMATS, read_parameters
+from network.exporter import read_parameters
 from network.folding import fold_batch_norm
 from network.graph import to_symbol
 from network.initializer import DeepFusionInit
 from plotting.tables import markdown
 from tools.profiling import measure_peaks, operator_table, profile_mxnet, profile_torch
 from tools.timing import Case
+from training.exporting import EXPORT_FORMATS
 
 LIBRARIES = {
     "mxnet": "the engine of train_cifar.py",
@@ -129,11 +130,11 @@ def predict_by_export(case):
     values = read_parameters(graph, net)
     if case.library != "onnxruntime-plain":
         graph, values = fold_batch_norm(graph, values)
-    write, load = EXPORT_FORMATS["symbol" if case.library == "mxnet-exported" else "onnx"]
+    kind = EXPORT_FORMATS["symbol" if case.library == "mxnet-exported" else "onnx"]
     with TemporaryDirectory() as folder:
         stem = Path(folder) / "network"
-        write(graph, values, image_shape(case.network), stem)
-        predict = load(stem)
+        kind.write(graph, values, image_shape(case.network), stem)
+        predict = kind.load(stem)
     return lambda steps: [predict(images) for _ in range(steps)]
 
 

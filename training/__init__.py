@@ -2,7 +2,8 @@
 
 import compat  # noqa: F401  (before anything imports mxnet)
 
-from training.evaluation import TrainedRun, classify, restore
+from training.classification import Classifier, classify, load_exported, load_run
+from training.evaluation import TrainedRun, restore
 from training.metrics import Predictions, probabilities
 from training.recipe import RECIPES, Recipe, default_recipe, get_recipe
 from training.run import Run, RunInfo, RuntimeConfig
@@ -11,6 +12,7 @@ from training.run_folder import RunRecord, find_runs, read_config, read_log, rea
 from training.trainer import fit
 
 __all__ = [
+    "Classifier",
     "Predictions",
     "RECIPES",
     "Recipe",
@@ -25,6 +27,8 @@ __all__ = [
     "find_runs",
     "fit",
     "get_recipe",
+    "load_exported",
+    "load_run",
     "probabilities",
     "read_config",
     "read_log",

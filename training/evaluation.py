@@ -9,15 +9,14 @@ and for sub-networks that are not trained by themselves.
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, Iterable, Optional, Sequence, Tuple, Union
-
-import numpy as np
+from typing import Any, Optional, Union
 
 from command import InputError
 from training import checkpoint
 from training.build import build_engine, build_networks, find_devices
+from training.exporting import read_safetensors
 from training.loop import evaluate
-from training.metrics import Predictions, probabilities
+from training.metrics import Predictions
 from training.run import Run, RunInfo, RuntimeConfig
 from training.run_data import RunData
 from training.run_folder import read_config
@@ -39,6 +38,7 @@ class TrainedRun:
     data: RunData
     engine: Any  # an engine.base.Engine
     row: dict  # the log's, of that epoch
+    replaced: bool = False  # whether a file's parameters stand for the checkpoint's
 
     def predictions(
         self,
@@ -59,7 +59,8 @@ class TrainedRun:
         Raises:
             InputError: the training images are not there any more, or others are.
         """
-        if {"column_errors", "member_errors"} & set(self.row):
+        tested = {"column_errors", "member_errors"} & set(self.row)
+        if tested and not self.replaced:
             return
         self.require_training_images()
         for index in range(self.engine.num_subnetworks) if indices is None else indices:
@@ -85,6 +86,7 @@ def restore(
     engine: str = RuntimeConfig.engine,
     dtype: Optional[str] = None,
     data_dir: Optional[str] = None,
+    parameters: Union[str, Path, None] = None,
 ) -> TrainedRun:
     """Return the TrainedRun in ``folder``.
 
@@ -94,6 +96,8 @@ def restore(
         engine: one of training.run.ENGINES; any engine continues what another trained.
         dtype: what to compute in; None takes the run's.
         data_dir: folder of the .rec files; None takes the run's.
+        parameters: a .safetensors file whose arrays replace the checkpoint's; see
+            ``training.exporting.read_safetensors``.
 
     Raises:
         InputError: there is no such run or checkpoint, or it is damaged.
@@ -107,12 +111,14 @@ def restore(
         there = sorted(filter(None, map(checkpoint.parse_epoch, checkpoints.glob("epoch*"))))
         raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
     values, momenta, rows = checkpoint.load(path)
+    if parameters:
+        values = {**values, **read_safetensors(parameters, values)}
     changes = {"dtype": dtype, "data_dir": data_dir}
     run = replace(run, **{name: value for name, value in changes.items() if value})
     devices, data = find_devices(run, engine, gpus), RunData(run)
     built = build_engine(run, data, build_networks(run, data), devices, engine)
     built.load_state_dict(values, momenta)
-    return TrainedRun(Path(folder), run, data, built, rows[-1])
+    return TrainedRun(Path(folder), run, data, built, rows[-1], bool(parameters))
 
 
 def predict_images(data, engine, images=None, subnetwork=None, batch_size=250, crops=1):
@@ -130,10 +136,12 @@ def predict_images(data, engine, images=None, subnetwork=None, batch_size=250, c
 def refresh_bn_statistics(run, data, engine, subnetwork=None):
     """Recompute moving averages (precise BN) where training leaves them unusable.
 
-    Dropout and drop-path are off, and the images are the same each time.
+    Dropout and drop-path are off, and the images are the same each time. A network of one column is
+    recomputed as that column is, so that both have the same figures.
     """
     plain = subnetwork is None and not run.recipe.dropout and run.recipe.drop_path == "none"
-    if not (plain or engine.loss_weights):
+    usable = plain and engine.num_subnetworks != 1
+    if not (usable or engine.loss_weights):
         recompute_bn_statistics(data, engine, subnetwork)
 
 
@@ -143,26 +151,3 @@ def recompute_bn_statistics(data, engine, subnetwork=None):
     epochs = (data.train_batches(epoch, engine.workers, regularized=False) for epoch in count())
     batches = islice(chain.from_iterable(epochs), BN_BATCHES)
     engine.recompute_bn_statistics(batches, subnetwork)
-
-
-def classify(
-    folder: Union[str, Path],
-    paths: Iterable[Union[str, Path]],
-    gpus: Optional[str] = None,
-    epoch: Optional[int] = None,
-) -> Tuple[np.ndarray, Sequence[Any]]:
-    """Classify pictures with the network of a run: (probabilities, names of the classes).
-
-    Args:
-        paths: of image files of any size; see ``picture`` in data.sources.
-
-    Returns:
-        Array (pictures, classes), and the names, or numbers where no list names them.
-
-    Raises:
-        InputError: a picture cannot be used; there is no such run, or no checkpoint.
-    """
-    trained = restore(folder, gpus, epoch)
-    data, engine = trained.data, trained.engine
-    logits = [engine.to_numpy(engine.predict(data.source.picture(path)[None])) for path in paths]
-    return probabilities(np.concatenate(logits)), data.class_names or range(data.classes)

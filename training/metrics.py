@@ -46,6 +46,11 @@ class Predictions:
         """The class predicted for each example; of equal logits the first."""
         return self.logits.argmax(axis=1)
 
+    @cached_property
+    def confidences(self):
+        """Probability that each example's predicted class has."""
+        return probabilities(self.logits).max(axis=1)
+
     def error(self, top=1):
         """Percent of the examples whose label is not among the ``top`` largest logits.
 

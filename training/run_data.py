@@ -73,12 +73,19 @@ class RunData:
 
     @property
     def class_names(self):
-        """The names of the classes; None where photographs no longer have a list of just them."""
+        """The names of the classes; None where ``names_problem`` says why there are none."""
+        return None if self.names_problem else self.source.class_names
+
+    @property
+    def names_problem(self):
+        """Why classes have no names: photographs no longer have a list of them; else empty."""
         try:
-            names = self.source.class_names
-        except InputError:
-            return None
-        return names if len(names) == self.classes else None
+            count = len(self.source.class_names)
+        except InputError as error:
+            return str(error)
+        if count == self.classes:
+            return ""
+        return f"classes.txt in {self._run.data_dir} names {count}, the run has {self.classes}"
 
     def cache_on_device(self, engine):
         """Have ``engine`` keep the images where it makes batches of them faster."""

@@ -1,0 +1,143 @@
+"""Early exit: an image goes to a deeper network only where the shallower one is not sure of it.
+
+The networks of a FractalNet, cheapest first (its columns, then the whole), form a chain. An image
+leaves the chain at the first network whose largest probability is at least the threshold; the last
+network answers for whatever is left. With r_i the share of images that reach network i and c_i what
+it costs (seconds, or multiply-adds), an image costs sum_i r_i c_i in the mean. Columns are
+recomputed from the image on: a deeper network uses nothing of a shallower one.
+
+Threshold 0 is the first network alone; infinity runs every image through the whole chain.
+"""
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+from training.metrics import Predictions
+
+MOST_PICKED = 5000
+THRESHOLDS = 200  # of a curve: quantiles of how sure the networks are
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A chain of networks at a threshold, on a set of images."""
+
+    chain: Tuple[int, ...]  # indices of the networks, cheapest first
+    threshold: float
+    error: float  # percent
+    multiply_adds: float  # mean of an image
+    seconds: float  # mean of an image that goes alone, in all networks that it reaches
+    shares: Tuple[float, ...]  # of the images, that each network answers for
+
+
+def choose_picking_images(trained):
+    """Return (images, words that describe them) to pick thresholds on.
+
+    They are the held-out images of the run or, where it holds none out, a tenth of its training
+    images, at most 5,000, of which the networks are surer than of new ones.
+
+    Raises:
+        InputError: the run's training images are not there any more, or others are.
+    """
+    data = trained.data
+    if trained.run.val_split:
+        return data.held_out, f"the {len(data.held_out):,} held-out training images"
+    trained.require_training_images()
+    count = max(1, min(MOST_PICKED, len(data.train) // 10))
+    _, images = data.source.split(data.train, count)
+    return images, f"{count:,} of the training images, on which the networks were trained"
+
+
+def list_chains(points):
+    """Return the chains: the columns, and the columns with the whole network behind them.
+
+    Args:
+        points: analysis.anytime.Points of the columns, shallowest first, and of the whole network.
+
+    Returns:
+        Tuples of indices of ``points``.
+    """
+    columns = tuple(range(len(points) - 1))
+    return [chain for chain in (columns, (*columns, len(columns))) if len(chain) > 1]
+
+
+def choose_thresholds(found, count=THRESHOLDS):
+    """Return thresholds, ascending, that divide the images evenly by how sure networks are.
+
+    Args:
+        found: Predictions of every network on the same images.
+    """
+    sure = np.concatenate([each.confidences for each in found])
+    return [0.0, *np.unique(np.quantile(sure, np.linspace(0, 1, count))).tolist(), float("inf")]
+
+
+def measure_exit(points, found, chain, threshold):
+    """Return the Exit of ``chain`` at ``threshold``.
+
+    Args:
+        points, found: Points and Predictions of every network, in the same order.
+    """
+    answered = np.full(len(found[0]), chain[-1])
+    for index in reversed(chain[:-1]):
+        answered[found[index].confidences >= threshold] = index
+    shares = [float((answered == index).mean()) for index in chain]
+    reached = 1 - np.cumsum([0, *shares[:-1]])
+    logits = np.stack([each.logits for each in found])[answered, np.arange(len(answered))]
+    return Exit(
+        chain=chain,
+        threshold=threshold,
+        error=Predictions(logits, found[0].labels).error(),
+        multiply_adds=float(reached @ [points[index].multiply_adds for index in chain]),
+        seconds=float(reached @ [points[index].seconds[1] for index in chain]),
+        shares=tuple(shares),
+    )
+
+
+def trace_curves(points, found, thresholds):
+    """Return for each chain its Exits at ``thresholds``; see ``measure_exit``."""
+    return [
+        [measure_exit(points, found, chain, threshold) for threshold in thresholds]
+        for chain in list_chains(points)
+    ]
+
+
+def match_costs(points, picking, testing):
+    """Return for each network the Exit that costs no more than it, or None where none does.
+
+    Chain and threshold are those of the lowest error on the images for picking, of equal errors the
+    cheapest. The Exit is theirs on the images for testing, where the mean cost may differ a little.
+
+    Args:
+        points: of the networks.
+        picking, testing: Predictions of every network on either set of images.
+    """
+    curves = trace_curves(points, picking, choose_thresholds(picking))
+    exits = sorted((e for curve in curves for e in curve), key=lambda e: (e.error, e.seconds))
+    chosen = (
+        next((each for each in exits if each.seconds <= point.seconds[1]), None) for point in points
+    )
+    return [each and measure_exit(points, testing, each.chain, each.threshold) for each in chosen]
+
+
+def early_exit_table(points, matched):
+    """Return each network beside its Exit of ``match_costs`` as rows of words, heading first."""
+    costs = ["error %", "ms", "M multiply-adds"]
+    rows = [["network", *costs, *(f"early exit: {each}" for each in costs), "threshold", "shares"]]
+    for point, found in zip(points, matched):
+        cells = [point.name, *_words(point.error, point.seconds[1], point.multiply_adds)]
+        if found is None:
+            rows.append([*cells, *["-"] * 5])
+            continue
+        cells += [
+            *_words(found.error, found.seconds, found.multiply_adds),
+            f"{found.threshold:.4f}",
+        ]
+        shares = (f"{points[i].name} {100 * s:.0f}%" for i, s in zip(found.chain, found.shares))
+        rows.append([*cells, ", ".join(shares)])
+    return rows
+
+
+def _words(error, seconds, multiply_adds):
+    return f"{error:.2f}", f"{1000 * seconds:.2f}", f"{multiply_adds / 1e6:.1f}"

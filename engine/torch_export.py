@@ -1,0 +1,130 @@
+"""A compiled network as files that PyTorch and ONNX's runtimes read, written by PyTorch."""
+
+import logging
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+from command import InputError
+from engine.torch_graph import torch_module
+from network.graph import INPUT, PIXEL_CONSTANTS
+
+OUTPUT = "logits"
+OPSET = 20  # of ONNX; onnxruntime knows it from 1.17 on
+
+
+def write_torch(graph, values, shape, stem):
+    """Write ``<stem>.pt2``, a program of ``torch.export``, and ``<stem>.safetensors``.
+
+    The program takes batches of any size and needs nothing but PyTorch. The other file has its
+    parameters and moving averages by name.
+
+    Args:
+        graph: a symbol of prediction with the input ``data``.
+        values: {name: NDArray} of what else goes in.
+        shape: of an image, (channels, height, width).
+        stem: path of the files without their endings.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        InputError: the network has an operator that ``engine.torch_operators`` does not know.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    program, parameters = Path(f"{stem}.pt2"), Path(f"{stem}.safetensors")
+    exported = _export_program(_make_module(graph, values), shape)
+    with _quiet():
+        torch.export.save(exported, str(program))
+    tensors = {name: t.detach().contiguous() for name, t in exported.state_dict.items()}
+    save_file(tensors, str(parameters), metadata={"format": "pt"})
+    return [program, parameters]
+
+
+def load_torch(stem):
+    """Return the program that ``write_torch`` wrote as a function: images -> logits."""
+    import torch
+
+    with _quiet():
+        module = torch.export.load(f"{stem}.pt2").module()
+
+    def predict(images):
+        with torch.no_grad():
+            return module(torch.as_tensor(images, dtype=torch.float32)).numpy()
+
+    return predict
+
+
+def write_onnx(graph, values, shape, stem):
+    """Write ``<stem>.onnx``: ``data`` (batch, *shape) -> ``logits`` (batch, classes), any batch.
+
+    Arguments, result and errors are those of ``write_torch``.
+    """
+    import torch
+
+    path = Path(f"{stem}.onnx")
+    exported = _export_program(_make_module(graph, values), shape)
+    with _quiet():
+        program = torch.onnx.export(
+            exported,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+        program.model.producer_name = "deep-fusion"
+        program.save(str(path), external_data=False)
+    return [path]
+
+
+def load_onnx(stem):
+    """Return what ``write_onnx`` wrote as a function: images -> logits."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(f"{stem}.onnx", providers=["CPUExecutionProvider"])
+    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+
+
+def _make_module(graph, values):
+    """Return the torch module of ``graph``: trained arrays are parameters, others buffers."""
+    import torch
+
+    tensors = {name: torch.from_numpy(value.asnumpy()) for name, value in values.items()}
+    for name in graph.list_arguments():
+        if name in tensors and name not in PIXEL_CONSTANTS:
+            tensors[name] = torch.nn.Parameter(tensors[name])
+    try:
+        module = torch_module(graph, tensors, training=False)
+    except InputError as error:
+        what = str(error).partition(":")[0].replace("--engine torch", "PyTorch's engine")
+        raise InputError(
+            f"the network cannot be written by way of PyTorch ({what}): export it with "
+            "--format symbol"
+        ) from None
+    return module.eval()
+
+
+def _export_program(module, shape):
+    """Return the torch.export.ExportedProgram of ``module``, for batches of any size."""
+    import torch
+
+    # an example of one image would have the program take nothing but one image
+    example, batch = torch.zeros(2, *shape), torch.export.Dim("batch")
+    with _quiet():
+        return torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
+
+
+@contextmanager
+def _quiet():
+    """Keep what PyTorch's exporters warn of in their own code from the user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,126 @@
+"""Early exit: what images cost and who answers, counted by hand, and evaluate.py --early-exit."""
+
+import json
+from math import inf
+
+import numpy as np
+import pytest
+
+import evaluate
+import train_cifar
+from analysis.anytime import Point
+from analysis.early_exit import (
+    choose_thresholds,
+    early_exit_table,
+    list_chains,
+    match_costs,
+    measure_exit,
+)
+from tests.record_files import write_random_rec
+from tests.test_scripts import refused
+from training import evaluation
+from training.metrics import Predictions
+from training.run_folder import read_log
+
+POINTS = [
+    Point("column 0", 5, 1, 100, 50.0, 1.0, {1: 0.001, 100: 0.01}),
+    Point("column 1", 10, 2, 300, 25.0, 1.0, {1: 0.002, 100: 0.02}),
+    Point("whole", 10, 3, 400, 25.0, 1.0, {1: 0.004, 100: 0.04}),
+]
+LABELS = np.array([0, 0, 1, 1])
+
+
+def sure(*shares):
+    """Predictions of class 0 with these probabilities."""
+    shares = np.array(shares)
+    return Predictions(np.log(np.stack([shares, 1 - shares], axis=1)), LABELS)
+
+
+FOUND = [sure(0.9, 0.4, 0.2, 0.55), sure(0.6, 0.7, 0.3, 0.8), sure(0.9, 0.9, 0.1, 0.4)]
+
+
+@pytest.mark.parametrize(
+    "chain,threshold,error,multiply_adds,seconds,shares",
+    [
+        ((0, 1), 0, 50, 100, 0.001, (1, 0)),
+        ((0, 1), inf, 25, 400, 0.003, (0, 1)),
+        ((0, 1), 0.7, 25, 100 + 300 / 2, 0.002, (0.5, 0.5)),  # 0.9 and 0.8 are sure
+        ((0, 1, 2), 0.75, 25, 100 + 300 / 2 + 400 / 4, 0.003, (0.5, 0.25, 0.25)),
+        ((0, 1, 2), inf, 0, 800, 0.007, (0, 0, 1)),
+    ],
+)
+def test_an_exit_is_what_a_count_by_hand_gives(
+    chain, threshold, error, multiply_adds, seconds, shares
+):
+    exit_ = measure_exit(POINTS, FOUND, chain, threshold)
+    assert exit_.error == error
+    assert exit_.multiply_adds == pytest.approx(multiply_adds)
+    assert exit_.seconds == pytest.approx(seconds)
+    assert exit_.shares == pytest.approx(shares)
+
+
+def test_chains_are_the_columns_without_and_with_the_whole():
+    assert list_chains(POINTS) == [(0, 1), (0, 1, 2)]
+
+
+def test_thresholds_are_picked_on_other_images():
+    """At the cost of a network no chain is taken whose cost on the images for picking is higher."""
+    worse = [Predictions(-each.logits, LABELS) for each in FOUND]
+    first, second, whole = match_costs(POINTS, FOUND, worse)
+    assert first.threshold == 0 and first.seconds == 0.001  # all that column 0's cost allows
+    assert first.error == measure_exit(POINTS, worse, (0, 1), 0).error
+    for point, found in zip(POINTS, (first, second, whole)):
+        picked = measure_exit(POINTS, FOUND, found.chain, found.threshold)
+        assert picked.seconds <= point.seconds[1]
+        others = [
+            measure_exit(POINTS, FOUND, chain, threshold)
+            for chain in list_chains(POINTS)
+            for threshold in choose_thresholds(FOUND)
+        ]
+        assert picked.error == min(e.error for e in others if e.seconds <= point.seconds[1])
+    rows = early_exit_table(POINTS, [first, second, None])
+    assert [row[0] for row in rows[1:]] == [point.name for point in POINTS]
+    assert rows[1][4:7] == [f"{first.error:.2f}", "1.00", "0.0"]
+    assert rows[3][4:] == ["-"] * 5
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Folder of a short run of a FractalNet."""
+    top = tmp_path_factory.mktemp("fractal")
+    write_random_rec(top / "train.rec", 130, classes=10)
+    write_random_rec(top / "test.rec", 53, classes=10)
+    flags = ["--network", "fractal", "--depth", "10", "--batch-size", "30", "--num-epochs", "1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "BN_BATCHES", 3)
+        train_cifar.main([*flags, "--quiet", "--data-dir", str(top), "--log-dir", str(top)])
+    return top / "cifar10" / "fractal_d10w1" / "run1"
+
+
+def test_the_script_prints_draws_and_writes(run, capsys):
+    evaluate.main([str(run), "--early-exit", "--format", "markdown"])
+    out = capsys.readouterr().out
+    assert "thresholds picked on 13 of the training images, on which the networks were" in out
+    lines = [line for line in out.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in lines[1:]] == ["| column 0", "| column 1", "| whole"]
+    assert (run / "early_exit_test_epoch0001.png").read_bytes().startswith(b"\x89PNG")
+    written = json.loads((run / "early_exit_test_epoch0001.json").read_text())
+    row = read_log(run)[-1]
+    errors = [*row["column_errors"], row["test_error"]]
+    assert [each["error"] for each in written["networks"]] == pytest.approx(errors)
+    columns, longer = written["curves"]
+    assert columns[0]["error"] == pytest.approx(errors[0])  # threshold 0: column 0 alone
+    assert columns[-1]["error"] == pytest.approx(errors[1])  # infinity: the deepest column
+    assert longer[-1]["error"] == pytest.approx(errors[2])
+    costs = [each["multiply_adds"] for each in written["networks"]]
+    assert longer[-1]["multiply_adds"] == pytest.approx(sum(costs))
+
+
+@pytest.mark.parametrize(
+    "flags,message",
+    [(["--images", "train"], "on the test images"), (["--crops", "10"], "with one crop")],
+)
+def test_bad_input_is_one_line(run, capsys, flags, message):
+    status, err = refused(capsys, run, "--early-exit", *flags, main=evaluate.main)
+    assert status == 2
+    assert message in err

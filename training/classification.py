@@ -1,0 +1,157 @@
+"""Pictures of any size classified by the network of a run, or by exported files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
+
+import mxnet as mx
+import numpy as np
+
+from command import InputError
+from data.sources import Photographs, SmallImages
+from data.spec import get_spec, list_datasets
+from network import features
+from network.exporter import to_pixels
+from training.evaluation import restore
+from training.exporting import EXPORT_FORMATS, require_packages
+from training.metrics import probabilities
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What makes logits, or features, of pictures."""
+
+    read: Callable[[str], np.ndarray]  # path of a picture -> (3, height, width)
+    predict: Callable[[np.ndarray], np.ndarray]  # (batch, 3, height, width) -> (batch, numbers)
+    names: List[str]  # of the classes; their numbers where no list names them
+    names_problem: str = ""  # why there are only numbers
+
+
+def load_run(
+    folder: Union[str, Path],
+    gpus: Optional[str] = None,
+    epoch: Optional[int] = None,
+    embed: bool = False,
+) -> Classifier:
+    """Return the Classifier of the run in ``folder``.
+
+    Args:
+        gpus, epoch: see ``training.evaluation.restore``.
+        embed: whether ``predict`` gives features, what the classifier takes, and not logits.
+
+    Raises:
+        InputError: there is no such run, or no checkpoint.
+    """
+    trained = restore(folder, gpus, epoch)
+    data, engine = trained.data, trained.engine
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        return engine.to_numpy(engine.predict(images))
+
+    def predict_features(images: np.ndarray) -> np.ndarray:
+        return net(mx.nd.array(images, ctx=engine.devices[0])).asnumpy()
+
+    if embed:
+        net = features(engine.network())
+        net.hybridize()
+    names = data.class_names or [str(label) for label in range(data.classes)]
+    do = predict_features if embed else predict
+    return Classifier(data.source.picture, do, list(names), data.names_problem)
+
+
+def load_exported(path: Union[str, Path]) -> Classifier:
+    """Return the Classifier of files that export.py wrote.
+
+    Args:
+        path: of one of them; its description must stand beside it.
+
+    Raises:
+        InputError: there are no such files, or they are damaged.
+    """
+    kind, stem = _find_format(path)
+    require_packages(kind)
+    described = _read_description(Path(f"{stem}.{kind}.json"))
+    try:
+        classes, (_, _, size, _) = described["output"]["shape"][1], described["input"]["shape"]
+        names, mean, std = described["classes"], described["mean"], described["std"]
+        pixels, dataset = described["normalized_inside"], described["dataset"]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{stem}.{kind}.json is no description of export.py's: {error}") from None
+    try:
+        predict = EXPORT_FORMATS[kind].load(stem)
+    except Exception as error:  # each library has its own errors of damaged files
+        reason = str(error).strip().splitlines()
+        raise InputError(f"{path} cannot be loaded: {(reason or ['damaged'])[-1]}") from None
+    small = dataset in list_datasets()
+    source = SmallImages(get_spec(dataset)) if small else Photographs(None, classes, size)
+
+    def read(picture):
+        image = source.picture(picture)
+        return to_pixels(image[None], mean, std)[0] if pixels else image
+
+    numbers = [str(label) for label in range(classes)]
+    problem = "" if names else f"{stem}.{kind}.json has none"
+    return Classifier(read, predict, names or numbers, problem)
+
+
+def classify(
+    classifier: Classifier,
+    paths: Iterable[Union[str, Path]],
+    batch_size: int = 64,
+    on_problem: Optional[Callable[[str], None]] = None,
+) -> Iterator[Tuple[Union[str, Path], np.ndarray]]:
+    """Yield (path, what ``classifier.predict`` gives for it) of every picture that can be read.
+
+    Args:
+        batch_size: how many pictures are predicted at once.
+        on_problem: called with a line that says which picture cannot be read, and why; None raises.
+
+    Raises:
+        InputError: a picture cannot be used, and there is no ``on_problem``.
+    """
+    waiting = []
+    for path in paths:
+        try:
+            waiting.append((path, classifier.read(path)))
+        except (InputError, OSError) as error:
+            if on_problem is None:
+                raise
+            on_problem(" ".join(str(error).split()))
+        if len(waiting) == batch_size:
+            yield from _predict(classifier, waiting)
+            waiting = []
+    yield from _predict(classifier, waiting)
+
+
+def rank_classes(classifier: Classifier, logits: np.ndarray, top: int) -> List[Tuple[str, float]]:
+    """Return [(name of a class, its probability)] of the ``top`` likeliest, the likeliest first."""
+    shares = probabilities(logits[None])[0]
+    best = np.argsort(-shares, kind="stable")[:top]
+    return [(classifier.names[index], float(shares[index])) for index in best]
+
+
+def _predict(classifier, waiting):
+    if not waiting:
+        return
+    paths, images = zip(*waiting)
+    yield from zip(paths, classifier.predict(np.stack(images)))
+
+
+def _find_format(path):
+    """Return (kind, path without ending) of an exported file."""
+    endings = {end: kind for kind, each in EXPORT_FORMATS.items() for end in each.endings}
+    endings.update({f".{kind}.json": kind for kind in EXPORT_FORMATS})
+    for ending, kind in endings.items():
+        if str(path).endswith(ending):
+            return kind, str(path)[: -len(ending)]
+    raise InputError(f"{path} is no exported file: these end in {', '.join(endings)}")
+
+
+def _read_description(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no {path}, which says what the files take and give") from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from None

@@ -1,0 +1,184 @@
+"""Exported files of a network: written aside, checked against it, and replaced as a set."""
+
+import importlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Callable, Tuple
+
+import mxnet as mx
+import numpy as np
+
+from command import CommandError, InputError
+from engine.torch_export import load_onnx, load_torch, write_onnx, write_torch
+from network.exporter import load_symbol, write_symbol
+from network.graph import PIXEL_CONSTANTS
+
+TOLERANCE = 1e-4  # of the largest logit
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """How one kind of file is written and run."""
+
+    write: Callable  # see network.exporter.write_symbol
+    load: Callable  # path without endings -> function: images -> logits
+    endings: Tuple[str, ...]  # of its files
+    packages: Tuple[str, ...]  # that it needs beside MXNet
+    usage: str  # Python that has ``images`` and sets ``logits``, in the folder of the files
+
+
+EXPORT_FORMATS = {
+    "symbol": ExportFormat(
+        write_symbol,
+        load_symbol,
+        ("-symbol.json", "-0000.params"),
+        (),
+        """import numpy as np
+np.bool = np.bool_  # MXNet 1.9.1 cannot be imported beside NumPy 1.24 and later without it
+import mxnet as mx
+net = mx.gluon.SymbolBlock.imports("{name}-symbol.json", ["data"], "{name}-0000.params")
+logits = net(mx.nd.array(images)).asnumpy()""",
+    ),
+    "onnx": ExportFormat(
+        write_onnx,
+        load_onnx,
+        (".onnx",),
+        ("torch", "onnx", "onnxscript", "onnxruntime"),
+        """import onnxruntime
+session = onnxruntime.InferenceSession("{name}.onnx")
+(logits,) = session.run(None, {{"data": images}})""",
+    ),
+    "torch": ExportFormat(
+        write_torch,
+        load_torch,
+        (".pt2", ".safetensors"),
+        ("torch", "safetensors"),
+        """import torch
+net = torch.export.load("{name}.pt2").module()
+with torch.no_grad():
+    logits = net(torch.from_numpy(images)).numpy()""",
+    ),
+}
+
+
+def require_packages(kind):
+    """Make sure that what writes and checks files of ``kind`` is installed.
+
+    Raises:
+        InputError: a package is missing.
+    """
+    for package in EXPORT_FORMATS[kind].packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise InputError(
+                f"--format {kind} lacks a package ({error}): pip install -e '.[{kind}]'"
+            ) from None
+
+
+def export(graph, values, shape, kind, place, description, images, logits):
+    """Write ``graph`` as files that give ``logits`` for ``images``.
+
+    Beside them stands ``<place>.<kind>.json``, the ``description``. Everything is written aside and
+    checked before it gets its name.
+
+    Args:
+        graph: a symbol with the input ``data``, and one output (batch, classes).
+        values: {name: NDArray} of what else goes in.
+        shape: of an image, (channels, height, width).
+        kind: one of EXPORT_FORMATS.
+        place: path of the files, without the endings that tell them apart.
+        images, logits: arrays (N, *shape) and (N, classes).
+
+    Returns:
+        (paths, difference): of the files, and of their logits; see ``largest_difference``.
+
+    Raises:
+        InputError: the network has an operator that ``kind`` cannot hold.
+        CommandError: what is written gives something else; nothing is left of it.
+    """
+    folder, name = place.parent, place.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as aside:
+        stem = Path(aside) / name
+        try:
+            files = EXPORT_FORMATS[kind].write(graph, values, shape, stem)
+            difference = largest_difference(EXPORT_FORMATS[kind].load(stem), images, logits)
+        except mx.MXNetError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise OSError(f"{folder} could not be written (a full disk?): {reason}") from None
+        _require_close(difference, kind, folder)
+        described = {"files": [file.name for file in files], **description}
+        described["largest_difference"] = difference
+        described["usage"] = EXPORT_FORMATS[kind].usage.format(name=name).splitlines()
+        return replace_set([*files, write_description(stem, kind, described)], folder), difference
+
+
+def write_description(stem, kind, described):
+    """Write ``<stem>.<kind>.json``; return its path."""
+    path = Path(f"{stem}.{kind}.json")
+    path.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def replace_set(files, folder):
+    """Move ``files`` to ``folder``; return their new paths.
+
+    Old files of these names are removed first, the last of ``files`` before the others, and the
+    new ones come in order: a crash leaves files missing, never old ones beside new ones.
+    """
+    places = [folder / file.name for file in files]
+    for place in reversed(places):
+        place.unlink(missing_ok=True)
+    for file, place in zip(files, places):
+        os.replace(file, place)
+    return places
+
+
+def read_safetensors(path, values):
+    """Return {name: array} of a ``.safetensors`` file, for a network whose arrays are ``values``.
+
+    Such a file is what ``write_torch`` writes of a network that stays trainable, or what was
+    trained elsewhere and saved by the same names. It need not hold all of ``values``.
+
+    Raises:
+        InputError: the file cannot be read, or has arrays that the network does not.
+    """
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise InputError(f"{path}: {error}: pip install -e '.[torch]'") from None
+    try:
+        arrays = load_file(str(path))
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read as .safetensors: {error}") from None
+    unknown = sorted(set(arrays) - set(values) - set(PIXEL_CONSTANTS))
+    if unknown:
+        raise InputError(
+            f"{path} has an array {unknown[0]}, which the network has not: it must come from "
+            "export.py --format torch --trainable of this run"
+        )
+    return {n: a.astype(values[n].dtype) for n, a in arrays.items() if n not in PIXEL_CONSTANTS}
+
+
+def largest_difference(predict, images, logits):
+    """Return the largest difference of ``predict``'s logits, over the largest of ``logits``.
+
+    The first image goes alone: batches are of any size.
+    """
+    parts = [part for part in np.split(images, [1]) if len(part)]
+    found = np.concatenate([predict(part) for part in parts])
+    largest = max(np.abs(logits).max(), np.finfo(np.float32).tiny)  # or 0 / 0
+    return float(np.abs(found - logits).max() / largest)
+
+
+def _require_close(difference, kind, folder):
+    if not difference <= TOLERANCE:
+        raise CommandError(
+            f"{kind} differs from the network by {difference:.1e} of its largest logit "
+            f"({TOLERANCE:.0e} at most is right): nothing was written to {folder}"
+        )
