@@ -18,6 +18,8 @@ from network.drawing.architecture import (
 from network.drawing.reader import read_graph, trace
 from network.drawing.repetition import fold
 
+pytestmark = pytest.mark.medium
+
 DEPTHS = {
     "cross_imagenet": 26,
     "fractal": 20,

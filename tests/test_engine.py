@@ -12,6 +12,8 @@ from engine.mxnet_engine import MXNetEngine
 from network import get_model
 from network.initializer import DeepFusionInit
 
+pytestmark = pytest.mark.medium
+
 DECAY, MOMENTUM, LR = 1e-2, 0.9, 0.1
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
 

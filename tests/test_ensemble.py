@@ -17,6 +17,8 @@ from tests.record_files import write_random_rec
 from training.metrics import Predictions
 from training.run_folder import read_log
 
+pytestmark = pytest.mark.medium
+
 DEPTH = 8  # three blocks, two convolutions deep
 
 

@@ -14,6 +14,8 @@ import pytest
 from command import CommandError
 from data.workers import open_workers
 
+pytestmark = pytest.mark.medium
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
