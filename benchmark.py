@@ -22,12 +22,12 @@ EXAMPLES = """examples:
   python benchmark.py --task data --library mxnet pytorch
   python benchmark.py --operators --network cross:56 fractal:20
 
-Every library does every network, batch size, dtype and number of threads; what it cannot do is left
-out. FractalNet is trained with mixed drop-path."""
+Every library runs every network, batch size, dtype and number of threads; what it cannot run is
+left out. FractalNet is trained with mixed drop-path."""
 
 
 def make_parser():
-    """The command line."""
+    """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
         "--task", nargs="+", choices=TASKS, default=["train"], help="default: train"
@@ -58,14 +58,14 @@ def make_parser():
     parser.add_argument(
         "--operators",
         action="store_true",
-        help="what each operator takes of a training step; for mxnet also the least it could, by "
-        "the multiply-adds and bytes a second of this machine; threads: OMP_NUM_THREADS",
+        help="show the time of each operator in a training step; for mxnet also the least it could "
+        "take, by the multiply-adds and bytes a second of this machine; threads: OMP_NUM_THREADS",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
     parser.add_argument(
         "--plot", metavar="PNG", help="draw speed and memory over depth, width, batch, if they vary"
     )
-    parser.add_argument("--case", help="be a process that is timed, of this case (internal)")
+    parser.add_argument("--case", help="run as a timed process of this case (internal)")
     return parser
 
 

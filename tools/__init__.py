@@ -1,1 +1,1 @@
-"""What serves the machine and the maintainers: doctor, launcher, benchmarks."""
+"""Serve the machine and the maintainers: doctor, launcher, and the parts of benchmark.py."""

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, operator by operator, and what it would take at least."""
+"""Measure the time of each operator in a training step, and the least it could take."""
 
 import json
 import os
@@ -9,12 +9,12 @@ import mxnet as mx
 from mxnet import profiler
 
 BACKWARD = "_backward_"
-WIDE = (8, 256, 32, 32)  # batch, channels, height, width of the convolution that tells the peak
+WIDE = (8, 256, 32, 32)  # batch, channels, height, width of the convolution that shows the peak
 LENGTH, TRIALS = 1 << 26, 7
 
 
 def profile_mxnet(step, steps):
-    """{MXNet's operator: (calls, milliseconds) in one step}, from its profiler.
+    """Return {operator: (calls, milliseconds) in one step} from MXNet's profiler.
 
     Args:
         step: does a training step and waits for it. Operators of its network are started one by one
@@ -38,7 +38,7 @@ def profile_mxnet(step, steps):
 
 
 def profile_torch(step, steps):
-    """What PyTorch's profiler says of a training step, as text: its own table."""
+    """Return the table of PyTorch's profiler for a training step, as text."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -53,7 +53,7 @@ def profile_torch(step, steps):
 
 
 def measure_peaks():
-    """(multiply-adds a second of a wide 3x3 convolution, bytes a second of a long ReLU)."""
+    """Return multiply-adds a second of a wide 3x3 convolution, bytes a second of a long ReLU."""
     count, channels, *size = WIDE
     images, weight = mx.nd.ones(WIDE), mx.nd.ones((channels, channels, 3, 3))
     array, other = mx.nd.ones(LENGTH), mx.nd.zeros(LENGTH)
@@ -74,11 +74,11 @@ def _seconds(compute):
 
 
 def operator_table(found, costs, batch_size, speed, bandwidth):
-    """Rows of words: what each operator takes, and the least that it could.
+    """Return a table, as rows of text, of what each operator takes and the least it could take.
 
     The least is what the multiply-adds take at ``speed`` or the numbers read and written at
-    ``bandwidth``, whichever is more. A backward pass has twice the multiply-adds and, of what
-    forward reads and writes, reads all and writes as much as it read.
+    ``bandwidth``, whichever is more. A backward pass has twice the multiply-adds; it reads all
+    that forward reads and writes, and writes as much as forward read.
 
     Args:
         found: of ``profile_mxnet``.

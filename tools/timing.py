@@ -1,4 +1,4 @@
-"""Timing several ways of doing the same side by side: by turns, a process each."""
+"""Time several ways of doing the same: by turns in one run, each in a process of its own."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ import subprocess
 import time
 from dataclasses import asdict, dataclass
 from statistics import median
+from typing import List, Optional
 
 from tqdm import tqdm
 
@@ -16,11 +17,11 @@ from plotting.tables import markdown
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed, and how."""
+    """Describe what is timed, and how."""
 
     task: str  # train, predict or data
     network: str
-    depth: int  # None: the network has it in its name
+    depth: Optional[int]  # None: it is in the name of the network
     widen_factor: int
     batch_size: int
     dtype: str
@@ -30,23 +31,23 @@ class Case:
 
 @dataclass(frozen=True)
 class Timing:
-    """What was found of a Case."""
+    """Hold the figures of a Case."""
 
     case: Case
-    rates: list  # images a second, one of each round
+    rates: List[float]  # images a second, one for each round
     first: float  # seconds from the start of the process to the end of the first step
-    memory: float  # MiB, the most that the process had resident
+    memory: float  # MiB, the peak of resident memory
 
     @property
     def rate(self):
-        """The median of the rates."""
+        """Return the median of the rates."""
         return median(self.rates)
 
 
 class Contestant:
-    """A process that does steps of a Case when told, and waits otherwise.
+    """Control a process that takes steps of a Case on demand and waits otherwise.
 
-    It is ``command`` with the Case as JSON behind it. It writes a line when the first step is done;
+    Its words are those of ``command`` and the Case as JSON. It writes a line after the first step;
     then it reads numbers of steps and answers each with a line of JSON: seconds, and MiB.
     """
 
@@ -66,7 +67,7 @@ class Contestant:
         self.first = time.perf_counter() - started
 
     def take(self, steps):
-        """(seconds that so many steps took, MiB)."""
+        """Take so many steps; return (seconds, MiB)."""
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
         return self._answer()
@@ -87,11 +88,12 @@ class Contestant:
 
 
 def time_cases(cases, command, rounds, seconds):
-    """Timings of ``cases``: each does its steps once a round, by turns.
+    """Return the Timings of ``cases``, which take their steps by turns, once a round.
 
     Args:
         command: words that start a Contestant's process.
-        rounds: how many; a first one that is not counted finds how many steps take ``seconds``.
+        rounds: rounds that are counted. One more before them finds how many steps take ``seconds``.
+        seconds: length of a case's turn in a round.
     """
     contestants, rates, steps, memory = [], {}, {}, {}
     try:
@@ -112,7 +114,7 @@ def time_cases(cases, command, rounds, seconds):
 
 
 def table(timings):
-    """Timings as Markdown; ratios are to the first of the same task, network and batch."""
+    """Return Timings as a Markdown table; ratios are to the first of a task, network and batch."""
     head = ["task", "network", "batch", "dtype", "library", "threads", "images/s, median"]
     rows = [head + ["from .. to", "ratio", "ms a step", "first step s", "peak MiB"]]
     bases = {}
