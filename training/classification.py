@@ -22,7 +22,7 @@ from training.metrics import probabilities
 class Classifier:
     """What makes logits, or features, of pictures."""
 
-    read: Callable[[str], np.ndarray]  # path of a picture -> (3, height, width)
+    read: Callable[[Union[str, Path]], np.ndarray]  # path of a picture -> (3, height, width)
     predict: Callable[[np.ndarray], np.ndarray]  # (batch, 3, height, width) -> (batch, numbers)
     names: List[str]  # of the classes; their numbers where no list names them
     names_problem: str = ""  # why there are only numbers
