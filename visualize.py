@@ -3,8 +3,7 @@
 import sys
 
 from command import Parser, command
-from network import list_models
-from network.drawing.picture import visualize
+from network import list_models, visualize
 
 EXAMPLES = """examples:
   python visualize.py --network=half --depth=26 --widen-factor=1   visualize/half_d26.png
@@ -18,22 +17,22 @@ Each picture is three files: .png, .svg, and .gv, for graphviz to make others (d
 
 Boxes are convolutions, numbered in order and coloured by stage, with batch normalisation, ReLU and
 dropout in them; equal numbers share weights. Dashed ones are shortcuts and projections, coloured
-lines identities. Circles merge: + is a sum, mean the mean of shortcuts that runs on to several
-branches. Bars are joins, the mean of columns.
+lines identities. Circles merge: + is a sum, \u00d7 a product, mean the mean of shortcuts that goes
+back to every branch. Bars are joins, the mean of columns.
 
-A path is longest, shortest (in weight layers), or the way to take at each fork it meets, counted
-from 1 on the left. A list that is too short for the forks is gone through again and again, so
---path 1 keeps to the left and --path 1,2 takes turns."""
+A path is longest, shortest (in weight layers), or which way to take at each fork, counted from 1 on
+the left. A list with fewer ways than forks is repeated, so --path 1 keeps to the left and
+--path 1,2 takes turns."""
 
 
 def make_parser():
-    """The command line."""
+    """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
         "--network",
         default="cross",
         metavar="NAME",
-        help=f"{', '.join(list_models())}; default: cross",
+        help=f"{', '.join(list_models())}, or gluoncv:NAME for one of gluoncv's; default: cross",
     )
     parser.add_argument(
         "--depth",

@@ -103,8 +103,8 @@ def measure_members(trained, size, seed):
     """
     engine = trained.engine
     net, uncoupled = engine.net, bool(engine.loss_weights)
-    there = len(net.subnetworks) if uncoupled else members.count(net)
-    paths = net.paths if uncoupled else members.sample(net, size, seed)
+    there = len(net.subnetworks) if uncoupled else members.count_members(net)
+    paths = net.paths if uncoupled else members.sample_paths(net, size, seed)
     trained.require_training_images()
     found = []
     for index, path in enumerate(tqdm(paths, "members", leave=False, disable=None)):

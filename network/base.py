@@ -1,20 +1,29 @@
-"""What the networks have in common: stem, stages, head."""
+"""Shared code of the deeply-fused networks: stem, stages, head, and the arithmetic of depth."""
+
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from mxnet.gluon import HybridBlock, nn
 
 from command import InputError
 from network.layers import conv_bn, global_average
 
+Block = Callable[..., HybridBlock]  # constructor: (channels, in_channels, stride, prefix) -> block
+
 STAGE_CHANNELS = (16, 32, 64)
 IMAGENET_STEM_CHANNELS = 64
 IMAGENET_CHANNELS = (256, 512, 1024, 2048)
 
 
-def split_depth(depth, block_depth):
-    """Blocks in each of the three stages of a network of ``depth``.
+def split_depth(depth: int, block_depth: int) -> Tuple[int, ...]:
+    """Return the number of blocks in each of the three stages of a network of ``depth``.
 
     n_i = floor((depth - spent) / (block_depth (3 - i))) for i = 0, 1, 2, where ``spent`` starts at
-    2 (stem and classifier) and grows by n_i block_depth (the published definitions).
+    2 (stem and classifier) and grows by n_i block_depth (the published definitions). What a stage
+    cannot use goes to the later stages.
+
+    Args:
+        depth: weight layers of the corresponding plain network.
+        block_depth: weight layers that a block counts for in ``depth``.
 
     Raises:
         InputError: a stage would be empty.
@@ -33,7 +42,7 @@ def split_depth(depth, block_depth):
 
 
 def make_stage(blocks, channels, in_channels, stride, prefix):
-    """The ``blocks`` (constructors) in a row; the first changes width and stride.
+    """Build the ``blocks`` (constructors) in a row; the first changes width and stride.
 
     (batch, in_channels, height, width) -> (batch, channels, height / stride, width / stride).
     """
@@ -50,18 +59,19 @@ def make_stage(blocks, channels, in_channels, stride, prefix):
 class StagedNet(HybridBlock):
     """logits = classifier(global average(blocks(stem(x)))), blocks in stages.
 
-    Height and width halve at each stage but the first.
+    Height and width halve at each stage but the first. Images (batch, 3, height, width) -> logits
+    (batch, classes).
 
     Args:
         plan: for each stage, the constructors ``block(channels, in_channels, stride, prefix)`` of
             its blocks.
         in_channels: of the stem's output.
         widths: channels of each stage.
-        features: channels of the last block's output.
+        out_channels: of the last block's output.
         classes: number of logits.
     """
 
-    def __init__(self, plan, in_channels, widths, features, classes, **kwargs):
+    def __init__(self, plan, in_channels, widths, out_channels, classes, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
             self.stem = self.make_stem(in_channels)
@@ -71,24 +81,24 @@ class StagedNet(HybridBlock):
                     stride, prefix = 2 if index else 1, f"stage{index + 1}_"
                     self.stages.add(make_stage(stage, channels, in_channels, stride, prefix))
                     in_channels = channels
-            self.classifier = nn.Dense(classes, in_units=features, prefix="classifier_")
+            self.classifier = nn.Dense(classes, in_units=out_channels, prefix="classifier_")
 
     def make_stem(self, channels):
-        """What comes before the stages: images -> ``channels``."""
+        """Build what comes before the stages: images -> ``channels`` maps."""
         raise NotImplementedError
 
     @property
     def blocks(self):
-        """Every block, in order."""
+        """Return every block, in order."""
         return [block for stage in self.stages for block in stage]
 
     @staticmethod
     def may_follow(route, previous):
-        """Whether a path may take ``route`` of a block after ``previous`` of the one before."""
+        """Return whether ``route`` of a block may follow ``previous`` of the block before."""
         return True
 
     def fuse(self, x):
-        """The stem's output through all blocks; a network of several streams overrides this."""
+        """Run the stem's output through all blocks; a network of several streams overrides this."""
         for block in self.blocks:
             x = block(x)
         return x
@@ -101,6 +111,7 @@ class FusionNet(StagedNet):
     """A StagedNet for 32x32 images: three stages after a stem of one 3x3 convolution.
 
     Widths are 16, 32 and 64 times ``widen_factor``; height and width halve at stages 2 and 3.
+    Images (batch, 3, 32, 32), or another size -> logits (batch, classes).
 
     Args:
         block: constructor ``block(channels, in_channels, stride, prefix)`` of a block.
@@ -112,9 +123,16 @@ class FusionNet(StagedNet):
     """
 
     def __init__(
-        self, block, blocks, classes, widen_factor, first_block=None, last_block=None, **kwargs
+        self,
+        block: Block,
+        blocks: Sequence[int],
+        classes: int,
+        widen_factor: int,
+        first_block: Optional[Block] = None,
+        last_block: Optional[Block] = None,
+        **kwargs: Any,
     ):
-        plan = [[block] * count for count in blocks]
+        plan: List[List[Block]] = [[block] * count for count in blocks]
         plan[0][0] = first_block or block
         plan[-1][-1] = last_block or block
         widths = [channels * widen_factor for channels in STAGE_CHANNELS]
@@ -134,12 +152,12 @@ class ImageNetFusionNet(StagedNet):
 
     Args:
         block: constructor ``block(channels, in_channels, stride, prefix)`` of a block.
-        widening_block: the same of each stage's first block, where the width changes.
+        widening_block: constructor of each stage's first block, where the width changes.
         blocks: number of blocks in each stage.
         classes: number of logits.
         widen_factor: multiplies the widths.
         last_block: constructor of the network's last block where it differs from ``block``.
-        streams: how many the last block's output is made of.
+        streams: number of streams that the last block concatenates.
     """
 
     def __init__(
@@ -169,11 +187,11 @@ class ImageNetFusionNet(StagedNet):
         return stem
 
 
-def stage_blocks(depth, depths):
-    """Blocks in each stage of a network of ``depth``, which ``depths`` has by depth.
+def choose_blocks(depth: int, depths: Dict[int, Tuple[int, ...]]) -> Tuple[int, ...]:
+    """Return the number of blocks in each stage; ``depths`` has them by depth.
 
     Raises:
-        InputError: there is no such depth.
+        InputError: ``depth`` is not one of ``depths``.
     """
     if depth not in depths:
         raise InputError(f"depth {depth} cannot be: it is {' or '.join(map(str, depths))}")

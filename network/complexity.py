@@ -1,12 +1,14 @@
-"""Parameters, multiply-adds and depth of any network, read off its compiled graph."""
+"""Parameters, multiply-adds and layers of any network, read off its compiled graph."""
 
 import contextlib
 import io
 import json
 import math
 from dataclasses import dataclass
+from typing import Any, Dict, List, Tuple
 
 import mxnet as mx
+from mxnet.gluon import HybridBlock
 
 from command import InputError
 from network.graph import to_symbol
@@ -18,16 +20,16 @@ WEIGHT_LAYERS = ("Convolution", "FullyConnected")
 class Complexity:
     """What a network costs for one image."""
 
-    parameters: int  # trainable numbers; moving statistics are none
+    parameters: int  # trainable numbers, without moving averages
     multiply_adds: int  # of convolutions and dense layers
     layers: int  # weight layers on the longest path
-    outputs: tuple  # shape of each output, without the batch
+    outputs: Tuple[Tuple[int, ...], ...]  # shape of each output, without the batch
 
 
-def complexity(net, input_shape=(3, 32, 32)):
-    """Complexity of ``net`` for an image of ``input_shape`` (channels, height, width).
+def complexity(net: HybridBlock, input_shape: Tuple[int, int, int] = (3, 32, 32)) -> Complexity:
+    """Return the Complexity of ``net`` for an image of ``input_shape`` (channels, height, width).
 
-    Needs no parameter values: shapes are inferred from the graph.
+    The network may be uninitialized: shapes are inferred from the graph.
 
     Raises:
         InputError: the network cannot take such an image.
@@ -35,7 +37,8 @@ def complexity(net, input_shape=(3, 32, 32)):
     graph = to_symbol(net)
     shapes = infer_shapes(net, graph, input_shape)
     nodes = json.loads(graph.tojson())["nodes"]
-    multiply_adds, depths = 0, []
+    multiply_adds = 0
+    depths: List[int] = []  # of each node: weight layers on the longest path to it
     for node in nodes:
         depth = max((depths[source] for source, *_ in node["inputs"]), default=0)
         if node["op"] in WEIGHT_LAYERS:
@@ -54,21 +57,29 @@ def complexity(net, input_shape=(3, 32, 32)):
     )
 
 
-def operator_costs(net, input_shape=(3, 32, 32)):
-    """{operator: (multiply-adds, numbers read, numbers written)} of a forward pass of one image.
+def operator_costs(
+    net: HybridBlock, input_shape: Tuple[int, int, int] = (3, 32, 32)
+) -> Dict[str, Tuple[int, int, int]]:
+    """Return {operator: (multiply-adds, numbers read, numbers written)} of a forward pass.
 
-    Read are activations, not parameters, which a batch shares.
+    All are counts for one image. Numbers read are activations without parameters, which the images
+    of a batch share.
+
+    Raises:
+        InputError: the network cannot take such an image.
     """
     graph = to_symbol(net)
     shapes = infer_shapes(net, graph, input_shape)
-    nodes, sizes, totals = json.loads(graph.tojson())["nodes"], {}, {}
+    nodes, sizes = json.loads(graph.tojson())["nodes"], {}
+    totals: Dict[str, Any] = {}
     for node in nodes:
         if node["op"] == "null":
             continue
         name, inputs = node["name"], [nodes[source]["name"] for source, *_ in node["inputs"]]
-        one, several = shapes.get(f"{name}_output"), shapes.get(f"{name}_output0")
+        output = f"{name}_output"
+        shape = shapes[output if output in shapes else f"{name}_output0"]
         count = int(node.get("attrs", {}).get("num_outputs", 1))
-        written = sizes[name] = math.prod(one or several) * count
+        written = sizes[name] = math.prod(shape) * count
         read = sum(sizes.get(each, 0) for each in inputs)
         here = (_multiply_adds(node, nodes, shapes), read, written)
         so_far = totals.get(node["op"], (0, 0, 0))
@@ -77,17 +88,20 @@ def operator_costs(net, input_shape=(3, 32, 32)):
 
 
 def _multiply_adds(node, nodes, shapes):
-    """Those of one of ``nodes``, the graph's, for one image."""
+    """Return the multiply-adds of ``node``, one of the graph's ``nodes``, for one image."""
     if node["op"] not in WEIGHT_LAYERS:
         return 0
     weight = shapes[nodes[node["inputs"][1][0]]["name"]]
     return math.prod(shapes[node["name"] + "_output"]) * math.prod(weight[1:])
 
 
-def infer_shapes(net, graph, input_shape):
-    """Name of each parameter and each operator's output -> its shape, for one image.
+def infer_shapes(
+    net: HybridBlock, graph: Any, input_shape: Tuple[int, int, int]
+) -> Dict[str, Tuple[int, ...]]:
+    """Return {name of a parameter or an operator's output: its shape} for a batch of one image.
 
-    ``graph`` is what ``compiled(net)`` gives.
+    Args:
+        graph: ``to_symbol(net)``.
 
     Raises:
         InputError: the network cannot take such an image.

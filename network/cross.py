@@ -1,14 +1,20 @@
-"""DFN-MR: two residual networks whose shortcuts are merged and run on to both."""
+"""DFN-MR: two residual networks with merge-and-run, the mean of their shortcuts added to both.
+
+Zhao et al., "On the Connection of Deep Fusion to Ensembling"; the deep fusion project's ``cross``.
+"""
 
 from mxnet.gluon import HybridBlock, nn
 
-from network.base import FusionNet, ImageNetFusionNet, split_depth, stage_blocks
+from network.base import FusionNet, ImageNetFusionNet, choose_blocks, split_depth
 from network.layers import bottleneck, relu, residual_branch, shortcut
 from network.registry import register_model
 
 
 class MergeAndRunBlock(HybridBlock):
-    """y_i = relu(m + f_i(x_i)), m = (s_1(x_1) + s_2(x_2)) / 2, for both branches i."""
+    """y_i = relu(m + f_i(x_i)), m = (s_1(x_1) + s_2(x_2)) / 2, for both branches i.
+
+    f is two convolutions, s the identity or a 1x1 convolution where the width changes.
+    """
 
     make_branch = staticmethod(residual_branch)
 
@@ -21,11 +27,11 @@ class MergeAndRunBlock(HybridBlock):
             self.shortcut2 = shortcut(channels, in_channels, stride, "shortcut2_")
 
     def merge(self, x1, x2):
-        """m, the mean of both shortcuts."""
+        """Return m, the mean of both shortcuts."""
         return 0.5 * (self.shortcut1(x1) + self.shortcut2(x2))
 
     def routes(self):
-        """{name: layers in a row}, the summands of y_1 and y_2."""
+        """Return {name: layers in a row}, the summands of y_1 and y_2."""
         half = nn.HybridLambda(lambda F, x: 0.5 * x)
         return {
             "shortcut1": [self.shortcut1, half],
@@ -40,7 +46,7 @@ class MergeAndRunBlock(HybridBlock):
 
 
 class MergeBlock(MergeAndRunBlock):
-    """y = relu(m + f_1(x_1) + f_2(x_2)): the network's last block, where both branches meet."""
+    """y = relu(m + f_1(x_1) + f_2(x_2)): the network's last block, with one output."""
 
     def hybrid_forward(self, F, x1, x2):
         return relu(F, self.merge(x1, x2) + self.branch1(x1) + self.branch2(x2))
@@ -60,7 +66,7 @@ class ConcatenatingBlock(BottleneckBlock):
 
 
 class WideningBlock(HybridBlock):
-    """y_i = relu(f_i(x_i)), f_i a bottleneck: where the width changes, nothing is merged."""
+    """y_i = relu(f_i(x_i)), f_i a bottleneck: no shortcut where the width changes."""
 
     def __init__(self, channels, in_channels, stride, **kwargs):
         super().__init__(**kwargs)
@@ -73,11 +79,14 @@ class WideningBlock(HybridBlock):
 
 
 class TwoStreams:
-    """A network of two streams, x_1 = x_2 = stem(x) at the start, one after the last block."""
+    """A network of two streams: x_1 = x_2 = stem(x) at the start, one output of the last block."""
 
     @staticmethod
     def may_follow(route, previous):
-        """Branch i leads to stream i alone, a shortcut to both; either comes from its own."""
+        """Return whether ``previous`` feeds ``route``.
+
+        Branch i leads to stream i alone, a shortcut to both; a route takes its own stream.
+        """
         return previous in (f"branch{route[-1]}", "shortcut1", "shortcut2")
 
     def fuse(self, x):
@@ -93,12 +102,12 @@ class CrossNet(TwoStreams, FusionNet):
 
 
 class ImageNetCrossNet(TwoStreams, ImageNetFusionNet):
-    """DFN-MR for ImageNet; the classifier has the features of both streams."""
+    """DFN-MR for ImageNet; the classifier takes the channels of both streams."""
 
 
 @register_model
 def cross(depth=56, classes=10, widen_factor=1, **kwargs):
-    """DFN-MR, blocks 4 deep as a plain network (the deep fusion project's ``cross``)."""
+    """Build DFN-MR for 32x32 images; a block counts for 4 layers of ``depth``."""
     blocks = split_depth(depth, 4)
     return CrossNet(
         MergeAndRunBlock, blocks, classes, widen_factor, last_block=MergeBlock, **kwargs
@@ -107,8 +116,8 @@ def cross(depth=56, classes=10, widen_factor=1, **kwargs):
 
 @register_model(image_size=224)
 def cross_imagenet(depth=50, classes=1000, widen_factor=1, **kwargs):
-    """DFN-MR for ImageNet; 50 is the paper's, 26 is small."""
-    blocks = stage_blocks(depth, {26: (2, 2, 2, 2), 50: (1, 2, 11, 2)})
+    """Build DFN-MR for ImageNet; depth 50 is the paper's, 26 is a small one."""
+    blocks = choose_blocks(depth, {26: (2, 2, 2, 2), 50: (1, 2, 11, 2)})
     return ImageNetCrossNet(
         BottleneckBlock,
         WideningBlock,

@@ -1,7 +1,7 @@
 """Drop-path, FractalNet's regularisation: which paths of the network a mini-batch trains.
 
-*Local* drops inputs of joins, inside the graph (``Join``); *global* trains one column of the whole
-network, which is chosen outside it (``sample``) so that only that column is run.
+*Local* drop-path drops inputs of joins, inside the graph (``Join``). *Global* drop-path trains one
+column of the whole network; it is chosen outside the graph (``sample``), so only that column runs.
 Larsson et al., "FractalNet: Ultra-Deep Neural Networks without Residuals", section 3.1.
 """
 
@@ -12,15 +12,16 @@ from command import InputError
 
 MODES = ("none", "local", "global", "mixed", "tied")
 LOCAL_MODES = ("local", "mixed", "tied")  # those that drop inputs of joins
-WHOLE = None  # the whole network, beside its columns, from 0
+WHOLE = None  # stands for the whole network where a number stands for a column
 
 
 class Join(HybridBlock):
     """y = mean of the inputs that are kept.
 
-    In training each input is dropped with probability ``drop_path``, anew each time; where all
-    would go, one of them stays, each as likely. The choice is the same for all images of a batch,
-    or of a device's share of it. In prediction every input is kept.
+    In training, each input is dropped with probability ``drop_path``, with a new sample in each
+    mini-batch; if all were dropped, one of them is kept, each equally likely. The choice is the
+    same for all images of a batch (on several devices, of each device's share). In prediction,
+    every input is kept.
 
     Inputs are of one shape (batch, channels, height, width), which is the output's.
 
@@ -45,8 +46,8 @@ class Join(HybridBlock):
         return F.add_n(*[x * F.BlockGrad(F.broadcast_like(w, x)) for x, w in zip(inputs, weights)])
 
     def _weights(self, F, like, count):
-        """(count, 1, 1, 1): 1 / (number of inputs kept) for each that is kept, 0 for the others."""
-        # a single number off the batch's length: F.slice of activations crashes oneDNN
+        """Return (count, 1, 1, 1): 1 / (number of inputs kept) for each kept one, 0 for others."""
+        # a single number made from the batch's length: F.slice of activations crashes oneDNN
         one = F.ones_like(F.slice_axis(F.contrib.arange_like(like, axis=0), axis=0, begin=0, end=1))
         ones = F.tile(one, reps=count)
         kept = F.sign(F.Dropout(ones, p=self._drop_path))  # Dropout knows training from prediction
@@ -57,14 +58,14 @@ class Join(HybridBlock):
 
 
 def sample(mode, columns, rng):
-    """What a mini-batch trains: {sub-network: weight of its loss}.
+    """Return the loss weights of a mini-batch, {sub-network: weight of its loss}.
 
-    A sub-network is a column, 0 to ``columns - 1``, or WHOLE, in which ``Join`` drops paths locally
-    where the network was made with a rate.
+    A sub-network is a column, 0 to ``columns - 1``, or WHOLE. In the whole network, ``Join`` drops
+    paths locally if the network was built with a rate.
 
     - none, local: the whole network.
-    - global: one column, each as likely.
-    - mixed: the whole network or one column, half of the time each.
+    - global: one column, each equally likely.
+    - mixed: the whole network or one column, each half of the time.
     - tied: the whole network with weight 1, and every column with weight 1 / ``columns``.
 
     Args:
@@ -78,7 +79,7 @@ def sample(mode, columns, rng):
 
 
 def samples(mode, columns, seed):
-    """A ``sample`` for each mini-batch, without end; ``seed`` is any that numpy takes."""
+    """Yield a ``sample`` for each mini-batch, without end; ``seed`` is any that NumPy takes."""
     rng = np.random.default_rng(seed)
     while True:
         yield sample(mode, columns, rng)

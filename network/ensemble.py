@@ -1,30 +1,33 @@
-"""The ensemble that three deep fusions are compared with: fuse3's members, trained as such."""
+"""The ensemble that three deep fusions are compared with: fuse3's members, uncoupled.
+
+Zhao et al., "On the Connection of Deep Fusion to Ensembling"; ``ensemble`` of their project.
+"""
 
 from mxnet.gluon import HybridBlock, nn
 
 from network.fuse3 import fuse3
-from network.members import Member, every
+from network.members import Member, list_paths
 from network.registry import register_model
 
 
 class EnsembleNet(HybridBlock):
-    """softmax(logits) = mean over the members m of softmax(m(x)).
+    """logits = log(mean over the members m of softmax(m(x))).
 
-    The members are the paths through the FusionNet ``fused``: 2^3 of three blocks with two routes.
-    They share its convolutions, gamma, beta and classifier; each has moving averages and a loss of
-    its own, and nothing of one reaches another.
+    The members are the paths through the FusionNet ``fused``: 2^3 for three blocks with two routes.
+    They share its convolutions, gamma, beta and classifier. Each has its own moving averages and
+    loss, and no activation of one member reaches another.
 
     Images (batch, 3, 32, 32) -> logits (batch, classes), logarithms of the mean probabilities.
 
     Attributes:
-        paths: of each member, the route it takes at each block.
-        subnetworks: the members, networks of their own.
-        loss_weights: {member: weight of its loss} of every training step: their mean.
+        paths: for each member, the names of its routes, one a block.
+        subnetworks: the members.
+        loss_weights: {index of a member: weight of its loss} in every training step, all equal.
     """
 
     def __init__(self, fused, **kwargs):
         super().__init__(**kwargs)
-        self.paths = every(fused)
+        self.paths = list_paths(fused)
         self.loss_weights = dict.fromkeys(range(len(self.paths)), 1 / len(self.paths))
         with self.name_scope():
             self.subnetworks = nn.HybridSequential(prefix="")
@@ -36,13 +39,13 @@ class EnsembleNet(HybridBlock):
     def hybrid_forward(self, F, x):
         logits = [member(x) for member in self.subnetworks]
         logs = F.log_softmax(F.stack(*logits, axis=0), axis=-1)
-        highest = F.BlockGrad(F.max(logs, axis=0, keepdims=True))  # or all may be 0 as a float
+        highest = F.BlockGrad(F.max(logs, axis=0, keepdims=True))  # else exp may underflow to 0
         mean = F.mean(F.exp(F.broadcast_sub(logs, highest)), axis=0)
         return F.log(mean) + F.squeeze(highest, axis=0)
 
 
 @register_model
 def ensemble(depth=56, classes=10, widen_factor=1, prefix=None, params=None):
-    """fuse3's members, uncoupled (the deep fusion project's ``ensemble``)."""
+    """Build the ensemble of the members of fuse3 for 32x32 images."""
     fused = fuse3(depth, classes, widen_factor, prefix=prefix, params=params)
     return EnsembleNet(fused, prefix=prefix, params=params)

@@ -1,15 +1,16 @@
-"""FractalNet, its columns, and the plain network that a column is.
+"""FractalNet, its columns, and the plain network with the structure of a column.
 
 Larsson et al., "FractalNet: Ultra-Deep Neural Networks without Residuals", ICLR 2017.
 """
 
 import warnings
+from typing import Tuple
 
 from mxnet.gluon import HybridBlock, contrib, nn
 
 from command import InputError
 from network.drop_path import Join
-from network.layers import BN_EPSILON, BN_MOMENTUM, global_average, own_statistics
+from network.layers import BN_EPSILON, BN_MOMENTUM, global_average, with_own_statistics
 from network.registry import register_model
 
 BLOCK_CHANNELS = (16, 32, 64, 128, 128)
@@ -18,7 +19,7 @@ DEPTHS = tuple(len(BLOCK_CHANNELS) * 2**column for column in range(MOST_COLUMNS)
 
 
 def count_columns(depth, depths=DEPTHS):
-    """C of a network of ``depth``, where ``depths`` are those of 1, 2, ... columns.
+    """Return C of a network of ``depth``; ``depths`` are those of 1, 2, ... columns.
 
     Raises:
         InputError: no number of columns gives that depth.
@@ -30,7 +31,7 @@ def count_columns(depth, depths=DEPTHS):
 
 
 def conv_unit(channels, in_channels, dropout, kernel_size=3, prefix=None):
-    """Conv, dropout, BN, ReLU: the authors' order. Stride 1; height and width stay.
+    """Build conv, dropout, BN, ReLU (the authors' order); height and width stay.
 
     (batch, in_channels, height, width) -> (batch, channels, height, width).
     """
@@ -42,7 +43,7 @@ def conv_unit(channels, in_channels, dropout, kernel_size=3, prefix=None):
                 kernel_size,
                 padding=kernel_size // 2,
                 in_channels=in_channels,
-                use_bias=False,  # in prediction BN's beta does the same
+                use_bias=False,  # unlike the authors; BN's beta does the same
                 prefix="conv_",
             ),
             nn.Dropout(dropout) if dropout else contrib.nn.Identity(),
@@ -55,15 +56,15 @@ def conv_unit(channels, in_channels, dropout, kernel_size=3, prefix=None):
 
 
 def conv_units(length, channels, in_channels, dropout):
-    """``length`` units in a row."""
+    """Return ``length`` units, to be run in a row."""
     return [
         conv_unit(channels, channels if index else in_channels, dropout, prefix=f"unit{index + 1}_")
         for index in range(length)
     ]
 
 
-def columns_ending(step, columns):
-    """Those of ``columns`` columns with a convolution that ends at ``step``, from 1 to 2^(C-1)."""
+def find_columns_ending(step, columns):
+    """Return which of C = ``columns`` have a convolution that ends at ``step``, 1 to 2^(C-1)."""
     steps = 2 ** (columns - 1)
     return [c for c in range(columns) if step * 2**c % steps == 0]
 
@@ -71,9 +72,10 @@ def columns_ending(step, columns):
 class FractalBlock(HybridBlock):
     """f_1(z) = conv(z); f_{C+1}(z) = join((f_C o f_C)(z), conv(z)); then 2x2 max-pooling.
 
-    Written out, it is 2^(C-1) steps. Column c has 2^c convolutions, each of which spans
-    2^(C-1-c) steps. The columns with one that ends at a step join there, and all go on from the
-    join. Each column is pooled just before the block's last join, as the authors have it.
+    Written out, it has 2^(C-1) steps. Column c has 2^c convolutions, each of which spans
+    2^(C-1-c) steps. The columns with a convolution that ends at a step are joined there, and each
+    of them continues from the join. Each column is pooled just before the block's last join, as in
+    the authors' code.
 
     (batch, in_channels, height, width) -> (batch, channels, height / 2, width / 2).
 
@@ -96,28 +98,28 @@ class FractalBlock(HybridBlock):
             self.join = Join(drop_path)
 
     def make_pool(self):
-        """What halves height and width."""
+        """Build the layer that halves height and width."""
         return nn.MaxPool2D(2)
 
     def make_units(self, column, channels, in_channels, dropout):
-        """The units of ``column``."""
+        """Return the units of ``column``, from 0."""
         return conv_units(2**column, channels, in_channels, dropout)
 
     def column(self, index):
-        """The layers of one column on its own."""
+        """Return the layers of column ``index``, from 0, in a row."""
         return [*self.columns[index], self.pool]
 
     def steps(self):
-        """Of each step, the units that end there: {column: unit}."""
+        """Return, for each step, the units that end there: {column: unit}."""
         columns = len(self.columns)
         units = [iter(column) for column in self.columns]
         return [
-            {c: next(units[c]) for c in columns_ending(step, columns)}
+            {c: next(units[c]) for c in find_columns_ending(step, columns)}
             for step in range(1, 2 ** (columns - 1) + 1)
         ]
 
     def joins(self):
-        """Of each join of several columns, in order, the units that end there: {column: unit}."""
+        """Return, for each join of several columns, the units that end there: {column: unit}."""
         return [units for units in self.steps() if len(units) > 1]
 
     def hybrid_forward(self, F, x):
@@ -133,20 +135,20 @@ class FractalBlock(HybridBlock):
 
 
 class PlainNet(HybridBlock):
-    """logits = classifier(global average(blocks(x))), nothing but layers in a row.
+    """logits = classifier(global average(blocks(x))), each block convolutions in a row and a pool.
 
-    Images (batch, 3, 32, 32) -> logits (batch, classes). It has the structure of a column, so that
-    ``net.column(c).save_parameters`` writes what the plain network of that depth loads.
+    Images (batch, 3, 32, 32) -> logits (batch, classes). It has the structure of a column, so it
+    loads the parameters that ``net.column(c).save_parameters`` writes for its depth.
     """
 
     def __init__(self, depth, classes, widen_factor, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        length, widths = 2 ** (count_columns(depth) - 1), block_widths(widen_factor)
+        length, widths = 2 ** (count_columns(depth) - 1), scale_widths(widen_factor)
         with self.name_scope():
             self.blocks = nn.HybridSequential(prefix="")
             with self.blocks.name_scope():
                 for index, (in_channels, channels) in enumerate(zip((3, *widths), widths)):
-                    rate = block_dropout(dropout, index)
+                    rate = scale_dropout(dropout, index)
                     block = nn.HybridSequential(prefix=f"block{index + 1}_")
                     with block.name_scope():
                         block.add(*conv_units(length, channels, in_channels, rate))
@@ -159,16 +161,19 @@ class PlainNet(HybridBlock):
 
 
 class Column(HybridBlock):
-    """One column of ``net`` on its own, as a plain network; see ``FractalNet.column``."""
+    """logits = classifier(global average(blocks(stem(x)))), of each block one column of ``net``.
+
+    Images (batch, 3, height, width) -> logits (batch, classes). See ``FractalNet.column``.
+    """
 
     def __init__(self, net, index, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
-            self.stem = own_statistics(net.stem, "stem_")
+            self.stem = with_own_statistics(net.stem, "stem_")
             self.blocks = nn.HybridSequential(prefix="")
             with self.blocks.name_scope():
                 for number, block in enumerate(net.blocks, 1):
-                    self.blocks.add(own_statistics(block.column(index), f"block{number}_"))
+                    self.blocks.add(with_own_statistics(block.column(index), f"block{number}_"))
             self.classifier = net.classifier
 
     def hybrid_forward(self, F, x):
@@ -176,10 +181,10 @@ class Column(HybridBlock):
 
 
 class FractalNet(HybridBlock):
-    """logits = classifier(global average(blocks(x))), five blocks that halve height and width.
+    """logits = classifier(global average(blocks(stem(x)))), five blocks that halve each side.
 
-    Images (batch, 3, 32, 32) -> logits (batch, classes). A subclass may have other blocks, and a
-    stem before them.
+    Images (batch, 3, 32, 32) -> logits (batch, classes). The stem is empty; a subclass may fill it,
+    and have other blocks.
 
     Args:
         block: constructor ``block(columns, channels, in_channels, dropout, drop_path, prefix)``.
@@ -195,14 +200,14 @@ class FractalNet(HybridBlock):
         subnetworks: the columns as networks of their own, shallowest first; see ``column``.
     """
 
-    possible_depths = DEPTHS
-    block_channels = BLOCK_CHANNELS
+    possible_depths: Tuple[int, ...] = DEPTHS
+    block_channels: Tuple[int, ...] = BLOCK_CHANNELS
 
     def __init__(self, block, depth, classes, widen_factor, dropout=0.0, drop_path=0.0, **kwargs):
         super().__init__(**kwargs)
         columns = count_columns(depth, self.possible_depths)
         self.depths = self.possible_depths[:columns]
-        widths = block_widths(widen_factor, self.block_channels)
+        widths = scale_widths(widen_factor, self.block_channels)
         plan = self.plan(block)
         with self.name_scope():
             self.stem = nn.HybridSequential(prefix="stem_")
@@ -211,7 +216,7 @@ class FractalNet(HybridBlock):
             self.blocks = nn.HybridSequential(prefix="")
             with self.blocks.name_scope():
                 for index, (block, channels) in enumerate(zip(plan, widths)):
-                    rates = (block_dropout(dropout, index), drop_path)
+                    rates = (scale_dropout(dropout, index), drop_path)
                     prefix = f"block{index + 1}_"
                     self.blocks.add(block(columns, channels, in_channels, *rates, prefix=prefix))
                     in_channels = channels
@@ -222,18 +227,18 @@ class FractalNet(HybridBlock):
                     self.subnetworks.add(Column(self, index, prefix=f"column{index}_"))
 
     def plan(self, block):
-        """The constructor of each block, where ``block`` is that of a usual one."""
+        """Return the constructor of each block; ``block`` is the usual one."""
         return [block] * len(self.block_channels)
 
     def fill_stem(self, widen_factor):
-        """Add what comes before the blocks to the stem, nothing here; its output's channels."""
+        """Add what comes before the blocks to the stem, here nothing; return its channels."""
         return 3
 
     def column(self, index):
-        """Column ``index``, from 0, as a plain network of depth ``depths[index]``.
+        """Return column ``index``, from 0, as a network of depth ``depths[index]``.
 
-        It shares weights, gamma and beta with this network, and runs nothing but the column. Its
-        moving averages are its own: where columns join, a convolution gets other inputs than here.
+        It shares weights, gamma and beta with this network. It has its own moving averages, because
+        its convolutions do not get the means of joined columns as input.
 
         Raises:
             InputError: there is no such column.
@@ -248,18 +253,22 @@ class FractalNet(HybridBlock):
         return self.classifier(global_average(F, self.blocks(self.stem(x))))
 
     def _build_cache(self, *args):
-        with warnings.catch_warnings():  # the columns' own averages are not in this graph
+        with warnings.catch_warnings():  # the columns' moving averages are not in this graph
             warnings.filterwarnings("ignore", "Parameter .* is not used by any computation")
             return super()._build_cache(*args)
 
 
-def block_widths(widen_factor, block_channels=BLOCK_CHANNELS):
-    """Channels of each block."""
+def scale_widths(widen_factor, block_channels=BLOCK_CHANNELS):
+    """Return the channels of each block."""
     return tuple(channels * widen_factor for channels in block_channels)
 
 
-def block_dropout(dropout, index):
-    """Dropout rate of block ``index``, from 0."""
+def scale_dropout(dropout, index):
+    """Return the dropout rate of block ``index``, from 0.
+
+    Raises:
+        InputError: it would not be a rate from 0 to less than 1.
+    """
     if not 0 <= index * dropout < 1:
         raise InputError(f"dropout must be from 0 to less than 0.25, not {dropout}")
     return index * dropout
@@ -267,11 +276,11 @@ def block_dropout(dropout, index):
 
 @register_model(recipe_family="fractal", has_columns=True)
 def fractal(depth=20, classes=10, widen_factor=1, dropout=0.0, drop_path=0.0, **kwargs):
-    """FractalNet; widen_factor 4 is the paper's 64-128-256-512-512."""
+    """Build FractalNet for 32x32 images; widen_factor 4 is the paper's 64-128-256-512-512."""
     return FractalNet(FractalBlock, depth, classes, widen_factor, dropout, drop_path, **kwargs)
 
 
 @register_model(recipe_family="fractal-plain")
 def fractal_plain(depth=20, classes=10, widen_factor=1, dropout=0.0, **kwargs):
-    """The plain network at FractalNet's widths (table 4): its deepest column, trained alone."""
+    """Build the plain network with FractalNet's widths (table 4): its deepest column, alone."""
     return PlainNet(depth, classes, widen_factor, dropout, **kwargs)

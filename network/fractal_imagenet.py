@@ -41,13 +41,13 @@ class ImageNetFractalNet(FractalNet):
 
 @register_model(image_size=224, recipe_family="fractal", has_columns=True)
 def fractal_imagenet(depth=34, classes=1000, widen_factor=1, dropout=0.0, drop_path=0.0, **kwargs):
-    """FractalNet-34: 4 columns; 18, 10 and 6 layers are 3, 2 and 1.
+    """Build FractalNet-34 for ImageNet: 4 columns; depths 18, 10 and 6 have 3, 2 and 1.
 
     The paper gives it "the same first and last layer as ResNet-34", four blocks of eight layers and
-    channels (128, 256, 512, 1024). First layer is taken for all that comes before ResNet-34's
-    residual blocks, its max-pool too; last layer for the global average and the classifier. ResNet
-    works at 56, 28, 14 and 7 pixels, and so do the four blocks here: 2x2 max-pools stand between
-    them, and the last block's 7x7 pixels are averaged as ResNet's are. Nothing is said of dropout.
+    channels (128, 256, 512, 1024). Here the first layer means all that comes before ResNet-34's
+    residual blocks, with the max-pool; the last layer means the global average and the classifier.
+    The four blocks work at ResNet's 56, 28, 14 and 7 pixels: 2x2 max-pools stand between them, and
+    the last block's 7x7 pixels are averaged. The paper does not mention dropout.
     """
     return ImageNetFractalNet(
         FractalBlock, depth, classes, widen_factor, dropout, drop_path, **kwargs

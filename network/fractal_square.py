@@ -1,4 +1,4 @@
-"""FractalNet with square convolutions: as many input as output channels."""
+"""FractalNet with square convolutions: a block's have as many input as output channels."""
 
 from mxnet.gluon import contrib, nn
 
@@ -7,7 +7,7 @@ from network.registry import register_model
 
 
 class SquareBlock(FractalBlock):
-    """A FractalBlock of the input widened by a linear 1x1 convolution where the width changes."""
+    """A FractalBlock of widen(x), a linear 1x1 convolution where the width changes, else x."""
 
     def __init__(self, columns, channels, in_channels, dropout, drop_path, **kwargs):
         super().__init__(columns, channels, channels, dropout, drop_path, **kwargs)
@@ -28,9 +28,9 @@ class SquareBlock(FractalBlock):
 
 @register_model(recipe_family="fractal", has_columns=True)
 def fractal_square(depth=20, classes=10, widen_factor=1, dropout=0.0, drop_path=0.0, **kwargs):
-    """FractalNet of the 38.6M parameters that the paper prints for 20 layers (widen_factor 4).
+    """Build FractalNet of the paper's 38.6M parameters for 20 layers (widen_factor 4).
 
-    The paper does not say how it comes to them; with a 1x1 convolution before blocks 1 to 4 it is
-    38,621,376 weights of convolutions, 38.65M parameters in all.
+    The paper does not explain the number. With a 1x1 convolution before the first four blocks,
+    convolutions have 38,621,376 weights, and the network has 38.65M parameters.
     """
     return FractalNet(SquareBlock, depth, classes, widen_factor, dropout, drop_path, **kwargs)

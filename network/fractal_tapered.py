@@ -3,11 +3,11 @@
 from mxnet.gluon import nn
 
 from command import InputError
-from network.fractal import FractalBlock, FractalNet, columns_ending, conv_unit
+from network.fractal import FractalBlock, FractalNet, conv_unit, find_columns_ending
 from network.registry import register_model
 
 DEPTH = 40
-KERNEL_SIZES = ((3,), (1,), (1,), (1, 3))  # of each column's convolutions, over and over
+KERNEL_SIZES = ((3,), (1,), (1,), (1, 3))  # of each column's convolutions, repeated
 
 
 class TaperedBlock(FractalBlock):
@@ -21,7 +21,7 @@ class TaperedBlock(FractalBlock):
         span = 2 ** (columns - 1 - column)  # steps of a convolution
         width, units = channels >> column, []
         for index in range(2**column):
-            joined = channels >> min(columns_ending((index + 1) * span, columns))
+            joined = channels >> min(find_columns_ending((index + 1) * span, columns))
             kernel_size = KERNEL_SIZES[column][index % len(KERNEL_SIZES[column])]
             unit = conv_unit(width, in_channels, dropout, kernel_size, prefix=f"unit{index + 1}_")
             if joined != width:
@@ -36,12 +36,12 @@ class TaperedBlock(FractalBlock):
 
 @register_model(recipe_family="fractal", has_columns=True)
 def fractal_tapered(depth=DEPTH, classes=10, widen_factor=1, dropout=0.0, drop_path=0.0, **kwargs):
-    """FractalNet of 40 layers and 22.9M parameters (widen_factor 4, 100 classes: 22,925,108).
+    """Build FractalNet of 40 layers and 22,925,108 parameters (widen_factor 4, 100 classes).
 
-    Its columns are 32, 16, 8 and 4 times ``widen_factor`` channels wide in the first block, twice
-    that in each block but the last. The paper has "a mix of 1x1 and 3x3 filters" and does not say
-    which: 3x3 in the widest column, 1x1 in the next two, 1x1 and 3x3 by turns in the deepest come
-    to its number of parameters, as no simpler pattern of those tried did.
+    Its columns have 32, 16, 8 and 4 times ``widen_factor`` channels in the first block, and twice
+    as many in each following block but the last. The paper has "a mix of 1x1 and 3x3 filters" and
+    22.9M parameters, and does not say which. Here the widest column has 3x3, the next two have 1x1,
+    and the deepest has 1x1 and 3x3 in turn: the simplest pattern of those tried with that number.
     """
     if depth != DEPTH:
         raise InputError(f"depth {depth} cannot be: the tapered FractalNet has depth {DEPTH}")

@@ -1,4 +1,7 @@
-"""Three deep fusions: a short line and a deep branch, summed three times."""
+"""Three deep fusions: a short line and a deep branch, summed three times.
+
+Zhao et al., "On the Connection of Deep Fusion to Ensembling"; the deep fusion project's ``fuse3``.
+"""
 
 from functools import partial
 
@@ -11,9 +14,9 @@ from network.registry import register_model
 
 
 class FuseBlock(HybridBlock):
-    """y = relu(line(x) + deep(x)); deep is ``length`` convolutions.
+    """y = relu(line(x) + deep(x)), deep ``length`` convolutions.
 
-    The line is the input itself, or one 3x3 convolution where the width changes.
+    The line is the identity, or one 3x3 convolution where the width changes.
     """
 
     def __init__(self, length, channels, in_channels, stride, **kwargs):
@@ -23,10 +26,11 @@ class FuseBlock(HybridBlock):
             self.deep = conv_chain(length, channels, in_channels, stride, "deep_")
 
     def make_line(self, channels, in_channels, stride):
+        """Build the line."""
         return shortcut(channels, in_channels, stride, "line_", kernel_size=3)
 
     def routes(self):
-        """{name: layers in a row}, the summands of y."""
+        """Return {name: layers in a row}, the summands of y."""
         return {"line": [self.line], "deep": [self.deep]}
 
     def hybrid_forward(self, F, x):
@@ -41,7 +45,7 @@ class FirstFuseBlock(FuseBlock):
 
 
 def fuse(fusions, depth, classes, widen_factor, **kwargs):
-    """A network of about ``fusions`` blocks, each floor((depth - 2) / fusions) convolutions deep.
+    """Build a network of about ``fusions`` blocks of floor((depth - 2) / fusions) convolutions.
 
     Raises:
         InputError: the depth leaves a block without a convolution.
@@ -63,5 +67,5 @@ def fuse(fusions, depth, classes, widen_factor, **kwargs):
 
 @register_model
 def fuse3(depth=56, classes=10, widen_factor=1, **kwargs):
-    """Three fusions (the deep fusion project's ``fuse3``)."""
+    """Build a network of three fusions for 32x32 images."""
     return fuse(3, depth, classes, widen_factor, **kwargs)

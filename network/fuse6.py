@@ -1,4 +1,4 @@
-"""Six deep fusions: fuse3 cut in six."""
+"""Six deep fusions: as fuse3, of half the length (the deep fusion project's ``fuse6``)."""
 
 from network.fuse3 import fuse
 from network.registry import register_model
@@ -6,5 +6,5 @@ from network.registry import register_model
 
 @register_model
 def fuse6(depth=56, classes=10, widen_factor=1, **kwargs):
-    """Six fusions (the deep fusion project's ``fuse6``)."""
+    """Build a network of six fusions for 32x32 images."""
     return fuse(6, depth, classes, widen_factor, **kwargs)

@@ -1,17 +1,22 @@
-"""The compiled graph of a network, MXNet's symbol, as other modules read it."""
+"""The compiled graph of a network, MXNet's symbol, in the form in which other modules read it."""
 
 import json
+from typing import Any
 
 import mxnet as mx
+from mxnet.gluon import HybridBlock
 
 INPUT = "data"  # name of the images in every compiled graph
 PIXEL_CONSTANTS = ("pixel_mean", "pixel_std")  # what an exported graph that takes pixels adds
 
 
-def to_symbol(net):
-    """Return the symbol of ``net``, every operator with a name of its own.
+def to_symbol(net: HybridBlock) -> Any:
+    """Return the symbol of ``net``, in which every operator has a name of its own.
 
-    A layer that a network uses more than once has the same name each time in Gluon's.
+    In the symbol that Gluon makes, a layer that is used twice has the same name both times.
+
+    Args:
+        net: a HybridBlock with one input, ``data``.
     """
     outputs = net(mx.sym.var(INPUT))
     graph = mx.sym.Group(list(outputs)) if isinstance(outputs, (list, tuple)) else outputs

@@ -1,4 +1,7 @@
-"""DFN-IL: two inception-like branches and the identity in one block, half as long as ResNet."""
+"""DFN-IL: two inception-like branches and the identity in a block, half as long as ResNet.
+
+Zhao et al., "On the Connection of Deep Fusion to Ensembling"; the deep fusion project's ``half``.
+"""
 
 from mxnet.gluon import HybridBlock
 
@@ -8,7 +11,7 @@ from network.registry import register_model
 
 
 class InceptionLikeBlock(HybridBlock):
-    """y = relu(s(x) + f_1(x) + f_2(x)), each f two convolutions."""
+    """y = relu(s(x) + f_1(x) + f_2(x)), each f two convolutions, s identity or 1x1 convolution."""
 
     def __init__(self, channels, in_channels, stride, **kwargs):
         super().__init__(**kwargs)
@@ -18,7 +21,7 @@ class InceptionLikeBlock(HybridBlock):
             self.shortcut = shortcut(channels, in_channels, stride, "shortcut_")
 
     def routes(self):
-        """{name: layers in a row}, the summands of y."""
+        """Return {name: layers in a row}, the summands of y."""
         return {"shortcut": [self.shortcut], "branch1": [self.branch1], "branch2": [self.branch2]}
 
     def hybrid_forward(self, F, x):
@@ -27,5 +30,5 @@ class InceptionLikeBlock(HybridBlock):
 
 @register_model
 def half(depth=56, classes=10, widen_factor=1, **kwargs):
-    """DFN-IL, blocks 4 deep as a plain network (the deep fusion project's ``half``)."""
+    """Build DFN-IL for 32x32 images; a block counts for 4 layers of ``depth``."""
     return FusionNet(InceptionLikeBlock, split_depth(depth, 4), classes, widen_factor, **kwargs)

@@ -7,10 +7,10 @@ import numpy as np
 
 
 class Initializer(mx.init.Initializer):
-    """Weights as the subclass draws them; gamma 1, beta and bias 0.
+    """Draws weights as the subclass says; gamma is 1, beta and bias are 0.
 
-    Each parameter has a random stream of its own, so that neither the order of initialisation nor
-    the device, the number of threads or other parameters change what it gets.
+    Each parameter has its own random stream, so its values do not depend on the order of
+    initialisation, the device, the number of threads or other parameters.
     """
 
     def __init__(self, seed):
@@ -22,14 +22,14 @@ class Initializer(mx.init.Initializer):
         arr[:] = self.draw(rng, arr.shape)
 
     def draw(self, rng, shape):
-        """A weight of ``shape``, outputs first."""
+        """Draw a weight of ``shape``, (outputs, inputs, ...), with the generator ``rng``."""
         raise NotImplementedError
 
 
 class DeepFusionInit(Initializer):
-    """Conv: gaussian, std sqrt(2 / fan_in). Dense: uniform, +-sqrt(1 / fan_in).
+    """Conv: Gaussian, std sqrt(2 / fan_in). Dense: uniform, +-sqrt(1 / fan_in).
 
-    The deep fusion project's: MXNet's Xavier, factor "in", magnitude 2 and 1.
+    The deep fusion project's initialisation: MXNet's Xavier, factor "in", magnitudes 2 and 1.
     """
 
     def draw(self, rng, shape):

@@ -1,4 +1,6 @@
-"""Layers that the families share. The constants of batch normalisation have their home here."""
+"""Layers that the families share, and the constants of batch normalisation."""
+
+from typing import Any, Optional
 
 import numpy as np
 from mxnet.gluon import HybridBlock, contrib, nn
@@ -7,8 +9,15 @@ BN_MOMENTUM = 0.9
 BN_EPSILON = 2e-5
 
 
-def conv_bn(channels, in_channels, kernel_size=3, stride=1, relu=False, prefix=None):
-    """Conv, BN and, with ``relu``, ReLU; padded so that stride 1 keeps height and width.
+def conv_bn(
+    channels: int,
+    in_channels: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    relu: bool = False,
+    prefix: Optional[str] = None,
+) -> HybridBlock:
+    """Build conv, BN and, with ``relu``, ReLU; padded so that stride 1 keeps height and width.
 
     (batch, in_channels, height, width) -> (batch, channels, height / stride, width / stride).
     """
@@ -30,8 +39,14 @@ def conv_bn(channels, in_channels, kernel_size=3, stride=1, relu=False, prefix=N
     return layers
 
 
-def conv_chain(length, channels, in_channels, stride, prefix=None):
-    """``length`` times 3x3 conv and BN, ReLU between, none after the last; stride at the first."""
+def conv_chain(
+    length: int, channels: int, in_channels: int, stride: int, prefix: Optional[str] = None
+) -> HybridBlock:
+    """Build ``length`` times 3x3 conv and BN, with ReLU between them and none after the last.
+
+    The first convolution has the stride: (batch, in_channels, height, width) -> (batch, channels,
+    height / stride, width / stride).
+    """
     layers = nn.HybridSequential(prefix=prefix)
     with layers.name_scope():
         for index in range(length):
@@ -48,14 +63,18 @@ def conv_chain(length, channels, in_channels, stride, prefix=None):
     return layers
 
 
-def residual_branch(channels, in_channels, stride, prefix=None):
-    """Two 3x3 convolutions: conv, BN, ReLU, conv, BN."""
+def residual_branch(
+    channels: int, in_channels: int, stride: int, prefix: Optional[str] = None
+) -> HybridBlock:
+    """Build two 3x3 convolutions: conv, BN, ReLU, conv, BN; shapes as ``conv_chain``."""
     return conv_chain(2, channels, in_channels, stride, prefix)
 
 
 def bottleneck(channels, in_channels, stride, prefix=None):
-    """1x1 conv to a quarter of ``channels``, 3x3 with the stride, 1x1 back, each with BN; ReLU
-    between, none after the last."""
+    """Build 1x1 conv to a quarter of ``channels``, 3x3 with the stride, 1x1 to ``channels``.
+
+    Each has BN; ReLU stands between them and not after the last. Shapes as ``conv_chain``.
+    """
     inner = channels // 4
     layers = nn.HybridSequential(prefix=prefix)
     with layers.name_scope():
@@ -67,17 +86,23 @@ def bottleneck(channels, in_channels, stride, prefix=None):
     return layers
 
 
-def shortcut(channels, in_channels, stride, prefix=None, kernel_size=1):
-    """The input itself, or a conv (1x1 unless told) and BN where the width changes."""
+def shortcut(
+    channels: int,
+    in_channels: int,
+    stride: int,
+    prefix: Optional[str] = None,
+    kernel_size: int = 1,
+) -> HybridBlock:
+    """Build the identity, or conv and BN where the width changes; shapes as ``conv_chain``."""
     if channels == in_channels:
         return contrib.nn.Identity(prefix=prefix)
     return conv_bn(channels, in_channels, kernel_size, stride, prefix=prefix)
 
 
 class OwnStatistics(HybridBlock):
-    """The batch normalisation ``norm`` with moving averages of its own; gamma and beta are norm's.
+    """Batch normalisation with the gamma and beta of ``norm`` and its own moving averages.
 
-    For networks that share weights and meet other activations: averages over both fit neither.
+    Networks that share weights see different activations, so each needs its own averages.
     """
 
     def __init__(self, norm, **kwargs):
@@ -89,7 +114,7 @@ class OwnStatistics(HybridBlock):
             setattr(self, name, self.params.get(name, grad_req="null", **options))
 
     def cast(self, dtype):
-        """As Gluon's BatchNorm: float16 networks normalise in float32."""
+        """Cast to ``dtype``, but keep float32 in a float16 network, as Gluon's BatchNorm does."""
         super().cast("float32" if np.dtype(dtype) == np.float16 else dtype)
 
     def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
@@ -99,13 +124,16 @@ class OwnStatistics(HybridBlock):
         )
 
 
-def own_statistics(layers, prefix):
-    """The same layers in a row, but for moving averages of their own; units are taken apart."""
+def with_own_statistics(layers, prefix):
+    """Return a row of the same ``layers``, each BN replaced by one with its own moving averages.
+
+    Layers inside a HybridSequential are replaced, too; parameters are shared.
+    """
     row = nn.HybridSequential(prefix=prefix)
     with row.name_scope():
         for number, layer in enumerate(layers, 1):
             if isinstance(layer, nn.HybridSequential):
-                row.add(own_statistics(layer, f"unit{number}_"))
+                row.add(with_own_statistics(layer, f"unit{number}_"))
             elif isinstance(layer, nn.BatchNorm):
                 row.add(OwnStatistics(layer, prefix="norm_"))
             else:
@@ -113,11 +141,15 @@ def own_statistics(layers, prefix):
     return row
 
 
-def relu(F, x):
-    """ReLU by the operator that runs on oneDNN; ``F.relu`` does not, and is slower backward."""
+def relu(F: Any, x: Any) -> Any:
+    """Return ReLU of ``x`` by the operator that runs on oneDNN; ``F.relu`` does not, and is slower.
+
+    Args:
+        F: ``mx.nd`` or ``mx.sym``, as in ``hybrid_forward``.
+    """
     return F.Activation(x, act_type="relu")
 
 
 def global_average(F, x):
-    """Mean over height and width: (batch, channels, height, width) -> (batch, channels)."""
+    """Return the mean over height and width, as (batch, channels)."""
     return F.mean(x, axis=(2, 3))

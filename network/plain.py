@@ -1,4 +1,4 @@
-"""The plain network: one convolution after another."""
+"""The plain network: one convolution after another (the deep fusion project's ``plain``)."""
 
 from mxnet.gluon import HybridBlock
 
@@ -16,7 +16,7 @@ class PlainBlock(HybridBlock):
             self.layer = conv_bn(channels, in_channels, stride=stride, relu=True, prefix="layer_")
 
     def routes(self):
-        """{name: layers in a row}, the summands of y."""
+        """Return {name: layers in a row}, the summands of y."""
         return {"layer": [self.layer]}
 
     def hybrid_forward(self, F, x):
@@ -25,5 +25,5 @@ class PlainBlock(HybridBlock):
 
 @register_model
 def plain(depth=56, classes=10, widen_factor=1, **kwargs):
-    """Plain network, blocks 1 deep (the deep fusion project's ``plain``)."""
+    """Build a plain network for 32x32 images; it has ``depth`` weight layers."""
     return FusionNet(PlainBlock, split_depth(depth, 1), classes, widen_factor, **kwargs)

@@ -1,14 +1,14 @@
-"""The residual network, in deep fusion's words: a branch fused with the identity."""
+"""The residual network: a branch fused with the identity (the deep fusion project's ``resnet``)."""
 
 from mxnet.gluon import HybridBlock
 
-from network.base import FusionNet, ImageNetFusionNet, split_depth, stage_blocks
+from network.base import FusionNet, ImageNetFusionNet, choose_blocks, split_depth
 from network.layers import bottleneck, relu, residual_branch, shortcut
 from network.registry import register_model
 
 
 class ResidualBlock(HybridBlock):
-    """y = relu(s(x) + f(x)), f two convolutions."""
+    """y = relu(s(x) + f(x)), f two convolutions, s the identity or a 1x1 convolution."""
 
     make_branch = staticmethod(residual_branch)
 
@@ -19,7 +19,7 @@ class ResidualBlock(HybridBlock):
             self.shortcut = shortcut(channels, in_channels, stride, "shortcut_")
 
     def routes(self):
-        """{name: layers in a row}, the summands of y."""
+        """Return {name: layers in a row}, the summands of y."""
         return {"shortcut": [self.shortcut], "branch": [self.branch]}
 
     def hybrid_forward(self, F, x):
@@ -33,7 +33,7 @@ class BottleneckBlock(ResidualBlock):
 
 
 class WideningBlock(HybridBlock):
-    """y = relu(f(x)), f a bottleneck: where the width changes, there is no shortcut."""
+    """y = relu(f(x)), f a bottleneck: no shortcut where the width changes."""
 
     def __init__(self, channels, in_channels, stride, **kwargs):
         super().__init__(**kwargs)
@@ -41,7 +41,7 @@ class WideningBlock(HybridBlock):
             self.branch = bottleneck(channels, in_channels, stride, "branch_")
 
     def routes(self):
-        """{name: layers in a row}, the summands of y."""
+        """Return {name: layers in a row}, the summands of y."""
         return {"branch": [self.branch]}
 
     def hybrid_forward(self, F, x):
@@ -50,14 +50,14 @@ class WideningBlock(HybridBlock):
 
 @register_model
 def resnet(depth=56, classes=10, widen_factor=1, **kwargs):
-    """ResNet, blocks 2 deep (the deep fusion project's ``resnet``)."""
+    """Build a ResNet for 32x32 images; a block counts for 2 layers of ``depth``."""
     return FusionNet(ResidualBlock, split_depth(depth, 2), classes, widen_factor, **kwargs)
 
 
 @register_model(image_size=224)
 def resnet_imagenet(depth=98, classes=1000, widen_factor=1, **kwargs):
-    """The ResNet that DFN-MR is compared with on ImageNet; 98 is the paper's, 26 is small."""
-    blocks = stage_blocks(depth, {26: (2, 2, 2, 2), 98: (2, 4, 22, 4)})
+    """Build the ResNet that DFN-MR is compared with on ImageNet; 98 is the paper's, 26 small."""
+    blocks = choose_blocks(depth, {26: (2, 2, 2, 2), 98: (2, 4, 22, 4)})
     return ImageNetFusionNet(
         BottleneckBlock, WideningBlock, blocks, classes, widen_factor, **kwargs
     )

@@ -1,4 +1,4 @@
-"""DFN-IL without identities: two branches side by side."""
+"""DFN-IL without identities: two branches side by side (the deep fusion project's ``side``)."""
 
 from mxnet.gluon import HybridBlock
 
@@ -17,7 +17,7 @@ class SideBlock(HybridBlock):
             self.branch2 = residual_branch(channels, in_channels, stride, "branch2_")
 
     def routes(self):
-        """{name: layers in a row}, the summands of y."""
+        """Return {name: layers in a row}, the summands of y."""
         return {"branch1": [self.branch1], "branch2": [self.branch2]}
 
     def hybrid_forward(self, F, x):
@@ -26,5 +26,5 @@ class SideBlock(HybridBlock):
 
 @register_model
 def side(depth=56, classes=10, widen_factor=1, **kwargs):
-    """DFN-IL without identities, blocks 4 deep (the deep fusion project's ``side``)."""
+    """Build DFN-IL without identities; a block counts for 4 layers of ``depth``."""
     return FusionNet(SideBlock, split_depth(depth, 4), classes, widen_factor, **kwargs)

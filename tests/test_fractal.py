@@ -8,7 +8,7 @@ from mxnet import autograd
 from command import InputError
 from network import get_model
 from network.complexity import complexity
-from network.fractal import FractalBlock, columns_ending
+from network.fractal import FractalBlock, find_columns_ending
 from network.initializer import XavierInit
 
 # FACTS of the paper's table 3: parameters with BN, 100 classes, by depth
@@ -58,7 +58,7 @@ def test_counts_of_the_wide_networks():
 
 
 def test_which_columns_join():
-    assert [columns_ending(step, 4) for step in range(1, 9)] == [
+    assert [find_columns_ending(step, 4) for step in range(1, 9)] == [
         [3],
         [2, 3],
         [3],

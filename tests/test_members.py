@@ -35,14 +35,14 @@ def images(count=2):
 @each_family
 def test_members_are_as_many_as_the_formula_says(name):
     net = make(name)
-    paths = members.every(net)
-    assert members.count(net) == len(paths) == len(set(paths)) == COUNTS[name][1]
+    paths = members.list_paths(net)
+    assert members.count_members(net) == len(paths) == len(set(paths)) == COUNTS[name][1]
 
 
 def test_more_members_than_could_be_listed_are_counted_and_drawn():
     net = get_model("cross", 98)
-    assert members.count(net) == 4 * 3**23
-    assert len({len(path) for path in members.sample(net, 3, 0)}) == 1
+    assert members.count_members(net) == 4 * 3**23
+    assert len({len(path) for path in members.sample_paths(net, 3, 0)}) == 1
 
 
 @each_family
@@ -59,7 +59,7 @@ def test_a_network_without_relu_is_the_sum_of_its_members(name):
             fan_in = np.prod(parameter.shape[1:])
             parameter.set_data(mx.nd.array(rng.uniform(size=parameter.shape) / fan_in))
     x, total = images(), 0
-    for path in members.every(net):
+    for path in members.list_paths(net):
         member = members.Member(net, path)
         for parameter in member.collect_params().values():
             if parameter.grad_req == "null":
@@ -88,28 +88,28 @@ def test_a_member_shares_all_but_its_moving_averages():
 @each_family
 def test_samples_are_different_members_that_follow_from_the_seed(name):
     net = make(name)
-    size = min(5, members.count(net))
-    paths = members.sample(net, size, 1)
-    assert len(set(paths)) == size and set(paths) <= set(members.every(net))
-    assert paths == members.sample(net, size, 1)
-    assert members.sample(net, 10**6, 0) == members.every(net)
+    size = min(5, members.count_members(net))
+    paths = members.sample_paths(net, size, 1)
+    assert len(set(paths)) == size and set(paths) <= set(members.list_paths(net))
+    assert paths == members.sample_paths(net, size, 1)
+    assert members.sample_paths(net, 10**6, 0) == members.list_paths(net)
 
 
 @pytest.mark.parametrize("name", ["half", "cross"])
 def test_each_member_is_as_likely(name):
     net, draws = make(name), 4000
-    seen = Counter(members.sample(net, 1, seed)[0] for seed in range(draws))
+    seen = Counter(members.sample_paths(net, 1, seed)[0] for seed in range(draws))
     share = 1 / COUNTS[name][1]
     bound = 4.5 * math.sqrt(draws * share * (1 - share))
-    assert all(abs(seen[path] - draws * share) < bound for path in members.every(net))
+    assert all(abs(seen[path] - draws * share) < bound for path in members.list_paths(net))
 
 
 def test_a_network_of_other_blocks_has_no_members(monkeypatch):
     with pytest.raises(InputError, match="fractal has no members"):
-        members.count(get_model("fractal", 5))
+        members.count_members(get_model("fractal", 5))
     monkeypatch.delattr("network.half.InceptionLikeBlock.routes")
     with pytest.raises(InputError, match="half has no members"):
-        members.every(get_model("half", 14))
+        members.list_paths(get_model("half", 14))
 
 
 LABELS = np.array([0, 0, 1, 1])

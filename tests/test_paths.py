@@ -78,7 +78,7 @@ def test_figures_of_the_paper():
 @pytest.mark.parametrize("name", FAMILIES)
 def test_paths_have_the_lengths_of_members(name, projections):
     net = get_model(name, 14)
-    alone = [members.Member(net, path) for path in members.every(net)]
+    alone = [members.Member(net, path) for path in members.list_paths(net)]
     lengths = Counter(length for m in alone for length in count_lengths(m, projections))
     assert count_lengths(net, projections) == dict(sorted(lengths.items()))
     assert sum(walk_lengths(net, projections).values()) == 1

@@ -145,7 +145,7 @@ def test_a_concatenation_adds_no_identity_and_has_room_for_its_name():
     lines = [line for line in text.splitlines() if f" -> n{number} " in line]
     assert len(lines) == 2 and not any(diagram.IDENTITY in line for line in lines)
     (width,) = re.findall(r'label="concat".*? width="(.*?)"', text)
-    assert float(width) * 72 > text_width("concat") + 10
+    assert float(width) * 72 > text_width("concat") + 9
 
 
 class Gate(HybridBlock):

@@ -79,11 +79,11 @@ def node_size(node, detail):
     if node.kind == "join":
         return 0, 11
     if node.is_merge:
-        return (20, 20) if node.kind in SYMBOLS else (max(34, text_width(node.kind) + 12), 20)
+        return (20, 20) if node.kind in SYMBOLS else (max(34, text_width(node.kind) + 10), 20)
     lines = label(node, detail)
     width = max(map(text_width, lines))
     if detail:
-        return max(104, width), 8 + 11 * len(lines)
+        return max(104, width - 8), 8 + 11 * len(lines)  # widths are estimates from above
     if node.kind == "conv":
         return (50, 20) if node.role == "branch" else (34, 16)
     return {"pool": (50, 9), "input": (50, 14)}.get(node.kind, (max(64, width + 8), 20))
