@@ -11,7 +11,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from command import InputError
-from network.graph import to_symbol
+from network.graph import INPUT, to_symbol
 
 WEIGHT_LAYERS = ("Convolution", "FullyConnected")
 
@@ -109,7 +109,7 @@ def infer_shapes(
     internals = graph.get_internals()
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints the arguments it failed on
-            arguments, outputs, states = internals.infer_shape(data=(1, *input_shape))
+            arguments, outputs, states = internals.infer_shape(**{INPUT: (1, *input_shape)})
     except mx.MXNetError:
         size = " x ".join(str(length) for length in input_shape)
         raise InputError(f"{net.name} cannot take images of {size}") from None

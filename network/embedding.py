@@ -6,7 +6,7 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock, SymbolBlock
 
 from network.complexity import WEIGHT_LAYERS
-from network.graph import to_symbol
+from network.graph import INPUT, to_symbol
 
 
 def features(net: HybridBlock) -> HybridBlock:
@@ -36,7 +36,7 @@ def features(net: HybridBlock) -> HybridBlock:
     vector = vectors[0] if len(vectors) == 1 else mx.sym.add_n(*vectors) / len(vectors)
     parameters = net.collect_params()
     dtype = next(iter(parameters.values())).dtype
-    return SymbolBlock(vector, mx.sym.var("data", dtype=dtype), params=parameters)
+    return SymbolBlock(vector, mx.sym.var(INPUT, dtype=dtype), params=parameters)
 
 
 def _find_input(graph, nodes, node):

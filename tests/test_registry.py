@@ -8,6 +8,7 @@ from network import (
     default_classes,
     default_depth,
     get_model,
+    gluoncv_zoo,
     has_columns,
     image_shape,
     list_models,
@@ -198,7 +199,7 @@ def test_an_environment_without_gluoncv_says_how_to_get_it(monkeypatch):
 
 
 def test_a_fault_of_gluoncv_keeps_its_traceback(monkeypatch):
-    from gluoncv.model_zoo import model_zoo
+    model_zoo = gluoncv_zoo._import_model_zoo().model_zoo
 
     def broken(**kwargs):
         raise TypeError("broken")

@@ -12,7 +12,7 @@ from typing import Dict, Tuple
 from network.complexity import infer_shapes
 from network.drawing.architecture import MERGES, Node
 from network.drawing.roles import assign_numbers, assign_roles, sort_by_depth
-from network.graph import to_symbol
+from network.graph import INPUT, to_symbol
 
 WEIGHT_UNITS = {"Convolution": "conv", "FullyConnected": "dense"}  # operator -> kind of its node
 SUMS = ("elemwise_add", "broadcast_add", "add_n")
@@ -109,7 +109,7 @@ class OpReader:
     def read(self):
         """Return the nodes of all ops that the input leads to."""
         for position, op in enumerate(self.ops):
-            if op.name == "data" or self.sources(position):
+            if op.name == INPUT or self.sources(position):
                 self.place[position] = self.choose(position)(position)
         return self.nodes
 
