@@ -81,6 +81,7 @@ def make_parser():
     members.add_argument("--members", type=int, default=64, help="the most; default: 64")
     members.add_argument("--seed", type=int, default=0, help="which are drawn; default: 0")
     members.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
+    members.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
     members.add_argument("--output", help="the picture; default: members.png in the run's folder")
     members.set_defaults(call=show_members)
     lesion = commands.add_parser("lesion", help="errors without parts", description=LESION)
@@ -88,6 +89,7 @@ def make_parser():
     lesion.add_argument("--draws", type=int, default=5, help="random orders; default: 5")
     lesion.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
     lesion.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
+    lesion.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
     lesion.add_argument("--output", help="the picture; default: lesions.png in the run's folder")
     lesion.set_defaults(call=show_lesions)
     return parser
@@ -139,7 +141,11 @@ def show_members(args):
     if args.members < 1:
         raise InputError(f"--members must be at least 1, not {args.members}")
     folder = Path(args.run)
-    result = study_members(*measure_members(restore(folder, args.gpus), args.members, args.seed))
+    result = study_members(
+        *measure_members(
+            restore(folder, args.gpus, data_dir=args.data_dir), args.members, args.seed
+        )
+    )
     output = Path(args.output or folder / "members.png")
     draw_members(result, output, f"{folder.parent.name} {folder.name}")
     rows = [["layers", "error %", "without it %", "up to it %", "from it on %", "route a block"]]
@@ -165,7 +171,9 @@ def show_lesions(args):
     if args.draws < 1:
         raise InputError(f"--draws must be at least 1, not {args.draws}")
     folder = Path(args.run)
-    result = measure_lesions(restore(folder, args.gpus), args.draws, args.seed)
+    result = measure_lesions(
+        restore(folder, args.gpus, data_dir=args.data_dir), args.draws, args.seed
+    )
     output = Path(args.output or folder / "lesions.png")
     draw_lesions(result, output, f"{folder.parent.name} {folder.name}")
     single = [["taken out", "error %"], ["nothing", f"{result.whole:.2f}"]]

@@ -62,17 +62,10 @@ def describe_effect(judgement):
 
 def show_markdown(judgements, lengths):
     """Print the claims and the path lengths as tables."""
+    from analysis.reproduction import tabulate_judgements
     from plotting.tables import markdown
 
-    rows = [["claim", "effect (95% interval)", "claimed", "the paper", "runs", "verdict"]]
-    for each in judgements:
-        effect = "-" if each.effect is None else f"{each.effect:+.2f}"
-        if each.low is not None:
-            effect += f" ({each.low:+.2f} to {each.high:+.2f})"
-        runs = "; ".join(f"{setting}: {count}" for setting, count in each.runs.items())
-        cells = [each.claim.sentence, effect, f"below {each.claim.bound:g}"]
-        rows.append([*cells, each.claim.paper or "-", runs, f"**{each.verdict}**"])
-    print(markdown(rows))
+    print(markdown(tabulate_judgements(judgements)))
     rows = [["network", "random paths, exact", "the paper's formula"]]
     for network, pairs in lengths.items():
         rows.append([network, *("{:.2f} ± {:.2f}".format(*pair) for pair in pairs)])

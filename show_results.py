@@ -3,9 +3,11 @@
 import sys
 from pathlib import Path
 
+from analysis.reproduction import judge_claims, tabulate_judgements
 from command import InputError, Parser, command
 from results import (
     REPORT_FORMATS,
+    Section,
     compare_settings,
     draw_comparison,
     plot_paths,
@@ -52,6 +54,14 @@ def make_parser():
     return parser
 
 
+def claims_section(path):
+    """Return the papers' claims as a section of the page, where runs say something of any."""
+    judgements = judge_claims(path, "cpu")
+    if not any(each.folders for each in judgements):
+        return ()
+    return [Section("The papers' claims", tabulate_judgements(judgements))]
+
+
 @command
 def main(argv=None):
     """Print the tables of the runs below a folder; draw them; write them up as a page."""
@@ -68,7 +78,7 @@ def main(argv=None):
         draw_comparison(name, compared[name], files)
         sys.stderr.write("".join(f"wrote {file}\n" for file in files))
     if args.html:
-        write_report(args.html, settings, left_out)
+        write_report(args.html, settings, left_out, claims_section(args.path))
         sys.stderr.write(f"wrote {args.html}\n")
 
 

@@ -89,6 +89,19 @@ def judge(claim, scale, records):
     return Judgement(claim, scale, runs, folders, effect, low, high, decide(low, high, claim.bound))
 
 
+def tabulate_judgements(judgements):
+    """Return Judgements as rows of words, the heading first."""
+    rows = [["claim", "effect (95% interval)", "claimed", "the paper", "runs", "verdict"]]
+    for each in judgements:
+        effect = "-" if each.effect is None else f"{each.effect:+.2f}"
+        if each.low is not None:
+            effect += f" ({each.low:+.2f} to {each.high:+.2f})"
+        runs = "; ".join(f"{setting}: {count}" for setting, count in each.runs.items())
+        cells = [each.claim.sentence, effect, f"below {each.claim.bound:g}"]
+        rows.append([*cells, each.claim.paper or "-", runs, each.verdict])
+    return rows
+
+
 def decide(low, high, bound):
     """Return the verdict on "the effect is below ``bound``" by its interval."""
     if low is None:

@@ -28,7 +28,10 @@ class TorchWorkers:
         backend = "nccl" if device.type == "cuda" else "gloo"
         distributed.init_process_group(backend, timeout=timedelta(seconds=wait_limit))
         self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
-        self.launcher = f"torchrun --nproc-per-node {self.count} --no-python "
+        here = os.environ.get("LOCAL_WORLD_SIZE", self.count)  # processes of this machine
+        machines = self.count // int(here)
+        several = f"--nnodes {machines} " if machines > 1 else ""
+        self.launcher = f"torchrun {several}--nproc-per-node {here} --no-python "
 
     def __enter__(self):
         return self

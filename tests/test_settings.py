@@ -8,10 +8,12 @@ import mxnet as mx
 import pytest
 
 import train_cifar
+from command import InputError
 from tests.record_files import write_random_rec
 from tests.test_scripts import FAST, refused, train
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run
+from training.run_data import RunData
 from training.run_folder import read_config, read_log
 
 
@@ -141,3 +143,19 @@ def test_what_a_network_does_not_share_starts_at_random(data, tmp_path, capsys):
     said = capsys.readouterr().out
     assert f"started from {first}: " in said and "random: stage1_block1_branch" in said
     assert "not used: stage1_block1_" in said
+
+
+def test_photographs_with_held_out_images_are_refused():
+    run = Run(
+        network="resnet_imagenet",
+        depth=26,
+        dataset="photos",
+        data_dir="nowhere",
+        recipe_name="deep-fusion-imagenet",
+        recipe=get_recipe("deep-fusion-imagenet"),
+        val_split=5,
+        data_shape=32,
+        classes=3,
+    )
+    with pytest.raises(InputError, match="val_split 5: photographs are not held out"):
+        RunData(run).facts()

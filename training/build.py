@@ -10,7 +10,7 @@ from engine import precision
 from engine.devices import contexts, torch_device
 from engine.mxnet_engine import MXNetEngine
 from engine.torch_engine import TorchEngine
-from network import drop_path, get_model
+from network import drop_path, get_model, image_shape
 from network.complexity import Complexity, complexity
 from network.initializer import INITIALIZERS
 from training.run import RuntimeConfig
@@ -53,6 +53,13 @@ def build_networks(run, data):
         options["dropout"] = recipe.dropout
     if recipe.drop_path in drop_path.LOCAL_MODES:
         options["drop_path"] = recipe.drop_path_rate
+    smallest = image_shape(run.network)[1] // 7  # what leaves the last stage a pixel, and more
+    if data.image_shape[1] < smallest:
+        raise InputError(
+            f"{run.network} sees nothing in images of {data.image_shape[1]} pixels: "
+            f"give data_shape {smallest} at least",
+            argument="data_shape",
+        )
     size = (run.network, run.depth, data.classes, run.widen_factor)
     predictor = net = get_model(*size)
     if recipe.drop_path != "none" and not hasattr(net, "column"):

@@ -141,6 +141,12 @@ class RunData:
 
     @cached_property
     def _split(self):
+        if not hasattr(self.source, "split"):
+            raise InputError(
+                f"val_split {self._run.val_split}: photographs are not held out; give other files "
+                "as train_file and test_file",
+                argument="val_split",
+            )
         return self.source.split(self._training_file, self._run.val_split)
 
     def _load(self, name):
