@@ -179,7 +179,8 @@ def describe_recipe(record: RunRecord) -> str:
 def has_diverged(record: RunRecord) -> bool:
     """Return whether a finished run's last loss is worse than that of guessing."""
     last = record.rows[-1]
-    return max(last["train_loss"], last["test_loss"]) > DIVERGED_LOSS
+    worst = max(last["train_loss"], last["test_loss"])
+    return worst > DIVERGED_LOSS or bool(last.get("diverged"))
 
 
 def _results(records):

@@ -4,7 +4,7 @@ import math
 import time
 import zlib
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Optional
@@ -62,25 +62,19 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
         raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
     if config.tensorboard:
         tensorboard.require()
-    facts = data.facts()
+    info = RunInfo(
+        recipe_changes=differences(run.recipe, run.recipe_name),
+        parameters=networks.cost.parameters,
+        multiply_adds=networks.cost.multiply_adds,
+        layers=networks.cost.layers,
+        built_depth=find_built_depth(run, data, networks.cost),
+        devices=len(devices),
+        data=data.facts(),
+    )
     with _connect(config, devices) as workers:
-        if run.recipe.batch_size % workers.count:
-            raise InputError(
-                f"a batch of {run.recipe.batch_size} cannot be shared by {workers.count} workers: "
-                "give batch_size a multiple of their number",
-                argument="batch_size",
-            )
+        _require_shares(run.recipe.batch_size, workers.count)
+        info = replace(info, workers=workers.count)
         engine = build_engine(run, data, networks, devices, config.engine, workers)
-        info = RunInfo(
-            recipe_changes=differences(run.recipe, run.recipe_name),
-            parameters=networks.cost.parameters,
-            multiply_adds=networks.cost.multiply_adds,
-            layers=networks.cost.layers,
-            built_depth=find_built_depth(run, data, networks.cost),
-            devices=len(devices),
-            workers=workers.count,
-            data=facts,
-        )
         data.cache_on_device(engine)
         if folder is None and workers.rank == 0:
             folder = _start_folder(run, config, info)
@@ -99,6 +93,15 @@ def _connect(config, devices):
             )
         return connect_torch_workers(*devices, config.wait_limit)
     return connect_workers(config.kv_store, config.wait_limit)
+
+
+def _require_shares(batch_size, workers):
+    if batch_size % workers:
+        raise InputError(
+            f"a batch of {batch_size} cannot be shared by {workers} workers: give batch_size a "
+            "multiple of their number",
+            argument="batch_size",
+        )
 
 
 def _start_folder(run, config, info):
