@@ -128,3 +128,20 @@ def test_maps_are_flattened():
     vectors = features(net)(x)
     assert vectors.shape == (2, 4 * 16 * 16)
     np.testing.assert_allclose(net.classifier(vectors).asnumpy(), net(x).asnumpy(), rtol=1e-5)
+
+
+class Auxiliary(Maps):
+    """A network with an auxiliary classifier, as NASNet has for training."""
+
+    def __init__(self):
+        super().__init__()
+        self.auxiliary = nn.Dense(7, in_units=3)
+
+    def hybrid_forward(self, F, x):
+        return super().hybrid_forward(F, x), self.auxiliary(F.mean(x, axis=(2, 3)))
+
+
+def test_an_auxiliary_output_does_not_count():
+    net, x = Auxiliary(), images()
+    net.initialize()
+    assert features(net)(x).shape == (2, 4 * 16 * 16)

@@ -13,7 +13,7 @@ from network.drawing.diagram import dot_text, node_size
 from network.drawing.layout import lay_out
 from network.drawing.reader import read_graph
 from network.drawing.repetition import fold as fold_blocks
-from network.registry import default_depth, get_model, image_shape
+from network.registry import default_depth, get_model, has_columns, image_shape
 
 DPI = 110
 LONGEST = 30000  # pixels; programs refuse pictures that are much longer
@@ -87,7 +87,7 @@ def mark_path(graph, layout, net, network, column, path):
         InputError: there is no such column or path.
     """
     if column is not None:
-        if not hasattr(net, "column"):
+        if not has_columns(network):
             raise InputError(f"{network} has no columns: --column is for FractalNet")
         weights = set(net.column(column).collect_params())
         marked = architecture.find_path_through(graph, weights)
