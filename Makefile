@@ -19,7 +19,7 @@ PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train tutorial gpu lint check test test-slow clean
+.PHONY: help install train tutorial docs gpu lint check test test-slow clean
 
 help:
 	@echo "make train     train cross 26 on the handwritten digits and show the results (a few minutes)"
@@ -27,6 +27,7 @@ help:
 	@echo "make test      before a merge: these and all tests but the slow ones (at most 5 minutes)"
 	@echo "make test-slow the slow tests: distributed jobs, the tutorial, benchmarks, ImageNet-sized networks"
 	@echo "make tutorial  run tutorial.ipynb and write its outputs into the file (a few minutes)"
+	@echo "make docs      make the API reference from the docstrings: build/docs/index.html"
 	@echo "make gpu       on a GPU, with PyTorch: check, measure, and train the papers' recipes (hours)"
 	@echo "make install   only make $(VENV), which the others do first, system packages included"
 	@echo "make clean     remove $(VENV) and caches; data and snapshots stay"
@@ -57,6 +58,9 @@ train: $(INSTALLED) $(DIGITS)
 
 tutorial: $(INSTALLED)
 	$(VENV)/bin/python -m tests.notebook tutorial.ipynb
+
+docs: $(INSTALLED)
+	PDOC_ALLOW_EXEC=1 $(VENV)/bin/python -m pdoc -o build/docs network data engine plotting training results analysis
 
 data/cifar10/train.rec: | $(INSTALLED)
 	$(VENV)/bin/python -m data.prepare cifar10

@@ -79,6 +79,7 @@ setup(
         "dev": [
             "hypothesis>=6.80",
             "mypy>=1.4",
+            "pdoc>=14",
             "pytest>=7",
             "pytest-xdist>=3",
             "ruff==0.17.6",

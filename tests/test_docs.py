@@ -1,5 +1,8 @@
-"""What README and CONTRIBUTING show works as it stands there."""
+"""What README, CONTRIBUTING and the pages of docs/ show works as it stands there."""
 
+import argparse
+import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -8,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import command
 import evaluate
 import export
 import predict
@@ -15,12 +19,58 @@ import train_cifar
 import train_imagenet
 from data.prepare import EXAMPLE
 from network import get_model
+from training.recipe import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SHOWN = README + train_cifar.EXAMPLES
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
+}
+README, CONTRIBUTING = PAGES["README.md"], PAGES["CONTRIBUTING.md"]
+TEXT = "\n".join(PAGES.values())
+SHOWN = TEXT.replace(CONTRIBUTING, "") + train_cifar.EXAMPLES  # whose network is registered there
 TRAIN = sorted({line.strip() for line in re.findall(r"python train_cifar\.py ([^`#\n]*)", SHOWN)})
+PROGRAM = r"(?:python|torchrun --nproc-per-node \d+) (\w+\.py|-m [\w.]+)((?: [^`#\n]*)?)"
+COMMANDS = sorted({(program, words.strip()) for program, words in re.findall(PROGRAM, TEXT)})
+PROGRAMS = {path.name for path in ROOT.glob("*.py")} - {"setup.py"}
+LIBRARY = ("-m pytest", "-m pdoc", "-m mypy")  # programs of others
+
+
+class Parsed(BaseException):
+    """Ends a program once its command line has been parsed."""
+
+
+@pytest.fixture
+def parse_only(monkeypatch):
+    """Let programs end with Parsed where their command line is right."""
+    original = argparse.ArgumentParser.parse_args
+
+    def parse_args(parser, args=None, namespace=None):
+        original(parser, args, namespace)
+        raise Parsed
+
+    monkeypatch.setattr(command.Parser, "parse_args", parse_args)
+
+
+@pytest.mark.parametrize("program,words", COMMANDS)
+def test_every_command_parses(parse_only, program, words):
+    if program in LIBRARY:
+        return
+    module = program[3:] if program.startswith("-m ") else program[: -len(".py")]
+    assert program.startswith("-m ") or program in PROGRAMS
+    main = importlib.import_module(module).main
+    if words and not re.search("--help|--network NAME", words):  # else it is only named
+        with pytest.raises(Parsed):
+            main(shlex.split(words))
+
+
+def test_a_command_that_does_not_parse_is_noticed(parse_only, capsys):
+    assert len(COMMANDS) > 60
+    try:
+        status = train_cifar.main(["--no-such-flag"])
+    except SystemExit as error:
+        status = error.code
+    assert status == 2 and "--no-such-flag" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("line", [line for line in TRAIN if not re.search("--help|NAME", line)])
@@ -31,7 +81,7 @@ def test_training_commands_parse_and_their_networks_exist(line):
 
 
 def test_training_commands_for_photographs_parse():
-    shown = README + train_imagenet.EXAMPLES
+    shown = TEXT + train_imagenet.EXAMPLES
     lines = re.findall(r"python train_imagenet\.py ([^`#\n]*)", shown)
     for line in lines:
         train_imagenet.make_parser().parse_args(shlex.split(line))
@@ -47,11 +97,41 @@ def test_training_commands_for_photographs_parse():
     ],
 )
 def test_commands_for_trained_networks_parse(program, parser):
-    shown = README + evaluate.EXAMPLES + export.EXAMPLES + predict.EXAMPLES
+    shown = TEXT + evaluate.EXAMPLES + export.EXAMPLES + predict.EXAMPLES
     lines = re.findall(rf"python {re.escape(program)} ([^`#\n]*)", shown)
     for line in lines:
         parser().parse_args(shlex.split(line))
     assert len(lines) > 3
+
+
+def test_targets_and_extras_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE))
+    assert {"train", "check", "test", "docs"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    for extra in ",".join(re.findall(r"\.\[([\w,]+)\]", TEXT)).split(","):
+        assert f'"{extra}": ' in setup, extra
+
+
+def anchors(text):
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_and_picture_exists(page):
+    text = re.sub(r"```.*?```", "", PAGES[page], flags=re.DOTALL)
+    for target in re.findall(r'\]\(([^)\s]+)\)|(?:href|src)="([^"]+)"', text):
+        path, _, anchor = "".join(target).partition("#")
+        if path.startswith("http"):
+            continue
+        file = Path(os.path.normpath(ROOT / Path(page).parent / path)) if path else ROOT / page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(PAGES[str(file.relative_to(ROOT))]), target
 
 
 def test_paths_that_are_named_exist():
@@ -60,14 +140,43 @@ def test_paths_that_are_named_exist():
             assert (ROOT / path).exists(), path
     for path in re.findall(
         r"`((?:network|data|engine|plotting|training|results|analysis|tools|tests)/\w+\.py)`",
-        README + CONTRIBUTING,
+        TEXT,
     ):
         assert (ROOT / path).exists() or path == "network/triple.py", path
 
 
+def test_pages_are_short_and_listed():
+    assert len(README.splitlines()) <= 180
+    assert len(CONTRIBUTING.splitlines()) <= 120
+    for page in PAGES:
+        assert page == "README.md" or f"]({page})" in README, page
+
+
+def test_every_page_begins_with_what_it_is_for():
+    for page, text in PAGES.items():
+        title, blank, first = text.splitlines()[:3]
+        assert title.startswith("# ") and not blank, page
+        if page.startswith("docs/"):
+            assert first.startswith("This page "), page
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_table_of_recipes_is_that_of_the_program(name):
+    recipe = RECIPES[name]
+    steps = ", ".join(map(str, recipe.lr_steps))
+    when = steps if recipe.schedule == "step" else f"warm-up {recipe.warmup_epochs:g} epochs"
+    cells = (
+        *(f"`{name}`", recipe.epochs, recipe.batch_size, f"{recipe.schedule}: {when}"),
+        *(f"{recipe.lr:g}", f"{recipe.optimizer} {recipe.momentum:g}"),
+        *(f"{recipe.weight_decay:g}, {recipe.decayed}", recipe.augmentation, recipe.initializer),
+        *(recipe.drop_path, f"{recipe.dropout:g}"),
+    )
+    assert "| " + " | ".join(map(str, cells)) + " |" in PAGES["docs/training.md"].splitlines()
+
+
 def test_preparation_is_shown_alike():
     assert "python -m data.prepare digits" in EXAMPLE
-    assert "python -m data.prepare cifar10 --source" in README
+    assert "python -m data.prepare cifar10 --source" in TEXT
 
 
 def test_the_network_in_one_file_works():
@@ -80,3 +189,18 @@ def test_the_network_in_one_file_works():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "(2, 10) 14\n", done.stderr
+
+
+@pytest.mark.medium
+def test_the_reference_is_made_from_docstrings(tmp_path):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (packages,) = re.findall(r"-m pdoc -o build/docs (.*)", makefile)
+    made = subprocess.run(
+        [sys.executable, "-m", "pdoc", "-o", tmp_path, *packages.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    assert "get_model" in (tmp_path / "network.html").read_text(encoding="utf-8")
+    assert all((tmp_path / f"{package}.html").exists() for package in packages.split())

@@ -10,7 +10,7 @@ import visualize
 from network import get_model
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
 
 
 def test_the_first_example(tmp_path, monkeypatch, capsys):
@@ -92,8 +92,8 @@ def test_help_teaches(capsys):
     assert "--network=half --depth=26 --widen-factor=1" in said and "--path 1,2 takes turns" in said
 
 
-@pytest.mark.parametrize("line", re.findall(r"python visualize\.py (.*?)(?: {2,}|`)", README))
-def test_commands_of_the_readme_parse_and_their_networks_exist(line):
+@pytest.mark.parametrize("line", re.findall(r"python visualize\.py (.*?)(?: {2,}|`)", PAGE))
+def test_commands_of_the_page_parse_and_their_networks_exist(line):
     if "--help" not in line:
         args = visualize.make_parser().parse_args(shlex.split(line))
         assert get_model(args.network, args.depth, widen_factor=args.widen_factor)
@@ -103,4 +103,4 @@ def test_the_gallery_is_small_and_shown():
     pictures = sorted((ROOT / "docs" / "gallery").iterdir())
     assert pictures and all(file.suffix == ".png" for file in pictures)
     for file in pictures:
-        assert file.stat().st_size < 100_000 and f"docs/gallery/{file.name}" in README
+        assert file.stat().st_size < 100_000 and f"gallery/{file.name}" in PAGE
