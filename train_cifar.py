@@ -1,10 +1,10 @@
-"""Train a network on 32x32 images: CIFAR-10, CIFAR-100, SVHN or the embedded digits."""
+"""Train a network on small images: CIFAR-10, CIFAR-100, SVHN, MNIST, digits, or your own."""
 
 import sys
 
 from command import command
 from data.augment import AUG_TYPES
-from data.spec import list_datasets
+from data.spec import list_datasets, locate
 from network import default_depth, image_shape, list_models
 from training import cli
 from training.recipe import default_recipe
@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   python train_cifar.py --dataset cifar10 --network cross --depth 110 --gpus 0,1
   python train_cifar.py --dataset cifar100 --network resnet --depth 110 --runs 5
   python train_cifar.py --network fractal --depth 20 --widen-factor 4 --drop-path mixed
+  python train_cifar.py --dataset data/flowers --network cross --depth 26
   python train_cifar.py --network gluoncv:cifar_resnet56_v1
   python train_cifar.py --network resnet --depth 56 --tensorboard
   python train_cifar.py --resume snapshot/cifar10/cross_d110w1/run1
@@ -26,14 +27,15 @@ NETWORKS = ", ".join(name for name in list_models() if image_shape(name) == (3, 
 
 def complete(values):
     """Return the options of a Run with what follows from data set and network."""
-    network, dataset = values.get("network", "cross"), values.get("dataset", "cifar10")
+    network = values.get("network", "cross")
+    spec, folder = locate(values.get("dataset", "cifar10"), values.get("data_dir"))
     follows = {
         "network": network,
         "depth": default_depth(network),
-        "dataset": dataset,
-        "recipe_name": default_recipe(dataset, network),
+        "recipe_name": default_recipe(spec.name, network),
+        "data_shape": spec.size,
     }
-    return {**follows, **values}
+    return {**follows, **values, "dataset": spec.name, "data_dir": str(folder)}
 
 
 PROGRAM = cli.Program(
@@ -51,7 +53,10 @@ PROGRAM = cli.Program(
         "widen_factor": {
             "help": "multiplies the widths 16-32-64 (FractalNet: 16-32-64-128-128)",
         },
-        "dataset": {"choices": list_datasets(), "help": "default: cifar10"},
+        "dataset": {
+            "help": f"{', '.join(list_datasets())}, or the name or the folder of one that "
+            "python -m data.prepare folder made; default: cifar10"
+        },
     },
     runtime_flags={},
     skip=("data_shape",),

@@ -32,6 +32,7 @@ SUFFIXES = (
     *(".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".jp2", ".jxl"),
 )
 TINY_IMAGENET_LABELS = "val_annotations.txt"  # in its val folder
+FLAT = "; is it flat? Then add --val-labels"
 HIDDEN, NO_IMAGE, BESIDE, LOST, CIRCLE, EMPTY = (
     "hidden, or the system's",
     "no images by their names and first bytes",
@@ -88,7 +89,7 @@ def survey(source, labels=None):
     if labels is None and (source / "val" / TINY_IMAGENET_LABELS).is_file():
         labels = source / "val" / TINY_IMAGENET_LABELS
     if labels is None:
-        val = _match_folders(source, names, ignored["val"])
+        val = match_classes(source, "val", names, ignored["val"], FLAT)
     else:
         val = _match_list(source, Path(labels), names, ignored["val"])
     return names, {"train": shuffled(train), "val": val}, ignored
@@ -128,25 +129,29 @@ def _label(files, labels):
     ]
 
 
-def _match_folders(source, names, ignored):
-    """Return the Photographs of val, whose folders are classes of train."""
+def match_classes(source, part, names, ignored, hint=""):
+    """Return the Photographs of the folder ``source/part``, whose folders are classes of train.
+
+    Args:
+        hint: what may help, behind the message.
+
+    Raises:
+        InputError: one is not, or there are no images.
+    """
     labels = {name: label for label, name in enumerate(names)}
-    files = _files_by_class(source, "val", ignored)
+    files = _files_by_class(source, part, ignored)
     for name in files:
         if name not in labels:
             raise InputError(
-                f"{source / 'val' / name}: {source / 'train'} has no such class"
-                f"{nearest(name, names)}; if val has no folders of classes, add --val-labels"
+                f"{source / part / name}: {source / 'train'} has no such class"
+                f"{nearest(name, names)}{hint}"
             )
     for name in names:
         if not files.get(name):
-            ignored.add(EMPTY, f"val/{name}")
+            ignored.add(EMPTY, f"{part}/{name}")
     found = _label(files, labels)
     if not found:
-        raise InputError(
-            f"{source / 'val'} has no images in folders of classes: is it flat? Then add "
-            "--val-labels"
-        )
+        raise InputError(f"{source / part} has no images in folders of classes{hint}")
     return found
 
 

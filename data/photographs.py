@@ -61,9 +61,7 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
     source, out = Path(source), Path(out)
     if size < SMALLEST:
         raise InputError(f"--size must be at least {SMALLEST}, not {size}")
-    jobs = cores() if jobs is None else jobs
-    if jobs < 1:
-        raise InputError(f"--jobs must be at least 1, not {jobs}")
+    jobs = check_jobs(jobs)
     names, photographs, ignored = survey(source, labels)
     out.mkdir(parents=True, exist_ok=True)
     reports = {}
@@ -75,6 +73,14 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
             reports[part].ignored = ignored[part]
         write_lines(out / CLASSES, names)
     return reports
+
+
+def check_jobs(jobs):
+    """Return a number of processes; None stands for one for each core."""
+    jobs = cores() if jobs is None else jobs
+    if jobs < 1:
+        raise InputError(f"--jobs must be at least 1, not {jobs}")
+    return jobs
 
 
 def _write(path, photographs, convert_all, plan, classes):

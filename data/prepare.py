@@ -1,6 +1,7 @@
 """python -m data.prepare DATASET: original archives to train.rec, train.idx, test.rec, test.idx."""
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
@@ -14,33 +15,43 @@ from command import InputError, Parser, command
 from data import photographs
 from data.archives import Part, read_source
 from data.download import fetch
+from data.idx import DATASETS, read_idx_source
 from data.images import encode
 from data.lists import CLASSES, read_classes
-from data.photographs import LOCK
+from data.own import SIZE, TEST_SHARE, describe, read_own
+from data.photographs import LOCK, check_jobs
 from data.recordio import frame
 from data.records import Images, split
-from data.spec import get_spec, list_datasets
+from data.spec import DESCRIPTION as DESCRIPTION_FILE
+from data.spec import SIZES, default_folder, get_spec, list_datasets, write_spec
 from data.verify import check
-from filesystem import locked, project_folder
+from data.workers import open_workers
+from filesystem import locked
 
 DESCRIPTION = """\
 Make the .rec files that training reads: train.rec, train.idx, test.rec and test.idx.
 
 The pixels are kept as they are (PNG inside the records); training images are shuffled, always in
 the same way, test images keep their order. Without --source the official archives are downloaded,
-and a download that stopped goes on where it was. digits comes with scikit-learn.
+and a download that stopped is resumed. digits comes with scikit-learn.
 
 --source takes
   cifar10, cifar100   the python or the binary version: the archive (.tar.gz), the folder it
                       unpacks to, or a folder with one of these in it
   svhn                a folder with train_32x32.mat, extra_32x32.mat and test_32x32.mat; the
                       training set is train and extra together
+  mnist,              a folder with the four files train-images-idx3-ubyte, ...; grey becomes RGB,
+  fashion-mnist       28x28 stays
+  folder              small images of your own: a folder with train/CLASS/FILE and test/CLASS/FILE,
+                      one with CLASS/FILE, of which a share becomes the test set, or an .npz file
+                      with images and labels. They are made --size x --size pixels; --out
+                      data/NAME is then what --dataset NAME trains on, described by dataset.json.
   imagenet            a folder with train/CLASS/FILE and val/CLASS/FILE: any photographs. They are
                       stored as JPEG in train.rec and val.rec, larger ones with a shorter side of
                       --size, with the names of the classes in classes.txt. ImageNet's own val
                       folder is flat: --val-labels names a list of lines "FILE CLASS", such as
                       Kaggle's LOC_val_solution.csv. What cannot be decoded is left out and named.
-                      Stopped, the same command goes on where it was.
+                      Stopped, the same command continues where it was.
 """
 
 EXAMPLE = """\
@@ -48,26 +59,39 @@ examples:
   python -m data.prepare digits
   python -m data.prepare cifar10 --source ~/Downloads/cifar-10-python.tar.gz
   python -m data.prepare svhn --source ~/Downloads --out /data/svhn
+  python -m data.prepare folder --source ~/flowers --out data/flowers --size 64
   python -m data.prepare imagenet --source ~/ILSVRC/Data/CLS-LOC --val-labels LOC_val_solution.csv
 """
 
-PHOTOGRAPHS = "imagenet"
+PHOTOGRAPHS, OWN = "imagenet", "folder"
+FLAGS = {  # of one kind of data set
+    "size": (PHOTOGRAPHS, OWN),
+    "val_labels": (PHOTOGRAPHS,),
+    "jobs": (PHOTOGRAPHS, OWN),
+    "test_share": (OWN,),
+    "split_seed": (OWN,),
+}
 SHUFFLE_SEED = 0
 SHOWN = 3  # names of ignored files
 FILES = ("train.rec", "train.idx", "test.rec", "test.idx")
 
 
-def default_folder(dataset):
-    """Return the folder of the files of ``dataset`` if no other is named."""
-    return project_folder() / "data" / dataset
-
-
 def prepare(dataset, source=None, out=None, partial=False):
-    """Write the four files of ``dataset`` into ``out``; the numbers of training and test images.
+    """Write the four files of a data set that is built in.
 
-    ``source``: the official files, else they are downloaded. ``partial``: whatever number of images
-    they hold. Any failure is an InputError or OSError and leaves ``out`` as it was, but for a
-    download that can be resumed.
+    Any failure leaves ``out`` as it was, but for a download that can be resumed.
+
+    Args:
+        source: the official files; None downloads them.
+        out: folder; None is data/<dataset>.
+        partial: take whatever number of images ``source`` holds.
+
+    Returns:
+        The numbers of training and test images.
+
+    Raises:
+        InputError: the source is another, or damaged; it cannot be downloaded.
+        OSError: a file cannot be written.
     """
     spec = get_spec(dataset)
     out = Path(out or default_folder(dataset)).absolute()
@@ -75,18 +99,45 @@ def prepare(dataset, source=None, out=None, partial=False):
         raise InputError("--partial is for files of your own: name them with --source")
     if source is not None and not spec.archives:
         raise InputError(f"{dataset} comes with a Python package: leave --source out")
+    read = read_idx_source if dataset in DATASETS else functools.partial(read_source, dataset)
     with _new_folder(out), locked(out / LOCK, out, remove=True):
         if source is not None:
-            train, test = read_source(dataset, source, partial)
+            train, test = read(source, partial)
         elif spec.archives:
-            train, test = read_source(dataset, _download(spec, out / "download"))
+            train, test = read(_download(spec, out / "download"), False)
         else:
             train, test = read_digits(spec.test_count)
         counts = _count(train), _count(test)
         _check_counts(spec, source, counts, partial)
-        _write_all(out, train, test, spec.classes)
+        _write_all(out, train, test, spec)
     _remove_download(spec, out / "download")
     return counts
+
+
+def prepare_own(source, out, size=None, test_share=TEST_SHARE, seed=0, jobs=None):
+    """Write the four files and the dataset.json of a data set of one's own.
+
+    Args:
+        source, size, test_share, seed: see data.own.read_own.
+        out: folder, whose name is the data set's.
+        jobs: processes that read files; None is one for each core.
+
+    Returns:
+        The Own and its DatasetSpec.
+
+    Raises:
+        InputError: the source cannot be used, or the name is taken.
+        OSError: a file cannot be written.
+    """
+    out = Path(out).absolute()
+    if out.name in list_datasets():
+        raise InputError(f"{out.name} is the name of another data set: choose another for --out")
+    with open_workers(check_jobs(jobs)) as mapping:
+        own = read_own(source, size, test_share, seed, mapping)
+    spec = describe(own, out.name)
+    with _new_folder(out), locked(out / LOCK, out, remove=True):
+        _write_all(out, [own.train], [own.test], spec, described=True)
+    return own, spec
 
 
 @contextlib.contextmanager
@@ -154,16 +205,19 @@ def _check_counts(spec, source, counts, partial):
         )
 
 
-def _write_all(out, train, test, classes):
-    """Write the four files aside and rename them when all are whole."""
-    for name in FILES:
+def _write_all(out, train, test, spec, described=False):
+    """Write the four files, and with ``described`` dataset.json, aside; rename them when whole."""
+    names = (*FILES, DESCRIPTION_FILE) if described else FILES
+    for name in names:
         if (out / name).is_dir():
             raise InputError(f"{out / name} is a folder: move it, a file of that name is made")
     shuffled = np.random.RandomState(SHUFFLE_SEED).permutation(_count(train))
     with tempfile.TemporaryDirectory(prefix=".preparing-", dir=out) as aside:
-        _write(Path(aside) / "train.rec", train, shuffled, classes)
-        _write(Path(aside) / "test.rec", test, np.arange(_count(test)), classes)
-        for name in FILES:
+        _write(Path(aside) / "train.rec", train, shuffled, spec.classes)
+        _write(Path(aside) / "test.rec", test, np.arange(_count(test)), spec.classes)
+        if described:
+            write_spec(spec, aside)
+        for name in names:
             os.replace(os.path.join(aside, name), out / name)
 
 
@@ -184,50 +238,94 @@ def _write(path, parts, order, classes):
 
 
 def _prepare_photographs(arguments, out):
-    if arguments.source is None or arguments.partial:
-        raise InputError(f"{PHOTOGRAPHS} takes --source, and no --partial")
     size = photographs.SIZE if arguments.size is None else arguments.size
     source, labels, jobs = arguments.source, arguments.val_labels, arguments.jobs
     for part, report in photographs.prepare(source, out, size, labels, jobs).items():
         print(f"{part}: {report.written:,} images in {Path(out) / photographs.SETS[part]}")
         for note, times in report.notes.most_common():
             print(f"  {times:,}: {note}")
-        for line in report.left_out:
-            print(f"  left out: {line}")
-        for reason, paths in report.ignored.items():
-            more = ", ..." if len(paths) > SHOWN else ""
-            print(f"  ignored {len(paths):,} {reason}: {', '.join(paths[:SHOWN])}{more}")
+        _print_passed_over(report)
     print(f"{len(read_classes(out)):,} classes: {Path(out) / CLASSES}")
 
 
-@command
-def main(argv=None):
-    """Prepare one data set and say what was made."""
+def _prepare_own(arguments, out):
+    values = {"size": arguments.size, "test_share": arguments.test_share}
+    values.update(seed=arguments.split_seed, jobs=arguments.jobs)
+    given = {name: value for name, value in values.items() if value is not None}
+    own, spec = prepare_own(arguments.source, out, **given)
+    print(
+        f"{spec.name}: {spec.train_count:,} training and {spec.test_count:,} test images of "
+        f"{spec.size} x {spec.size} pixels, {spec.classes} classes, in {out}:"
+    )
+    print("  " + ", ".join((*FILES, DESCRIPTION_FILE)))
+    _print_passed_over(own)
+    name = spec.name if Path(out).resolve().parent == default_folder("") else out
+    print(f"train with: python train_cifar.py --dataset {name}")
+
+
+def _print_passed_over(report):
+    """Print which files of a Report or an Own did not become examples."""
+    for line in report.left_out:
+        print(f"  left out: {line}")
+    for reason, paths in report.ignored.items():
+        more = ", ..." if len(paths) > SHOWN else ""
+        print(f"  ignored {len(paths):,} {reason}: {', '.join(paths[:SHOWN])}{more}")
+
+
+def make_parser():
+    """Return the command line."""
     parser = Parser(prog="python -m data.prepare", description=DESCRIPTION, epilog=EXAMPLE)
-    names = (*list_datasets(), PHOTOGRAPHS)
+    names = (*list_datasets(), OWN, PHOTOGRAPHS)
     parser.add_argument("dataset", choices=names, help="one of %(choices)s")
-    parser.add_argument("--source", metavar="PATH", help="the official files, if you have them")
+    parser.add_argument("--source", metavar="PATH", help="the official files, or your own")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: data/DATASET)")
     parser.add_argument(
         "--partial",
         action="store_true",
         help="take a --source with fewer images than the official one as it is",
     )
-    add = parser.add_argument_group("imagenet").add_argument
-    add("--size", type=int, help=f"the most a shorter side is; default: {photographs.SIZE}")
-    add("--val-labels", metavar="FILE", help="the classes of a flat val folder")
+    add = parser.add_argument_group(f"{OWN} and {PHOTOGRAPHS}").add_argument
+    add(
+        "--size",
+        type=int,
+        help=f"{OWN}: height and width, {SIZES[0]} to {SIZES[-1]}; default: {SIZE}, or the size "
+        f"that an .npz file has. {PHOTOGRAPHS}: the most a shorter side is; default: "
+        f"{photographs.SIZE}",
+    )
     add("--jobs", type=int, help="processes; default: one for each core")
-    arguments = parser.parse_args(argv)
-    out = arguments.out or default_folder(arguments.dataset)
-    if arguments.dataset == PHOTOGRAPHS:
+    add("--val-labels", metavar="FILE", help=f"{PHOTOGRAPHS}: the classes of a flat val folder")
+    add(
+        "--test-share",
+        type=float,
+        metavar="SHARE",
+        help=f"{OWN}: of each class, to test on if there is no folder test; default: {TEST_SHARE}",
+    )
+    add("--split-seed", type=int, metavar="N", help=f"{OWN}: which images these are; default: 0")
+    return parser
+
+
+@command
+def main(argv=None):
+    """Prepare one data set and say what was made."""
+    arguments = make_parser().parse_args(argv)
+    kind = arguments.dataset
+    for flag, kinds in FLAGS.items():
+        if getattr(arguments, flag) is not None and kind not in kinds:
+            name = flag.replace("_", "-")
+            raise InputError(f"--{name} is for {' and '.join(kinds)}: leave it out")
+    if kind in (PHOTOGRAPHS, OWN) and (arguments.source is None or arguments.partial):
+        raise InputError(f"{kind} takes --source, and no --partial")
+    if kind == OWN and arguments.out is None:
+        raise InputError(f"{kind} takes --out data/NAME, where NAME is what --dataset then takes")
+    out = arguments.out or default_folder(kind)
+    if kind == PHOTOGRAPHS:
         _prepare_photographs(arguments, out)
-        return 0
-    for flag in ("size", "val_labels", "jobs"):
-        if getattr(arguments, flag) is not None:
-            raise InputError(f"--{flag.replace('_', '-')} is for {PHOTOGRAPHS}: leave it out")
-    train, test = prepare(arguments.dataset, arguments.source, out, arguments.partial)
-    print(f"{arguments.dataset}: {train} training and {test} test images, in {out}:")
-    print("  " + ", ".join(FILES))
+    elif kind == OWN:
+        _prepare_own(arguments, out)
+    else:
+        train, test = prepare(kind, arguments.source, out, arguments.partial)
+        print(f"{kind}: {train} training and {test} test images, in {out}:")
+        print("  " + ", ".join(FILES))
     return 0
 
 

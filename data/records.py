@@ -1,4 +1,4 @@
-"""Batches out of .rec files of 32x32 images, which are read into memory once."""
+"""Batches out of .rec files of small images, which are read into memory once."""
 
 import queue
 import threading
@@ -70,7 +70,7 @@ def load(path, classes=None, size=32):
     return Images(pixels, labels)
 
 
-def split(images, count):
+def split(images, count, seed=SPLIT_SEED):
     """``images`` without ``count`` of them, and those, each in the order of ``images``.
 
     The choice is the same in every run. Each class gives its share of ``count``, rounded so that
@@ -81,7 +81,7 @@ def split(images, count):
             f"{count} of {len(images)} examples cannot be held out: hold out 1 to {len(images) - 1}"
         )
     held_out = np.zeros(len(images), bool)
-    rng = np.random.RandomState(SPLIT_SEED)  # its stream is the same in every NumPy version
+    rng = np.random.RandomState(seed)  # its stream is the same in every NumPy version
     members = [np.flatnonzero(images.labels == label) for label in np.unique(images.labels)]
     for indices, share in zip(members, _shares([len(indices) for indices in members], count)):
         held_out[rng.permutation(indices)[:share]] = True

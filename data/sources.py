@@ -1,4 +1,4 @@
-"""What a run's images come from: 32x32 images in memory, or photographs as a stream.
+"""What a run's images come from: small images in memory, or photographs as a stream.
 
 Both are alike to whoever trains: they have ``classes``, ``class_names``, ``size``, ``mean``,
 ``std`` and ``augmentations``, ``load`` the images of a file and make batches of these, and make any
@@ -21,16 +21,19 @@ from data.regularize import OFF, regularize
 
 
 class SmallImages:
-    """A data set of 32x32 images, kept in memory."""
+    """A data set of small images, kept in memory.
 
-    size = 32
+    Args:
+        spec: its DatasetSpec.
+    """
+
     augmentations = augment.AUG_TYPES
     crops = (1,)
     shows_top5 = False
 
     def __init__(self, spec):
         self.classes, self.class_names = spec.classes, spec.class_names
-        self.mean, self.std = spec.mean, spec.std
+        self.mean, self.std, self.size = spec.mean, spec.std, spec.size
 
     def load(self, path):
         """The images of a .rec file."""
@@ -75,7 +78,7 @@ class SmallImages:
         return records.test_batches(images, batch_size, **self._statistics)
 
     def picture(self, path):
-        """The centre of the picture at ``path``, its shorter side made 32: (3, 32, 32), normalised.
+        """Return the centre of the picture at ``path``, resized: (3, size, size), normalised.
 
         Raises:
             InputError: it cannot be used.

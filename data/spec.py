@@ -1,9 +1,22 @@
-"""The data sets of 32x32 images: their classes, pixel statistics, sizes and official addresses."""
+"""Data sets of small images: classes, pixel statistics, counts, and official addresses.
 
+Some are built in; others are described by the dataset.json that ``python -m data.prepare folder``
+writes beside their images.
+"""
+
+import json
+import math
+import os
 from dataclasses import dataclass
-from typing import Tuple
+from pathlib import Path
+from typing import Optional, Tuple, Union
 
 from command import InputError, nearest
+from filesystem import project_folder
+
+DESCRIPTION = "dataset.json"
+DESCRIPTION_FORMAT = 1
+SIZES = range(28, 97)  # heights and widths that images of a data set of one's own may have
 
 
 @dataclass(frozen=True)
@@ -15,14 +28,17 @@ class Archive:
     md5: str
 
     @property
-    def name(self):
-        """The file's name, the last part of its address."""
+    def name(self) -> str:
+        """Return the file's name, the last part of its address."""
         return self.url.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A data set of 32x32 RGB images; ``mean`` and ``std`` are per channel (RGB), 0 to 255."""
+    """A data set of RGB images, ``size`` x ``size`` pixels.
+
+    ``mean`` and ``std`` are per channel (RGB) over all pixels of the training images, 0 to 255.
+    """
 
     name: str
     class_names: Tuple[str, ...]
@@ -30,11 +46,12 @@ class DatasetSpec:
     std: Tuple[float, float, float]
     train_count: int
     test_count: int
-    archives: Tuple[Archive, ...] = ()  # none: the images come with a Python package
+    archives: Tuple[Archive, ...] = ()  # none: not to be downloaded
+    size: int = 32
 
     @property
-    def classes(self):
-        """The number of classes; labels are 0 to ``classes - 1``."""
+    def classes(self) -> int:
+        """Return the number of classes; labels are 0 to ``classes - 1``."""
         return len(self.class_names)
 
 
@@ -131,19 +148,176 @@ DIGITS = DatasetSpec(
     test_count=360,
 )
 
-_SPECS = {spec.name: spec for spec in (CIFAR10, CIFAR100, SVHN, DIGITS)}
+# The names of the authors' four files, with the addresses of copies that are kept up.
+_IDX_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 
-def list_datasets():
-    """The names ``get_spec`` knows."""
+def _idx_archives(site, *facts):
+    return tuple(
+        Archive(f"{site}{name}-ubyte.gz", size, md5) for name, (size, md5) in zip(_IDX_FILES, facts)
+    )
+
+
+# Grey, 28x28; mean and standard deviation are over all pixels of the 60,000 training images.
+MNIST = DatasetSpec(
+    name="mnist",
+    class_names=DIGIT_NAMES,
+    mean=(33.318, 33.318, 33.318),
+    std=(78.567, 78.567, 78.567),
+    train_count=60_000,
+    test_count=10_000,
+    archives=_idx_archives(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        (9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+        (28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
+        (1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
+        (4_542, "ec29112dd5afa0611ce80d1b7f02629c"),
+    ),
+    size=28,
+)
+
+FASHION_MNIST = DatasetSpec(
+    name="fashion-mnist",
+    class_names=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    mean=(72.940, 72.940, 72.940),
+    std=(90.021, 90.021, 90.021),
+    train_count=60_000,
+    test_count=10_000,
+    archives=_idx_archives(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        (26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+        (29_515, "25c81989df183df01b3e8a0aad5dffbe"),
+        (4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
+        (5_148, "bb300cfdad3c16e7a12a480ee83cd310"),
+    ),
+    size=28,
+)
+
+_SPECS = {spec.name: spec for spec in (MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, DIGITS)}
+
+
+def list_datasets() -> Tuple[str, ...]:
+    """Return the names of the data sets that are built in."""
     return tuple(_SPECS)
 
 
-def get_spec(name):
-    """The DatasetSpec called ``name``; an InputError that lists the names if there is none."""
-    if name not in _SPECS:
+def default_folder(name: str) -> Path:
+    """Return the folder of the data set called ``name`` if no other is named."""
+    return project_folder() / "data" / name
+
+
+def get_spec(name: str, folder: Union[str, Path, None] = None) -> DatasetSpec:
+    """Return the DatasetSpec of a data set.
+
+    Args:
+        name: a built-in one's, or the name of a folder that has a dataset.json.
+        folder: where the images are; None is the default folder.
+
+    Raises:
+        InputError: there is no such data set, its description is damaged, or ``folder`` has the
+            images of another one.
+    """
+    folder = default_folder(name) if folder is None else Path(folder)
+    found = read_spec(folder)
+    if found is not None and found.name != name:
         raise InputError(
-            f"there is no data set {name!r}: the data sets are {', '.join(_SPECS)}"
-            + nearest(name, _SPECS)
+            f"{folder} has the data set {found.name}, not {name}: add --dataset {found.name}"
         )
-    return _SPECS[name]
+    if found is not None or name in _SPECS:
+        return found or _SPECS[name]
+    own = [path.parent.name for path in default_folder("").glob(f"*/{DESCRIPTION}")]
+    names = (*sorted(own), *_SPECS)
+    raise InputError(
+        f"there is no data set {name!r}, and no {folder / DESCRIPTION}: the data sets are "
+        f"{', '.join(names)}{nearest(name, names)}; python -m data.prepare folder makes one of "
+        "images of your own"
+    )
+
+
+def locate(dataset: str, folder: Optional[str] = None) -> Tuple[DatasetSpec, Path]:
+    """Return the DatasetSpec and the folder of a data set that is given by its name or its folder.
+
+    Args:
+        dataset: a name, or the path of a folder with a dataset.json.
+        folder: of the images, if it is not the one that follows from ``dataset``.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    if os.path.basename(dataset) == dataset and dataset not in ("", ".", ".."):
+        found = default_folder(dataset) if folder is None else Path(folder)
+        return get_spec(dataset, found), found
+    path = Path(dataset if folder is None else folder).resolve()
+    found = read_spec(path)
+    return get_spec(Path(dataset).name if found is None else found.name, path), path
+
+
+def write_spec(spec: DatasetSpec, folder: Union[str, Path]) -> None:
+    """Write the description of a data set of one's own into ``folder``."""
+    values = {
+        "format": DESCRIPTION_FORMAT,
+        "name": spec.name,
+        "classes": spec.class_names,
+        "size": spec.size,
+        "train_count": spec.train_count,
+        "test_count": spec.test_count,
+        "mean": spec.mean,
+        "std": spec.std,
+    }
+    text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    (Path(folder) / DESCRIPTION).write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def read_spec(folder: Union[str, Path]) -> Optional[DatasetSpec]:
+    """Return what ``write_spec`` wrote into ``folder``; None if there is no description.
+
+    Raises:
+        InputError: the description is damaged.
+    """
+    path = Path(folder) / DESCRIPTION
+    try:
+        values = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        spec = DatasetSpec(
+            name=values["name"],
+            class_names=tuple(values["classes"]),
+            mean=tuple(map(float, values["mean"])),
+            std=tuple(map(float, values["std"])),
+            train_count=int(values["train_count"]),
+            test_count=int(values["test_count"]),
+            size=int(values["size"]),
+        )
+        problem = _find_problem(spec)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    if problem:
+        raise InputError(f"{path} is damaged ({problem}): prepare the data set again")
+    return spec
+
+
+def _find_problem(spec):
+    """Return what is wrong with the values of a description, or None."""
+    names = spec.class_names
+    if not isinstance(spec.name, str) or os.path.basename(spec.name) != spec.name or not spec.name:
+        return f"its name is {spec.name!r}"
+    if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
+        return "its classes are not different names"
+    if spec.size not in SIZES:
+        return f"its size is {spec.size}, not {SIZES[0]} to {SIZES[-1]}"
+    if not len(spec.mean) == len(spec.std) == 3 or not all(map(math.isfinite, spec.mean)):
+        return "its mean and std are not three numbers each"
+    if not all(0 < std < math.inf for std in spec.std):
+        return "its std is not above 0"
+    return None

@@ -30,7 +30,15 @@ def test_official_counts():
     assert counts["cifar10"] == counts["cifar100"] == (50_000, 10_000)
     assert counts["svhn"] == (604_388, 26_032)
     assert sum(counts["digits"]) == 1797
-    assert [get_spec(name).classes for name in list_datasets()] == [10, 100, 10, 10]
+    assert counts["mnist"] == counts["fashion-mnist"] == (60_000, 10_000)
+    classes = {name: get_spec(name).classes for name in list_datasets()}
+    assert [classes[name] for name in ("cifar10", "cifar100", "svhn", "digits")] == [
+        10,
+        100,
+        10,
+        10,
+    ]
+    assert classes["mnist"] == classes["fashion-mnist"] == 10
 
 
 def test_class_names_are_in_official_order():

@@ -171,9 +171,11 @@ def _resume(folder, args, program, say):
 def _changed_settings(run, config, args, program):
     """Return names of the settings that flags would change and that may not change."""
     asked = given(args, Run)
-    if "network" in asked:
-        asked["network"] = program.complete({**asked, "dataset": run.dataset})["network"]
+    folder = {"data_dir": args.data_dir or run.data_dir}
     asked.pop("data_dir", None)
+    if {"network", "dataset"} & set(asked):
+        completed = program.complete({"dataset": run.dataset, **asked, **folder})
+        asked = {name: completed[name] for name in asked}
     differ = [name for name, value in asked.items() if getattr(run, name) != value]
     if args.recipe and args.recipe != run.recipe_name:
         differ.append("recipe_name")

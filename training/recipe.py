@@ -219,7 +219,7 @@ RECIPES = {
 
 def default_recipe(dataset: str, network: str) -> str:
     """Return the name of the recipe that a network is trained with when none is named."""
-    endings = {"svhn": "-svhn", "digits": "-quick"}
+    endings = {"svhn": "-svhn", "mnist": "-svhn", "digits": "-quick"}  # no mirrored digits
     name = recipe_family(network) + endings.get(dataset, "")
     return {"deep-fusion-quick": "quick"}.get(name, name)
 

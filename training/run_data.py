@@ -26,7 +26,11 @@ class RunData:
     def __init__(self, run):
         self._run = run
         if run.classes is None:
-            self.source = SmallImages(get_spec(run.dataset))
+            self.source = SmallImages(get_spec(run.dataset, run.data_dir))
+        elif run.val_split:
+            raise InputError(
+                "val_split is for small images: photographs have a val set", argument="val_split"
+            )
         else:
             self.source = Photographs(run.data_dir, run.classes, run.data_shape)
         self.classes = self.source.classes

@@ -1,0 +1,236 @@
+"""Small images of one's own, in folders of classes or an .npz file, as a data set."""
+
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Tuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from command import InputError
+from data.archives import Part
+from data.class_folders import Ignored, find_classes, match_classes
+from data.images import read_image, to_rgb
+from data.records import Images, split
+from data.spec import SIZES, DatasetSpec
+
+SIZE = 32
+TEST_SHARE = 0.2
+TEST_FOLDERS = ("test", "val", "valid", "validation")
+# Names of arrays: training images and labels and, where there are any, test images and labels.
+ARRAYS = (
+    ("x_train", "y_train", "x_test", "y_test"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("images", "labels"),
+    ("x", "y"),
+)
+CLASS_NAMES = ("class_names", "classes")
+
+
+@dataclass
+class Own:
+    """Images as they were read: training and test Parts, and what did not become an example."""
+
+    class_names: Tuple[str, ...]
+    train: Part
+    test: Part
+    left_out: list = field(default_factory=list)  # "path: reason"
+    ignored: dict = field(default_factory=Ignored)  # reason -> paths
+
+
+def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
+    """Read a data set of one's own.
+
+    Images are made ``size`` x ``size``: resized until the shorter side fits, then cropped to the
+    centre, as predict.py does.
+
+    Args:
+        source: a folder with train/CLASS/FILE and test/CLASS/FILE (or val); a folder with
+            CLASS/FILE; or an .npz file with arrays called as in ARRAYS.
+        size: None takes 32, or the size that the images of an .npz file have.
+        test_share: of each class that is tested on, where no test images are named.
+        seed: decides which these are.
+        mapping: like map, for reading files; see data.workers.
+
+    Returns:
+        An Own.
+
+    Raises:
+        InputError: the layout is another, or a class has no images to train on.
+    """
+    source = Path(source)
+    if size is not None and size not in SIZES:
+        raise InputError(f"--size must be {SIZES[0]} to {SIZES[-1]}, not {size}")
+    if not 0 < test_share < 1:
+        raise InputError(f"--test-share must lie between 0 and 1, not {test_share}")
+    if source.is_dir():
+        own = _read_folders(source, size or SIZE, mapping)
+    elif source.is_file():
+        own = _read_npz(source, size)
+    else:
+        raise InputError(f"{source} does not exist: give --source a folder or an .npz file")
+    if own.test is None:
+        _hold_out(own, test_share, seed)
+    for part, what in ((own.train, "train on"), (own.test, "test on")):
+        counts = np.bincount(part.labels, minlength=len(own.class_names))
+        if not len(part) or (part is own.train and not counts.all()):
+            name = own.class_names[int(np.argmin(counts))]
+            raise InputError(f"{source}: class {name!r} has no images to {what}")
+    return own
+
+
+def describe(own, name):
+    """Return the DatasetSpec of an Own; its mean and std are computed from the training images."""
+    pixels = own.train.images
+    count = pixels.size // 3
+    mean = pixels.sum((0, 1, 2), dtype=np.int64) / count
+    squares = sum((image.astype(np.int64) ** 2).sum((0, 1)) for image in pixels) / count
+    std = np.sqrt(np.maximum(squares - mean**2, 0))
+    return DatasetSpec(
+        name=name,
+        class_names=own.class_names,
+        mean=tuple(mean.round(3).tolist()),
+        std=tuple(np.where(std < 0.001, 1, std).round(3).tolist()),  # 1: all pixels are the same
+        train_count=len(own.train),
+        test_count=len(own.test),
+        size=pixels.shape[1],
+    )
+
+
+def _hold_out(own, share, seed):
+    """Move a share of each class of the training images to the test images."""
+    images = Images(own.train.images, own.train.labels)
+    train, test = split(images, max(1, round(share * len(images))), seed)
+    own.train, own.test = Part(train.pixels, train.labels), Part(test.pixels, test.labels)
+
+
+# Folders
+
+
+def _read_folders(source, size, mapping):
+    ignored = Ignored()
+    test_folder = next((name for name in TEST_FOLDERS if (source / name).is_dir()), None)
+    if not (source / "train").is_dir():
+        names, train = find_classes(source, ".", ignored)
+        test = None
+    else:
+        names, train = find_classes(source, "train", ignored)
+        test = test_folder and match_classes(source, test_folder, names, ignored)
+    own = Own(names, None, None, ignored=ignored)
+    own.train = _read_files(source, train, size, mapping, own.left_out)
+    if test:
+        own.test = _read_files(source, test, size, mapping, own.left_out)
+    return own
+
+
+def _read_files(source, photographs, size, mapping, left_out):
+    """Return the Part of image files; what cannot be used is added to ``left_out``."""
+    pixels = np.empty((len(photographs), size, size, 3), np.uint8)
+    labels = []
+    read = mapping(partial(_read_file, source, size), photographs)
+    for photograph, (found, reason) in zip(photographs, read):
+        if found is None:
+            left_out.append(f"{photograph.path}: {reason}")
+        else:
+            pixels[len(labels)] = found
+            labels.append(photograph.label)
+    return Part(pixels[: len(labels)], np.array(labels, np.int64))
+
+
+def _read_file(source, size, photograph):
+    """Return the pixels of a file, or None and the reason, for a worker process."""
+    try:
+        return _fit(read_image((source / photograph.path).read_bytes()), size), None
+    except (ValueError, OSError) as error:
+        return None, str(error).replace("its image", "it")
+
+
+def _fit(image, size):
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.LANCZOS)
+    return np.asarray(image)
+
+
+# Arrays
+
+
+def _read_npz(source, size):
+    try:
+        arrays = {}
+        with zipfile.ZipFile(source) as file:
+            for name in file.namelist():
+                if name.endswith(".npy"):
+                    with file.open(name) as member:  # it refuses arrays of Python's objects
+                        arrays[name[:-4]] = np.lib.format.read_array(member)
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{source} is no .npz file of arrays ({reason})") from None
+    keys = next((keys for keys in ARRAYS if set(keys[:2]) <= set(arrays)), None)
+    if keys is None:
+        known = "; ".join(" and ".join(names[:2]) for names in ARRAYS)
+        raise InputError(
+            f"{source} has arrays {', '.join(sorted(arrays)) or 'none'}, not images and labels "
+            f"({known})"
+        )
+    images = _check_images(source, keys[0], arrays[keys[0]])
+    if size is None:
+        height, width = images.shape[1:3]
+        size = height if height == width and height in SIZES else SIZE
+    names, labels = _check_labels(source, keys[1], arrays)
+    own = Own(names, _make_part(source, images, labels, size), None)
+    if set(keys[2:]) and set(keys[2:]) <= set(arrays):
+        images = _check_images(source, keys[2], arrays[keys[2]])
+        _, labels = _check_labels(source, keys[3], arrays, names)
+        own.test = _make_part(source, images, labels, size)
+    return own
+
+
+def _make_part(source, images, labels, size):
+    if len(images) != len(labels):
+        raise InputError(f"{source} has {len(images)} images and {len(labels)} labels")
+    pixels = [_fit(to_rgb(Image.fromarray(image)), size) for image in images]
+    return Part(np.array(pixels, np.uint8).reshape(-1, size, size, 3), labels)
+
+
+def _check_images(source, name, images):
+    """Return images (N, height, width) or (N, height, width, channels) in bytes."""
+    if images.ndim == 4 and images.shape[1] in (1, 3, 4) and images.shape[3] not in (1, 3, 4):
+        images = images.transpose(0, 2, 3, 1)
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if images.dtype == bool:
+        images = images.astype(np.uint8) * 255
+    if images.dtype == np.uint16:
+        images = (images >> 8).astype(np.uint8)
+    colours = images.ndim == 4 and images.shape[3] in (3, 4)
+    if images.dtype != np.uint8 or not (images.ndim == 3 or colours) or 0 in images.shape:
+        raise InputError(
+            f"{source}: {name} is {images.dtype} {images.shape}; images must be uint8 (0 to 255) "
+            "with the shape (N, height, width), or that and 1, 3 or 4 channels"
+        )
+    return np.ascontiguousarray(images)
+
+
+def _check_labels(source, name, arrays, names=None):
+    """Return the names of the classes, those given or those found, and the labels, int64 (N,)."""
+    labels = arrays[name]
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    named = next((arrays[key] for key in CLASS_NAMES if key in arrays), None)
+    if names is None and named is not None:
+        names = tuple(map(str, named))
+    if labels.ndim == 1 and labels.dtype.kind == "U":
+        names = tuple(map(str, np.unique(labels))) if names is None else names
+        numbers = {each: number for number, each in enumerate(names)}
+        labels = np.array([numbers.get(str(label), -1) for label in labels])
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
+        raise InputError(
+            f"{source}: {name} is {labels.dtype} {labels.shape}, not whole numbers (N,)"
+        )
+    names = tuple(map(str, range(int(labels.max()) + 1))) if names is None else names
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise InputError(f"{source}: {name} has labels outside 0 to {len(names) - 1}")
+    return names, labels.astype(np.int64)

@@ -1,0 +1,90 @@
+"""The files of MNIST and Fashion-MNIST, as the official site or torchvision has them."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from command import InputError
+from data.idx import read_idx_source
+from data.prepare import prepare
+from data.records import load
+
+RNG = np.random.RandomState(0)
+IMAGES = {"train": RNG.randint(0, 256, (12, 28, 28), np.uint8)}
+IMAGES["t10k"] = RNG.randint(0, 256, (5, 28, 28), np.uint8)
+LABELS = {name: np.arange(len(images), dtype=np.uint8) % 10 for name, images in IMAGES.items()}
+
+
+def idx(array):
+    return (
+        bytes((0, 0, 8, array.ndim))
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
+
+
+def write(folder, packed=False, dot="-"):
+    folder.mkdir(parents=True)
+    for name in IMAGES:
+        for kind, array in (("images", IMAGES[name]), ("labels", LABELS[name])):
+            file = folder / f"{name}-{kind}{dot}idx{array.ndim}-ubyte"
+            if packed:
+                file.with_name(file.name + ".gz").write_bytes(gzip.compress(idx(array)))
+            else:
+                file.write_bytes(idx(array))
+    return folder
+
+
+@pytest.mark.parametrize("below", [".", "MNIST/raw"])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("dot", "-.")
+def test_grey_becomes_rgb_of_its_size(tmp_path, below, packed, dot):
+    write(tmp_path / "in" / below, packed, dot)
+    for parts, name in zip(read_idx_source(tmp_path / "in"), IMAGES):
+        (part,) = parts
+        assert part.images.shape == (*IMAGES[name].shape, 3)
+        assert (part.images == IMAGES[name][..., None]).all()
+        assert part.labels.tolist() == LABELS[name].tolist()
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
+def test_a_part_of_it_is_prepared(tmp_path, dataset):
+    source = write(tmp_path / "in", packed=True)
+    assert prepare(dataset, source, tmp_path / "out", partial=True) == (12, 5)
+    test = load(tmp_path / "out" / "test.rec", 10, 28)
+    assert (test.pixels == IMAGES["t10k"][:, None]).all()
+    assert test.labels.tolist() == LABELS["t10k"].tolist()
+    with pytest.raises(InputError, match="12 training and 5 test images where"):
+        prepare(dataset, source, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "file, content, message",
+    [
+        ("train-images-idx3-ubyte", None, "lacks train-images-idx3-ubyte"),
+        ("train-images-idx3-ubyte", b"", "no whole idx file"),
+        ("train-images-idx3-ubyte", idx(IMAGES["train"])[:-1], "9407 bytes where"),
+        ("train-images-idx3-ubyte", idx(IMAGES["train"][:3]), "12 labels for 3 images"),
+        ("t10k-images-idx3-ubyte", idx(IMAGES["t10k"][:, :20]), "has images of"),
+        ("t10k-labels-idx1-ubyte", idx(LABELS["t10k"] + 7), "label 11, outside 0 to 9"),
+        ("t10k-labels-idx1-ubyte", idx(IMAGES["t10k"]), "does not begin as one"),
+    ],
+)
+def test_what_is_damaged_is_refused(tmp_path, file, content, message):
+    source = write(tmp_path / "in")
+    if content is None:
+        (source / file).unlink()
+    else:
+        (source / file).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_idx_source(source)
+
+
+def test_a_packed_file_that_is_cut_short_is_refused(tmp_path):
+    source = write(tmp_path / "in", packed=True)
+    file = source / "train-images-idx3-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(InputError, match="no whole idx file"):
+        read_idx_source(source)

@@ -1,0 +1,235 @@
+"""Small images of one's own, from folders or an .npz file, become a data set for every program."""
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import evaluate
+import export
+import predict
+import train_cifar
+from command import InputError
+from data import prepare, records
+from data.own import describe, read_own
+from data.spec import get_spec, locate, read_spec, write_spec
+from tests.photo_files import file_of, picture
+from tests.record_files import random_pixels
+from tests.test_scripts import refused
+
+
+def tree(folder, parts=("train", "test"), classes=("ant", "bee"), count=5):
+    """Photographs of several sizes and kinds in folders of classes."""
+    for part in parts:
+        for label, name in enumerate(classes):
+            (folder / part / name / "more").mkdir(parents=True)
+            for number in range(count):
+                image = picture(50 + number, 40, seed=10 * label + number)
+                place = folder / part / name / ("more" if number % 2 else ".")
+                kind = ("JPEG", "PNG")[number % 2]
+                (place / f"{number}.jpg").write_bytes(file_of(image, kind))
+    return folder
+
+
+def test_folders_become_a_data_set(tmp_path, capsys):
+    source = tree(tmp_path / "source")
+    (source / "train" / "ant" / "broken.jpg").write_bytes(b"no image")
+    (source / "train" / "ant" / "notes.txt").write_bytes(b"ants")
+    out = tmp_path / "data" / "insects"
+    argv = ["folder", "--source", source, "--out", out, "--size", "48", "--jobs", "1"]
+    prepare.main(list(map(str, argv)))
+    said = capsys.readouterr().out
+    assert "insects: 10 training and 10 test images of 48 x 48 pixels, 2 classes" in said
+    assert "left out: train/ant/broken.jpg: it is no PNG, JPEG or BMP" in said
+    assert "train/ant/notes.txt" in said and f"--dataset {out}" in said
+    values = json.loads((out / "dataset.json").read_text())
+    assert values["classes"] == ["ant", "bee"] and values["size"] == 48
+    train = records.load(out / "train.rec", 2, 48)
+    assert (len(train), train.pixels.shape[1:]) == (10, (3, 48, 48))
+    pixels = train.pixels.astype(np.float64)
+    np.testing.assert_allclose(values["mean"], pixels.mean((0, 2, 3)), atol=0.001)
+    np.testing.assert_allclose(values["std"], pixels.std((0, 2, 3)), atol=0.001)
+    spec, folder = locate(str(out))
+    assert (spec, folder) == (get_spec("insects", out), out)
+    assert spec.class_names == ("ant", "bee") and spec.mean == tuple(values["mean"])
+
+
+def test_folders_without_a_test_set_are_split_by_class_and_seed(tmp_path):
+    source = tree(tmp_path, parts=(".",))
+    one, same, other = (read_own(source, seed=seed) for seed in (0, 0, 3))
+    for own in (one, same, other):
+        assert np.bincount(own.train.labels).tolist() == [4, 4]
+        assert np.bincount(own.test.labels).tolist() == [1, 1]
+    np.testing.assert_array_equal(one.test.images, same.test.images)
+    assert (one.test.images != other.test.images).any()
+    assert len(read_own(source, test_share=0.5).test) == 5
+
+
+@pytest.mark.parametrize("test_folder", ["val", "valid"])
+def test_a_test_set_may_have_other_names(tmp_path, test_folder):
+    source = tree(tmp_path, parts=("train", test_folder))
+    assert len(read_own(source).test) == 10
+
+
+def save(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+PIXELS = random_pixels(12, size=40)
+LABELS = np.arange(12) % 3
+
+
+@pytest.mark.parametrize(
+    "images, labels",
+    [
+        (PIXELS, LABELS),
+        (PIXELS, LABELS.astype(np.uint8)[:, None]),
+        (PIXELS.transpose(0, 3, 1, 2), LABELS),
+        (PIXELS.astype(np.uint16) << 8, LABELS),
+        (np.concatenate([PIXELS, np.full_like(PIXELS[..., :1], 255)], axis=3), LABELS),
+    ],
+)
+def test_arrays_become_a_data_set(tmp_path, images, labels):
+    own = read_own(save(tmp_path / "a.npz", images=images, labels=labels), test_share=0.25)
+    assert own.class_names == ("0", "1", "2")
+    assert (len(own.train), len(own.test)) == (9, 3)
+    found = {image.tobytes() for part in (own.train, own.test) for image in part.images}
+    assert found == {image.tobytes() for image in PIXELS}
+    for part in (own.train, own.test):
+        for image, label in zip(part.images, part.labels):
+            assert (PIXELS[label == LABELS] == image).all((1, 2, 3)).any()
+
+
+def test_arrays_of_two_sets_grey_and_named(tmp_path):
+    grey = PIXELS[..., 0]
+    names = np.array(["a", "b", "c"])
+    own = read_own(
+        save(
+            tmp_path / "a.npz",
+            x_train=grey,
+            y_train=LABELS,
+            x_test=grey[:3, ..., None],
+            y_test=LABELS[:3],
+            class_names=names,
+        )
+    )
+    assert own.class_names == ("a", "b", "c")
+    np.testing.assert_array_equal(own.train.images, np.repeat(grey[..., None], 3, 3))
+    assert len(own.test) == 3
+    words = read_own(save(tmp_path / "b.npz", images=grey, labels=names[LABELS]), size=28)
+    assert words.class_names == ("a", "b", "c") and words.train.images.shape[1:] == (28, 28, 3)
+
+
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        ({"images": PIXELS}, "has arrays images, not images and labels"),
+        ({"images": PIXELS / 255, "labels": LABELS}, "images must be uint8"),
+        ({"images": PIXELS, "labels": LABELS[:5]}, "12 images and 5 labels"),
+        ({"images": PIXELS, "labels": LABELS - 1}, "labels outside 0 to"),
+        ({"images": PIXELS, "labels": np.eye(12)}, "not whole numbers"),
+        ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has no images to train on"),
+        ({"images": PIXELS, "labels": np.array([{}] * 12)}, "no .npz file of arrays"),
+    ],
+)
+def test_other_arrays_are_refused(tmp_path, arrays, message):
+    with pytest.raises(InputError, match=message):
+        read_own(save(tmp_path / "a.npz", **arrays))
+
+
+def test_other_sources_are_refused(tmp_path, capsys):
+    source = tree(tmp_path / "source", parts=(".",), count=2)
+    (tmp_path / "x.npz").write_bytes(b"PK\3\4 nothing")
+    out = tmp_path / "data" / "x"
+    for flags, message in (
+        (["--source", tmp_path / "none"], "does not exist"),
+        (["--source", tmp_path / "x.npz"], "no .npz file of arrays"),
+        (["--source", source, "--size", "20"], "--size must be 28 to 96"),
+        (["--source", source, "--test-share", "1"], "--test-share must lie between"),
+        (["--source", source, "--jobs", "0"], "--jobs must be at least 1"),
+        ([], "folder takes --source"),
+    ):
+        status, err = refused(capsys, "folder", *flags, "--out", out, main=prepare.main)
+        assert (status, message in err) == (2, True), err
+        assert not out.exists()
+    status, err = refused(capsys, "folder", "--source", source, main=prepare.main)
+    assert "takes --out data/NAME" in err
+    bad = ["folder", "--source", source, "--out", tmp_path / "cifar10"]
+    assert "name of another data set" in refused(capsys, *bad, main=prepare.main)[1]
+    assert (
+        "--test-share is for folder"
+        in refused(capsys, "digits", "--test-share", "0.1", main=prepare.main)[1]
+    )
+
+
+def test_a_damaged_description_is_refused(tmp_path):
+    spec = describe(read_own(save(tmp_path / "a.npz", images=PIXELS, labels=LABELS)), "mine")
+    write_spec(spec, tmp_path)
+    assert read_spec(tmp_path) == spec
+    assert read_spec(tmp_path / "none") is None
+    for changes in (
+        {"size": 5},
+        {"std": (1.0, 0.0, 1.0)},
+        {"class_names": ("a", "a")},
+        {"mean": (float("nan"),) * 3},
+        {"name": "a/b"},
+    ):
+        write_spec(replace(spec, **changes), tmp_path)
+        with pytest.raises(InputError, match=r"dataset.json is damaged .*prepare the data set"):
+            read_spec(tmp_path)
+    (tmp_path / "dataset.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is damaged"):
+        read_spec(tmp_path)
+
+
+def test_a_set_of_one_colour_can_be_normalised(tmp_path):
+    path = save(
+        tmp_path / "a.npz", images=np.full((8, 30, 30), 7, np.uint8), labels=np.zeros(8, int)
+    )
+    assert describe(read_own(path), "x").std == (1.0, 1.0, 1.0)
+
+
+def test_every_program_takes_it(tmp_path, capsys, monkeypatch):
+    source = tree(tmp_path / "source")
+    out = tmp_path / "data" / "insects"
+    prepare.prepare_own(source, out, size=28, jobs=1)
+    flags = ["--network", "plain", "--depth", "5", "--num-epochs", "1", "--batch-size", "5"]
+    machine = ["--log-dir", str(tmp_path), "--gpus", "cpu", "--quiet"]
+    train_cifar.main([*flags, "--dataset", str(out), *machine])
+    run = tmp_path / "insects" / "plain_d5w1" / "run1"
+    config = json.loads((run / "config.json").read_text())
+    assert (config["dataset"], config["data_dir"]) == ("insects", str(out))
+    assert config["data_shape"] == 28
+    evaluate.main([str(run), "--classes", "--gpus", "cpu"])
+    assert "ant" in capsys.readouterr().out
+    image = source / "test" / "bee" / "0.jpg"
+    predict.main([str(image), "--run", str(run), "--gpus", "cpu"])
+    assert "bee" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    export.main([str(run), "--format", "symbol", "--out", str(tmp_path / "exported")])
+    facts = json.loads((tmp_path / "exported" / "network.symbol.json").read_text())
+    assert facts["input"]["shape"] == ["batch", 3, 28, 28]
+    moved = tmp_path / "elsewhere"
+    os.rename(out, moved)
+    train_cifar.main(["--resume", str(run), "--data-dir", str(moved), "--gpus", "cpu"])
+    status, err = refused(
+        capsys, *flags, "--data-dir", moved, "--log-dir", tmp_path, main=train_cifar.main
+    )
+    assert (status, "add --dataset insects" in err) == (2, True), err
+
+
+def test_an_unknown_data_set_is_one_line(tmp_path, capsys):
+    status, err = refused(capsys, "--dataset", "cifar1O", main=train_cifar.main)
+    assert status == 2 and "did you mean cifar10" in err and "data.prepare folder" in err
+
+
+def test_an_image_larger_than_the_size_is_averaged(tmp_path):
+    big = random_pixels(4, size=320)
+    own = read_own(save(tmp_path / "a.npz", images=big, labels=np.arange(4) % 2))
+    assert own.train.images.shape[1:] == (32, 32, 3)
+    assert np.abs(own.train.images.astype(float) - 127.5).max() < 60
+    assert Image.fromarray(own.train.images[0]).size == (32, 32)
