@@ -232,7 +232,8 @@ def get_spec(name: str, folder: Union[str, Path, None] = None) -> DatasetSpec:
     found = read_spec(folder)
     if found is not None and found.name != name:
         raise InputError(
-            f"{folder} has the data set {found.name}, not {name}: add --dataset {found.name}"
+            f"dataset must be {found.name}, not {name}: {folder} has the images of {found.name}",
+            argument="dataset",
         )
     if found is not None or name in _SPECS:
         return found or _SPECS[name]

@@ -219,7 +219,7 @@ def test_every_program_takes_it(tmp_path, capsys, monkeypatch):
     status, err = refused(
         capsys, *flags, "--data-dir", moved, "--log-dir", tmp_path, main=train_cifar.main
     )
-    assert (status, "add --dataset insects" in err) == (2, True), err
+    assert (status, "--dataset must be insects, not cifar10" in err) == (2, True), err
 
 
 def test_an_unknown_data_set_is_one_line(tmp_path, capsys):
