@@ -115,7 +115,7 @@ def default_depth(name: str) -> Optional[int]:
 
 
 def default_classes(name: str) -> int:
-    """Return the number of logits that ``get_model(name)`` builds: 10, or 1000 for ImageNet.
+    """Return the number of classes that the network is made for: 10, or 1000 for ImageNet.
 
     Raises:
         InputError: there is no such network.
@@ -159,7 +159,7 @@ def has_columns(name: str) -> bool:
 def get_model(
     name: str,
     depth: Optional[int] = None,
-    classes: Optional[int] = None,
+    classes: int = 10,
     widen_factor: int = 1,
     **options: Any,
 ) -> HybridBlock:
@@ -168,7 +168,7 @@ def get_model(
     Args:
         name: one of ``list_models()``, or ``gluoncv:NAME`` for a network of gluoncv's model zoo.
         depth: weight layers of the corresponding plain network; None takes the network's default.
-        classes: number of logits; None takes the network's default, 10, or 1000 for ImageNet.
+        classes: number of logits; see ``default_classes`` for what the network is made for.
         widen_factor: multiplies the network's widths.
         options: the network's own, and ``prefix`` and ``params`` as for any Gluon block.
 
@@ -180,7 +180,6 @@ def get_model(
         InputError: (a ValueError) an unknown name or option, or a depth, width or number of classes
             that is impossible; the message lists what is possible.
     """
-    classes = default_classes(name) if classes is None else classes
     require_positive(classes=classes, widen_factor=widen_factor)
     if gluoncv_zoo.is_gluoncv(name):
         return gluoncv_zoo.get_gluoncv_model(name, depth, classes, widen_factor, **options)

@@ -13,7 +13,13 @@ from network.drawing.diagram import dot_text, node_size
 from network.drawing.layout import lay_out
 from network.drawing.reader import read_graph
 from network.drawing.repetition import fold as fold_blocks
-from network.registry import default_depth, get_model, has_columns, image_shape
+from network.registry import (
+    default_classes,
+    default_depth,
+    get_model,
+    has_columns,
+    image_shape,
+)
 
 DPI = 110
 LONGEST = 30000  # pixels; programs refuse pictures that are much longer
@@ -45,7 +51,7 @@ def visualize(
         InputError: there is no such network, column or path.
         CommandError: nothing can draw here; the .gv file is written all the same.
     """
-    net = get_model(network, depth, widen_factor=widen_factor)
+    net = get_model(network, depth, default_classes(network), widen_factor)
     shape = image_shape(network)
     cost, graph = complexity(net, shape), read_graph(net, shape)
     graph = fold_blocks(graph) if fold else graph
