@@ -10,6 +10,7 @@ import pytest
 import train_cifar
 from command import InputError
 from tests.record_files import write_random_rec
+from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run
@@ -159,3 +160,28 @@ def test_photographs_with_held_out_images_are_refused():
     )
     with pytest.raises(InputError, match="val_split 5: photographs are not held out"):
         RunData(run).facts()
+
+
+MODERN = ["--recipe", "fast", "--num-epochs", "3", "--warmup-epochs", "1", "--batch-size", "32"]
+MODERN += ["--mixup", "0.3", "--cutout", "8", "--label-smoothing", "0.1", "--ema-decay", "0.9"]
+MODERN += ["--clip-norm", "1", "--checkpoint-epochs", "1", "--quiet"]
+
+
+@pytest.mark.parametrize("engine", ["mxnet", "torch"])
+def test_a_resumed_run_with_everything_on_equals_the_uninterrupted_one(data, tmp_path, engine):
+    """Rates by the step, the momentum's correction, the average of the weights, what is drawn."""
+    if engine == "torch":
+        pytest.importorskip("torch")
+    flags = ["--network", "fractal", "--depth", "10", "--drop-path", "mixed", "--engine", engine]
+    where = ["--data-dir", str(data), "--log-dir", str(tmp_path)]
+    train_cifar.main([*flags, *MODERN, *where])
+    whole = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
+    killed = whole.with_name("run2")
+    shutil.copytree(whole, killed)
+    for epoch in ("epoch0002", "epoch0003"):
+        shutil.rmtree(killed / "checkpoints" / epoch)
+    rows = (killed / "log.jsonl").read_text().splitlines(True)
+    (killed / "log.jsonl").write_text(rows[0])
+    train_cifar.main(["--resume", str(killed), "--quiet"])
+    assert result(killed) == result(whole)
+    assert rows[0] != rows[1] and '"lr_last"' in rows[0]
