@@ -4,10 +4,12 @@ import sys
 
 from command import command
 from data.augment import AUG_TYPES
-from data.spec import list_datasets, locate
+from data.prepare import ensure_prepared
+from data.spec import default_folder, list_datasets, locate
 from network import default_depth, image_shape, list_models
 from training import cli
 from training.recipe import default_recipe
+from training.run import Run
 
 EXAMPLES = """examples:
   python train_cifar.py --dataset digits --network cross --depth 26
@@ -20,7 +22,8 @@ EXAMPLES = """examples:
   python train_cifar.py --resume snapshot/cifar10/cross_d110w1/run1
 
 A flag left out takes the value of the recipe, which follows from the data set and the network.
-python -m data.prepare makes the data sets; python show_results.py shows the results."""
+A data set that is built in is downloaded and prepared first if it is not there; others are made by
+python -m data.prepare. python show_results.py shows the results."""
 
 NETWORKS = ", ".join(name for name in list_models() if image_shape(name) == (3, 32, 32))
 
@@ -38,12 +41,21 @@ def complete(values):
     return {**follows, **values, "dataset": spec.name, "data_dir": str(folder)}
 
 
+def prepare_data(run, say):
+    """Prepare a data set that is built in and not there yet, where no other folder is named."""
+    files = (run.data_dir, run.train_file, run.test_file)
+    default = (str(default_folder(run.dataset).resolve()), Run.train_file, Run.test_file)
+    if run.dataset in list_datasets() and files == default:
+        ensure_prepared(run.dataset, say)
+
+
 PROGRAM = cli.Program(
     description=__doc__,
     examples=EXAMPLES,
     augmentations=AUG_TYPES,
     words=("none", "mirror and shift, padded with the mean", "the same, padded by reflection"),
     complete=complete,
+    prepare_data=prepare_data,
     run_flags={
         "network": {"help": f"{NETWORKS}, or gluoncv:NAME for one of gluoncv's; default: cross"},
         "depth": {

@@ -114,6 +114,34 @@ def prepare(dataset, source=None, out=None, partial=False):
     return counts
 
 
+def ensure_prepared(dataset, say):
+    """Prepare a data set that is built in where programs look for it, unless it is there.
+
+    Of several processes one does so, and the others wait for it.
+
+    Args:
+        say: shows a line.
+
+    Raises:
+        InputError: it cannot be downloaded; the message says how to prepare it by hand.
+    """
+    spec, folder = get_spec(dataset), default_folder(dataset)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_name(f".{dataset}.lock"), folder, wait=True, remove=True):
+        if all((folder / name).exists() for name in FILES):
+            return
+        size = sum(archive.size for archive in spec.archives)
+        download = f", a download of {size / 1e6:,.0f} MB" if size else ""
+        say(f"{dataset} is not prepared yet: preparing it in {folder}{download}")
+        try:
+            counts = prepare(dataset)
+        except InputError as error:
+            raise InputError(
+                f"{error} (by hand: python -m data.prepare {dataset} --source FOLDER)"
+            ) from None
+        say("{}: {:,} training and {:,} test images in {}".format(dataset, *counts, folder))
+
+
 def prepare_own(source, out, size=None, test_share=TEST_SHARE, seed=0, jobs=None):
     """Write the four files and the dataset.json of a data set of one's own.
 

@@ -10,6 +10,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+import train_cifar
 from command import InputError
 from data import prepare as module
 from data.prepare import FILES, main, prepare
@@ -289,6 +290,54 @@ def test_a_download_that_brings_nothing_leaves_nothing(tmp_path, online):
     official(online, "cifar10", ["cifar-10-python.tar.gz"], (20, 4))
     site.files.clear()
     assert "404" in refused(tmp_path / "new" / "out", "cifar10")
+
+
+# By the training program
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Data sets are looked for in a folder of the test's."""
+    monkeypatch.setattr("data.spec.project_folder", lambda: tmp_path)
+    return tmp_path / "data"
+
+
+def test_training_prepares_a_data_set_that_is_not_there(elsewhere, tmp_path, capsys):
+    flags = ["--dataset", "digits", "--network", "plain", "--depth", "5", "--num-epochs", "1"]
+    flags += ["--log-dir", str(tmp_path / "snapshot"), "--gpus", "cpu", "--batch-size", "250"]
+    train_cifar.main(flags)
+    said = capsys.readouterr().out
+    assert f"digits is not prepared yet: preparing it in {elsewhere / 'digits'}" in said
+    assert "digits: 1,437 training and 360 test images" in said
+    assert sorted(os.listdir(elsewhere / "digits")) == sorted(FILES)
+    assert os.listdir(elsewhere) == ["digits"]
+    train_cifar.main([*flags, "--quiet"])
+    assert capsys.readouterr().out == ""
+
+
+def test_without_a_network_training_says_how_to_prepare_by_hand(
+    elsewhere, tmp_path, online, capsys
+):
+    site, _ = online
+    site.files["cifar-10-python.tar.gz"] = bytes(3_000_000)
+    official(online, "cifar10", ["cifar-10-python.tar.gz"], (20, 4))
+    site.files.clear()
+    with pytest.raises(SystemExit) as stop:
+        train_cifar.main(["--network", "cross", "--depth", "56", "--log-dir", str(tmp_path / "s")])
+    said = capsys.readouterr()
+    assert stop.value.code == 2 and said.err.count("\n") == 1
+    assert "could not be downloaded" in said.err
+    assert "python -m data.prepare cifar10 --source FOLDER" in said.err
+    assert f"preparing it in {elsewhere / 'cifar10'}, a download of 3 MB" in said.out
+    assert not (tmp_path / "s").exists() and os.listdir(elsewhere) == []
+
+
+def test_a_named_folder_is_left_as_it_is(elsewhere, tmp_path, capsys):
+    where = ["--data-dir", str(tmp_path / "none"), "--log-dir", str(tmp_path / "s")]
+    with pytest.raises(SystemExit):
+        train_cifar.main(["--dataset", "digits", *where])
+    assert "there is no" in capsys.readouterr().err
+    assert not elsewhere.exists()
 
 
 # The command

@@ -32,6 +32,7 @@ class Program:
     run_flags: dict  # changes of the Run's flags; see training.options.add_flags
     runtime_flags: dict  # of the RuntimeConfig's
     skip: Tuple[str, ...] = ()  # options of a Run without a flag
+    prepare_data: Callable = lambda run, say: None  # has the images of a new run made
 
 
 def make_parser(program):
@@ -131,6 +132,7 @@ def train(argv, program, say):
         raise InputError(f"--runs must be at least 1, not {runs}")
     if runs > 1 and config.kv_store == DISTRIBUTED:
         raise InputError(f"--kv-store {DISTRIBUTED} trains one seed a job: leave --runs out")
+    program.prepare_data(run, _silent if config.quiet else say)
     try:
         for seed in range(run.seed, run.seed + runs):
             one = replace(run, seed=seed)
@@ -141,6 +143,10 @@ def train(argv, program, say):
         words = sys.argv if argv is None else [sys.argv[0], *argv]
         again = " ".join(map(shlex.quote, [w for w in words if w != "--resume"]))
         raise Interrupted(f"interrupted; go on with: python {again} --resume") from None
+
+
+def _silent(line):
+    """Show nothing."""
 
 
 def _resume(folder, args, program, say):

@@ -7,7 +7,7 @@ from command import InputError
 from data import records
 from data.regularize import OFF, Regularization
 from data.sources import Photographs, SmallImages
-from data.spec import get_spec
+from data.spec import get_spec, list_datasets
 
 
 class RunData:
@@ -153,13 +153,19 @@ class RunData:
             )
         return self.source.split(self._training_file, self._run.val_split)
 
+    @property
+    def _kind(self):
+        """What data.prepare calls the data set."""
+        if self._run.classes is not None:
+            return "imagenet"
+        return self._run.dataset if self._run.dataset in list_datasets() else "folder"
+
     def _load(self, name):
         path = Path(self._run.data_dir) / name
         if not path.exists():
-            kind = self._run.dataset if self._run.classes is None else "imagenet"
             raise InputError(
-                f"there is no {path}: make it with python -m data.prepare {kind}, or name the "
-                "folder it is in with data_dir",
+                f"there is no {path}: make it with python -m data.prepare {self._kind}, or name "
+                "the folder it is in with data_dir",
                 argument="data_dir",
             )
         return self.source.load(path)
