@@ -131,8 +131,8 @@ def test_every_network_and_its_parts_can_be_written(name, written_networks):
         for kind in EXPORT_FORMATS:
             given = fold_batch_norm(graph, values) if kind == "torch" else (graph, values)
             how = (x.shape[1:], kind, folder / kind, {}, x.asnumpy(), logits)
-            files, difference = exporting.export(*given, *how)
-            assert difference < 1e-5
+            files, described = exporting.export(*given, *how)
+            assert described["largest_difference"] < 1e-5
             assert all(file.stat().st_size for file in files)
         several = mx.nd.concat(x, 2 * x, dim=0)
         expected = part(several).asnumpy()
@@ -168,13 +168,14 @@ def run_alone(code, folder):
     return done.stdout
 
 
-def test_the_readmes_lines_run_exported_files(fractal, tmp_path):
-    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text("utf-8")
-    snippets = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+def test_the_documents_lines_run_exported_files(fractal, tmp_path):
+    page = (Path(__file__).resolve().parent.parent / "docs" / "export.md").read_text("utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     snippets = [code for code in snippets if "exported/" in code]
     for kind in ("onnx", "symbol"):
         written(fractal, tmp_path / "exported", "--format", kind, "--from-pixels")
-    Image.fromarray(random_pixels(1, size=40)[0]).save(tmp_path / "digit.png")
+    (tmp_path / "docs").mkdir()
+    Image.fromarray(random_pixels(1, size=40)[0]).save(tmp_path / "docs" / "digit.png")
     first, second = (run_alone(code + "\nprint(logits.shape)", tmp_path) for code in snippets)
     name, shape = first.splitlines()
     assert name in get_spec("cifar10").class_names
@@ -305,6 +306,38 @@ def test_files_of_a_run_give_its_logits(fractal, tmp_path, kind, part):
     assert not described["normalized_inside"]
 
 
+@pytest.mark.parametrize("flags", [(), ("--from-pixels", "--column", "0")])
+def test_files_of_8_bits_lose_little(fractal, tmp_path, capsys, flags):
+    pytest.importorskip("onnxruntime.quantization")
+    flags = ["--format", "onnx", "--int8", "--int8-tolerance", "100", *flags]
+    written(fractal, tmp_path, *flags)
+    name = "column0" if "--column" in flags else "network"
+    found = json.loads((tmp_path / f"{name}-int8.onnx.json").read_text())["int8"]
+    x, images, logits = logits_of(fractal, 0 if "--column" in flags else None)
+    x = images.pixels.astype(np.float32) if "--from-pixels" in flags else x
+    y = run_onnx(tmp_path, f"{name}-int8", x)
+    assert np.abs(y - logits).mean() < 0.1 * np.abs(logits).mean()
+    assert not close(y, logits)
+    assert found["test_error"] == 100 * np.mean(y.argmax(axis=1) != images.labels)
+    assert found["test_error_float32"] == 100 * np.mean(logits.argmax(axis=1) != images.labels)
+    assert (found["calibration_images"], found["calibration_seed"]) == (256, 0)
+    size = (tmp_path / f"{name}-int8.onnx").stat().st_size
+    assert found["bytes"] == size < 0.4 * found["bytes_float32"]
+    model = onnx.load(str(tmp_path / f"{name}-int8.onnx"))
+    kinds = {each.data_type for each in model.graph.initializer if each.dims[2:] == [3, 3]}
+    assert kinds == {onnx.TensorProto.INT8}
+    assert f"int8: test error {found['test_error_float32']:.2f}% before" in capsys.readouterr().out
+
+
+def test_files_of_8_bits_that_lose_more_are_not_written(fractal, tmp_path, capsys):
+    pytest.importorskip("onnxruntime.quantization")
+    flags = ["--format", "onnx", "--int8", "--int8-tolerance", "-100.5", "--out", tmp_path]
+    status, err = refused(capsys, fractal, *flags, main=script.main)
+    assert status == 1
+    assert "-100.5 points are lost (--int8-tolerance)" in err
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize("kind", RUN)
 def test_files_can_take_pixels(fractal, tmp_path, kind):
     written(fractal, tmp_path, "--format", kind, "--from-pixels")
@@ -419,6 +452,7 @@ def test_a_missing_package_is_named(fractal, tmp_path, capsys, monkeypatch, kind
         (["--format", "caffe"], "--format"),
         (["--out", "/proc/self"], "/proc/self"),
         (["--trainable"], "--trainable is for --format torch"),
+        (["--int8"], "--int8 is for --format onnx"),
     ],
 )
 def test_bad_input_is_one_line(fractal, tmp_path, capsys, flags, message):

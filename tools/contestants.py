@@ -30,6 +30,7 @@ from plotting.tables import markdown
 from tools.profiling import measure_peaks, operator_table, profile_mxnet, profile_torch
 from tools.timing import Case
 from training.exporting import EXPORT_FORMATS
+from training.quantization import quantize
 
 LIBRARIES = {
     "mxnet": "the engine of train_cifar.py",
@@ -39,7 +40,7 @@ LIBRARIES = {
     "pytorch-compiled": "that, by torch.compile",
     "mxnet-exported": "the symbol that export.py writes; predicts only",
     "onnxruntime": "the ONNX file that it writes; predicts only",
-    "onnxruntime-plain": "an ONNX file without folded batch normalisation; predicts only",
+    "onnxruntime-int8": "the same with --int8, calibrated on the batch; predicts only",
 }
 SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
 STATIC = {"static_alloc": True, "static_shape": True}
@@ -127,13 +128,13 @@ def predict_by_export(case):
     """Return a function that predicts with an exported file."""
     net, (images, _) = make_net(case, training=False), random_batch(case)
     graph = to_symbol(net)
-    values = read_parameters(graph, net)
-    if case.library != "onnxruntime-plain":
-        graph, values = fold_batch_norm(graph, values)
+    graph, values = fold_batch_norm(graph, read_parameters(graph, net))
     kind = EXPORT_FORMATS["symbol" if case.library == "mxnet-exported" else "onnx"]
     with TemporaryDirectory() as folder:
         stem = Path(folder) / "network"
-        kind.write(graph, values, image_shape(case.network), stem)
+        files = kind.write(graph, values, image_shape(case.network), stem)
+        if case.library == "onnxruntime-int8":
+            quantize(*files, [images])
         predict = kind.load(stem)
     return lambda steps: [predict(images) for _ in range(steps)]
 
@@ -256,7 +257,7 @@ def batches_of_pytorch(case):
 
 
 PLAIN = ("cross", "fractal", "half", "resnet")  # the networks of tools/torch_reference.py
-EXPORTED = ("mxnet-exported", "onnxruntime", "onnxruntime-plain")
+EXPORTED = ("mxnet-exported", "onnxruntime", "onnxruntime-int8")
 PYTORCH = [name for name in LIBRARIES if name.startswith("pytorch")]
 STEPS = {  # (task, library) -> a Case's function of a number of steps, which waits for them
     **{("train", name): train_by_engine for name in ("mxnet", "torch")},

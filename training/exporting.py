@@ -64,13 +64,13 @@ with torch.no_grad():
 }
 
 
-def require_packages(kind):
-    """Make sure that what writes and checks files of ``kind`` is installed.
+def require_packages(kind, *more):
+    """Make sure that what writes and checks files of ``kind`` is installed, and ``more`` packages.
 
     Raises:
         InputError: a package is missing.
     """
-    for package in EXPORT_FORMATS[kind].packages:
+    for package in (*EXPORT_FORMATS[kind].packages, *more):
         try:
             importlib.import_module(package)
         except ImportError as error:
@@ -79,7 +79,7 @@ def require_packages(kind):
             ) from None
 
 
-def export(graph, values, shape, kind, place, description, images, logits):
+def export(graph, values, shape, kind, place, description, images, logits, quantize=None):
     """Write ``graph`` as files that give ``logits`` for ``images``.
 
     Beside them stands ``<place>.<kind>.json``, the ``description``. Everything is written aside and
@@ -92,9 +92,11 @@ def export(graph, values, shape, kind, place, description, images, logits):
         kind: one of EXPORT_FORMATS.
         place: path of the files, without the endings that tell them apart.
         images, logits: arrays (N, *shape) and (N, classes).
+        quantize: called with the path of the files that were checked, without their endings, to
+            make them smaller; its result goes into the description as ``int8``.
 
     Returns:
-        (paths, difference): of the files, and of their logits; see ``largest_difference``.
+        (paths, description): of the files, and what their JSON file says.
 
     Raises:
         InputError: the network has an operator that ``kind`` cannot hold.
@@ -113,8 +115,10 @@ def export(graph, values, shape, kind, place, description, images, logits):
         _require_close(difference, kind, folder)
         described = {"files": [file.name for file in files], **description}
         described["largest_difference"] = difference
+        if quantize:
+            described["int8"] = quantize(stem)
         described["usage"] = EXPORT_FORMATS[kind].usage.format(name=name).splitlines()
-        return replace_set([*files, write_description(stem, kind, described)], folder), difference
+        return replace_set([*files, write_description(stem, kind, described)], folder), described
 
 
 def write_description(stem, kind, described):

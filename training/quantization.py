@@ -1,0 +1,125 @@
+"""An ONNX file with 8-bit convolutions and dense layers, calibrated on training images."""
+
+import logging
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import Callable, Optional
+
+import numpy as np
+
+from command import CommandError
+from engine.torch_export import load_onnx
+from network.graph import INPUT
+from training.evaluation import TrainedRun
+from training.metrics import Predictions
+
+CALIBRATION_IMAGES, BATCH_SIZE = 256, 64
+
+
+def quantize(path, batches):
+    """Replace the ONNX file ``path`` by one whose convolutions and dense layers compute in int8.
+
+    It is onnxruntime's static quantisation: QDQ format, activations in 8 bits from the lowest and
+    highest value that ``batches`` gave, weights with a scale for each channel. Weights have 7 bits:
+    on processors without VNNI the sum of two products of 8 bits overflows 16.
+
+    Args:
+        batches: iterable of images, arrays (batch, channels, height, width).
+    """
+    from onnxruntime import quantization as ort
+
+    class Reader(ort.CalibrationDataReader):
+        def __init__(self):
+            self._batches = iter(batches)
+
+        def get_next(self):
+            images = next(self._batches, None)
+            return None if images is None else {INPUT: images}
+
+    aside, before = Path(f"{path}.int8"), logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it advises to optimize a graph that has been optimized
+    try:
+        ort.quantize_static(
+            str(path),
+            str(aside),
+            Reader(),
+            quant_format=ort.QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=ort.QuantType.QUInt8,  # QInt8 would need an operator for each ReLU
+            weight_type=ort.QuantType.QInt8,
+        )
+        aside.replace(path)
+    finally:
+        logging.disable(before)
+        aside.unlink(missing_ok=True)
+
+
+def take_images(trained, number=CALIBRATION_IMAGES):
+    """Yield batches of ``number`` training images, the first of the run's first epoch.
+
+    They are mirrored and shifted as in training, and the same each time.
+
+    Raises:
+        InputError: the training images are not those of the run.
+    """
+    trained.require_training_images()
+    left, data, workers = number, trained.data, trained.engine.workers
+    epochs = (data.train_batches(epoch, workers, regularized=False) for epoch in count())
+    for batch in chain.from_iterable(epochs):
+        yield batch.images[:left]
+        left -= len(batch.images)
+        if left <= 0:
+            return
+
+
+@dataclass(frozen=True)
+class Int8:
+    """Makes an ONNX file of a run 8-bit, unless that costs too much test error.
+
+    Args:
+        trained: the TrainedRun.
+        subnetwork: index of the column that the file is of; None is the whole network.
+        prepare: what the file takes for normalised images: these, or their pixels.
+        tolerance: points of test error that the file may lose.
+        number: of training images to calibrate on.
+    """
+
+    trained: TrainedRun
+    subnetwork: Optional[int]
+    prepare: Callable[[np.ndarray], np.ndarray]
+    tolerance: float
+    number: int = CALIBRATION_IMAGES
+
+    def quantize(self, stem):
+        """Quantize ``<stem>.onnx`` in place; return what its description says of it.
+
+        Raises:
+            CommandError: it loses more than ``tolerance``.
+        """
+        path = Path(f"{stem}.onnx")
+        size, before = path.stat().st_size, self._measure_error(load_onnx(stem))
+        quantize(path, map(self.prepare, take_images(self.trained, self.number)))
+        after = self._measure_error(load_onnx(stem))
+        if not after - before <= self.tolerance:
+            raise CommandError(
+                f"int8 has a test error of {after:.2f}% where float32 has {before:.2f}%: more than "
+                f"{self.tolerance:g} points are lost (--int8-tolerance), so nothing was written"
+            )
+        return {
+            "calibration_images": self.number,
+            "calibration_seed": self.trained.run.seed,
+            "test_error_float32": before,
+            "test_error": after,
+            "bytes_float32": size,
+            "bytes": path.stat().st_size,
+        }
+
+    def _measure_error(self, predict):
+        """Return the error (%) of ``predict`` on the images that the run is tested on."""
+        data, logits, labels = self.trained.data, [], []
+        for batch in data.test_batches(data.test, BATCH_SIZE):
+            logits.append(predict(self.prepare(batch.images)))
+            labels.append(batch.labels)
+        return Predictions(np.concatenate(logits), np.concatenate(labels)).error()
