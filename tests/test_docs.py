@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import predict
 import train_cifar
 import train_imagenet
 from data.prepare import EXAMPLE
+from data.spec import get_spec, write_spec
 from network import get_model
 from training.recipe import RECIPES
 
@@ -74,7 +76,10 @@ def test_a_command_that_does_not_parse_is_noticed(parse_only, capsys):
 
 
 @pytest.mark.parametrize("line", [line for line in TRAIN if not re.search("--help|NAME", line)])
-def test_training_commands_parse_and_their_networks_exist(line):
+def test_training_commands_parse_and_their_networks_exist(line, tmp_path, monkeypatch):
+    (tmp_path / "data" / "flowers").mkdir(parents=True)  # the data set of one's own in examples
+    write_spec(replace(get_spec("digits"), name="flowers"), tmp_path / "data" / "flowers")
+    monkeypatch.chdir(tmp_path)
     args = train_cifar.make_parser().parse_args(shlex.split(line))
     run = train_cifar.build_run(args)
     assert get_model(run.network, run.depth, widen_factor=run.widen_factor)
