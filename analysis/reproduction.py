@@ -57,7 +57,7 @@ def find_evidence(records, setting):
     """
     found = {}
     for record in records:
-        run, info = record.run, record.facts
+        run, info = record.run, record.info
         same = (
             (run.network, run.depth, run.widen_factor, run.dataset)
             == (setting.network, setting.depth, setting.widen_factor, setting.dataset)

@@ -146,33 +146,33 @@ def _keep_newest(records):
 
 
 def _order(records):
-    run, facts = records[0].run, records[0].facts
-    depth = run.depth or facts.layers
+    run, info = records[0].run, records[0].info
+    depth = run.depth or info.layers
     return run.dataset, run.network, depth, run.widen_factor, run.recipe.epochs
 
 
 def _setting(record):
     """Return a key of all that decides a result but the seed: runs that share it are averaged."""
     same = replace(record.run, seed=0, data_dir="", train_file="", test_file="")
-    facts = record.facts
-    return same, json.dumps([facts.data, facts.devices, facts.workers], sort_keys=True)
+    info = record.info
+    return same, json.dumps([info.data, info.devices, info.workers], sort_keys=True)
 
 
 def describe_recipe(record: RunRecord) -> str:
     """Return the recipe's name, and each value that was changed."""
-    run, facts = record.run, record.facts
-    assert run and facts, "a run that can be used has both"
-    changes = [f"{k} {v}" for k, v in facts.recipe_changes.items() if k != "epochs"]
+    run, info = record.run, record.info
+    assert run and info, "a run that can be used has both"
+    changes = [f"{k} {v}" for k, v in info.recipe_changes.items() if k != "epochs"]
     if run.val_split:
         changes.append(f"on {run.val_split} held out")
     if run.dtype != "float32":
         changes.append(run.dtype)
     if run.classes is not None:
         changes.append(f"{run.data_shape} x {run.data_shape} pixels")
-    if facts.devices > 1:
-        changes.append(f"{facts.devices} devices")
-    if facts.workers > 1:
-        changes.append(f"{facts.workers} workers")
+    if info.devices > 1:
+        changes.append(f"{info.devices} devices")
+    if info.workers > 1:
+        changes.append(f"{info.workers} workers")
     return ", ".join([run.recipe_name, *changes])
 
 
@@ -185,17 +185,17 @@ def has_diverged(record: RunRecord) -> bool:
 
 def _results(records):
     """Return the Result of one setting, then one for each column that all of its runs tested."""
-    run, facts = records[0].run, records[0].facts
+    run, info = records[0].run, records[0].info
     last = [record.rows[-1] for record in records]
-    note = explain_difference(run, facts)
+    note = explain_difference(run, info)
     whole = Result(
         dataset=run.dataset,
         network=run.network,
         column=None,
         depth=run.depth,
         widen_factor=run.widen_factor,
-        layers=facts.layers,
-        parameters=facts.parameters,
+        layers=info.layers,
+        parameters=info.parameters,
         epochs=run.recipe.epochs,
         recipe=describe_recipe(records[0]),
         runs=len(records),

@@ -87,17 +87,17 @@ def cost_ticks(costs: Sequence[float]) -> List[float]:
 
 
 def _setting(index, label, records):
-    run, facts = records[0].run, records[0].facts
+    run, info = records[0].run, records[0].info
     return Setting(
         label=f"{label} ({len(records)} runs)" if len(records) > 1 else label,
         colour=COLOURS[index % len(COLOURS)],
         marker=MARKERS[(index + index // len(COLOURS)) % len(MARKERS)],
-        parameters=facts.parameters,
-        multiply_adds=facts.multiply_adds,
+        parameters=info.parameters,
+        multiply_adds=info.multiply_adds,
         train=_line(records, "train"),
         test=_line(records, "test"),
         tested_on=run.tested_on,
-        paper=None if explain_difference(run, facts) else paper_error(run),
+        paper=None if explain_difference(run, info) else paper_error(run),
     )
 
 
@@ -129,7 +129,7 @@ def _labels(groups):
 
 def _size(record):
     run = record.run
-    return f"{run.network} {run.depth or record.facts.layers} widen {run.widen_factor}"
+    return f"{run.network} {run.depth or record.info.layers} widen {run.widen_factor}"
 
 
 def _epochs(record):

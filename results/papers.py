@@ -132,7 +132,7 @@ def paper_error(run: Run, column: Optional[int] = None) -> Optional[float]:
     return row and row.error
 
 
-def explain_difference(run: Run, facts: RunInfo) -> str:
+def explain_difference(run: Run, info: RunInfo) -> str:
     """Return why a run may not stand beside ``paper_error``; empty where it may.
 
     It may where every value of the recipe is the paper's and the run trained on as many images as
@@ -152,7 +152,7 @@ def explain_difference(run: Run, facts: RunInfo) -> str:
         for name, value in run.recipe.to_json().items()
         if value != theirs[name]
     ]
-    training = facts.data.get("train")
+    training = info.data.get("train")
     examples = training.get("examples") if isinstance(training, dict) else None
     if examples != TRAINING_IMAGES[row.dataset]:
         found = f"{examples:,}" if isinstance(examples, int) else "an unknown number of"

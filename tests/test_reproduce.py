@@ -43,9 +43,9 @@ def record(setting, seed, error, tmp_path=Path("nowhere"), **row):
         seed=seed,
     )
     data = {"train": {"examples": 50_000}, "test": {"examples": 10_000}}
-    facts = RunInfo({}, 1, 1, 1, 1, data)
+    info = RunInfo({}, 1, 1, 1, 1, data)
     return SimpleNamespace(
-        run=run, facts=facts, folder=tmp_path, rows=({"test_error": error, **row},)
+        run=run, info=info, folder=tmp_path, rows=({"test_error": error, **row},)
     )
 
 
@@ -102,8 +102,8 @@ def test_what_is_no_evidence_is_left_out():
     ]
     records = [SimpleNamespace(**{**vars(good), "run": run}) for run in others]
     few = {"train": {"examples": 100}, "test": {"examples": 10_000}}
-    for facts in (replace(good.facts, data=few), replace(good.facts, devices=2)):
-        records.append(SimpleNamespace(**{**vars(good), "facts": facts}))
+    for info in (replace(good.info, data=few), replace(good.info, devices=2)):
+        records.append(SimpleNamespace(**{**vars(good), "info": info}))
     assert find_evidence(records, setting) == []
     assert find_evidence([good, *records, again], setting) == [again]  # a seed counts once
 

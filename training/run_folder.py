@@ -230,7 +230,7 @@ class RunRecord:
 
     folder: Path
     run: Optional[Run] = None
-    facts: Optional[RunInfo] = None
+    info: Optional[RunInfo] = None
     rows: tuple = ()
     problem: str = ""  # why it cannot be used; empty for a finished run
 
@@ -240,7 +240,7 @@ def read_run(folder):
     folder = Path(folder)
     try:
         config, rows = read_config(folder), tuple(read_log(folder))
-        run, facts = Run.from_json(config), from_plain(RunInfo, config)
+        run, info = Run.from_json(config), from_plain(RunInfo, config)
     except InputError as error:
         return RunRecord(folder, problem=f"damaged: {error}")
     problem = ""
@@ -250,7 +250,7 @@ def read_run(folder):
         last = _last_line(folder / TEXT)
         if state == "stopped" and (NOT_FINITE in last or EXPLODED in last):
             problem = f"diverged: {last}"
-    return RunRecord(folder, run, facts, rows, problem)
+    return RunRecord(folder, run, info, rows, problem)
 
 
 def _last_line(path):
