@@ -18,6 +18,7 @@ import export
 import predict
 import train_cifar
 import train_imagenet
+from analysis.claims import CLAIMS
 from data.prepare import EXAMPLE
 from data.spec import get_spec, write_spec
 from network import get_model
@@ -177,6 +178,12 @@ def test_the_table_of_recipes_is_that_of_the_program(name):
         *(recipe.drop_path, f"{recipe.dropout:g}"),
     )
     assert "| " + " | ".join(map(str, cells)) + " |" in PAGES["docs/training.md"].splitlines()
+
+
+def test_every_claim_is_on_the_page_of_reproduction():
+    assert CLAIMS
+    for claim in CLAIMS:
+        assert f"| {claim.sentence} |" in PAGES["docs/REPRODUCTION.md"], claim.name
 
 
 def test_preparation_is_shown_alike():
