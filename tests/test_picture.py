@@ -11,8 +11,8 @@ from command import CommandError, InputError
 from network import get_model, image_shape, list_models
 from network.drawing import diagram, picture
 from network.drawing.architecture import find_path_through
-from network.drawing.diagram import dot_text, node_size
-from network.drawing.dot import text_width
+from network.drawing.diagram import draw_diagram, measure_node
+from network.drawing.dot import estimate_width
 from network.drawing.layout import lay_out
 from network.drawing.picture import find_path, visualize
 from network.drawing.reader import read_graph
@@ -27,7 +27,7 @@ FORMS = [(False, False), (True, False), (False, True)]
 def laid_out(name, depth=None, folded=False, detail=False):
     graph = read_graph(get_model(name, depth or DEPTHS.get(name, 26)), image_shape(name))
     graph = fold(graph) if folded else graph
-    return graph, lay_out(graph, [node_size(node, detail) for node in graph.nodes])
+    return graph, lay_out(graph, [measure_node(node, detail) for node in graph.nodes])
 
 
 def places(graph, layout, kind="conv", role="branch"):
@@ -122,7 +122,7 @@ def test_members_of_an_ensemble_are_columns_and_shared_weights_are_rows():
 
 def drawn(name, depth=None, folded=False, detail=False, marked=(), meaning=None):
     graph, layout = laid_out(name, depth, folded, detail)
-    return dot_text(graph, layout, name, ["facts"], detail, marked, meaning)
+    return draw_diagram(graph, layout, name, ["facts"], detail, marked, meaning)
 
 
 def test_boxes_merges_and_lines_are_told_apart():
@@ -145,7 +145,7 @@ def test_a_concatenation_adds_no_identity_and_has_room_for_its_name():
     lines = [line for line in text.splitlines() if f" -> n{number} " in line]
     assert len(lines) == 2 and not any(diagram.IDENTITY in line for line in lines)
     (width,) = re.findall(r'label="concat".*? width="(.*?)"', text)
-    assert float(width) * 72 > text_width("concat") + 9
+    assert float(width) * 72 > estimate_width("concat") + 9
 
 
 class Gate(HybridBlock):
@@ -164,9 +164,9 @@ def test_long_names_have_boxes_of_their_width_and_products_a_sign():
     graph = read_graph(Gate())
     (layer,) = [node for node in graph.nodes if node.kind == "layer"]
     assert ", ".join(layer.layers) == "plus_scalar, clip, div_scalar"
-    assert node_size(layer, detail=False)[0] > text_width("plus_scalar, clip, div_scalar")
-    layout = lay_out(graph, [node_size(node, False) for node in graph.nodes])
-    text = dot_text(graph, layout, "gate", ["facts"])
+    assert measure_node(layer, detail=False)[0] > estimate_width("plus_scalar, clip, div_scalar")
+    layout = lay_out(graph, [measure_node(node, False) for node in graph.nodes])
+    text = draw_diagram(graph, layout, "gate", ["facts"])
     assert 'label="\u00d7"' in text and diagram.IDENTITY not in text
 
 
@@ -174,7 +174,7 @@ def test_the_caption_is_no_wider_than_a_narrow_picture():
     graph, layout = laid_out("half", 26)
     facts = ["longest path 14 layers", "346,650 parameters", "52.6M multiply-adds"]
     left, _, right, _ = layout.box(range(len(graph.nodes)))
-    text = dot_text(graph, layout, "half", facts)
+    text = draw_diagram(graph, layout, "half", facts)
     widths = [float(w) * 72 for w in re.findall(r"^  fact\d .*? width=\"(.*?)\"", text, re.M)]
     assert len(widths) == 3 and max(widths) <= right - left
 

@@ -110,7 +110,7 @@ def find_components(graph, positions):
     return components
 
 
-def layers_above(graph):
+def count_layers_above(graph):
     """Return, for each node, the weight layers on the longest path from the input to it.
 
     The node's own are included.
@@ -122,7 +122,7 @@ def layers_above(graph):
     return layers
 
 
-def layers_below(graph, best=max):
+def count_layers_below(graph, best=max):
     """Return, for each node, the weight layers on the longest path from it to an output.
 
     The node's own are included. With ``best=min``, the shortest path counts.
@@ -136,7 +136,7 @@ def layers_below(graph, best=max):
 
 def find_extreme_path(graph, best=max):
     """Return the positions of the nodes on a longest path, or with ``best=min`` a shortest."""
-    layers, consumers, path = layers_below(graph, best), graph.consumers(), [0]
+    layers, consumers, path = count_layers_below(graph, best), graph.consumers(), [0]
     while consumers[path[-1]]:
         path.append(best(consumers[path[-1]], key=layers.__getitem__))
     return path

@@ -9,12 +9,12 @@ import math
 from network.drawing.architecture import find_components
 from network.drawing.dot import (
     TEXT,
-    arrow,
-    graph_text,
+    estimate_width,
+    format_graph,
+    make_arrow,
+    make_statement,
+    make_text,
     place,
-    statement,
-    text_statement,
-    text_width,
 )
 
 FILLS = ("#cfe2f3", "#d9ead3", "#fff2cc", "#f4cccc", "#d9d2e9", "#d0e0e3")  # of stages
@@ -24,7 +24,7 @@ MARKED = {"color": MARK, "penwidth": 2.2}
 SYMBOLS = {"sum": "+", "elemwise_mul": "\u00d7", "broadcast_mul": "\u00d7"}  # of merges
 
 
-def dot_text(graph, layout, title, facts, detail=False, marked=(), meaning=None):
+def draw_diagram(graph, layout, title, facts, detail=False, marked=(), meaning=None):
     """Return the picture as DOT text.
 
     Args:
@@ -35,22 +35,22 @@ def dot_text(graph, layout, title, facts, detail=False, marked=(), meaning=None)
     """
     identities = find_identities(graph, layout)
     lines = [
-        *frames(graph, layout),
-        *stage_names(graph, layout),
-        *node_statements(graph, layout, detail, marked),
-        *line_statements(layout, identities, marked),
-        *caption(layout, title, facts),
-        *legend(graph, layout, bool(identities), meaning),
+        *draw_frames(graph, layout),
+        *draw_stage_names(graph, layout),
+        *draw_nodes(graph, layout, detail, marked),
+        *draw_lines(layout, identities, marked),
+        *draw_caption(layout, title, facts),
+        *draw_legend(graph, layout, bool(identities), meaning),
     ]
-    return graph_text(title, lines)
+    return format_graph(title, lines)
 
 
-def join_lengths(lengths):
+def format_lengths(lengths):
     """Return 3x3 for (3, 3)."""
     return "\u00d7".join(str(length) for length in lengths)
 
 
-def label(node, detail):
+def make_label(node, detail):
     """Return the lines of text in a node."""
     if not detail or node.kind not in ("conv", "dense", "pool", "input"):
         return {
@@ -62,26 +62,26 @@ def label(node, detail):
     step = f" /{node.stride[0]}" if max(node.stride, default=1) > 1 else ""
     widths = f"{node.in_channels} \u2192 {node.shape[0]}"
     lines = {
-        "conv": [f"conv {node.number}", f"{join_lengths(node.kernel)}{step}, {widths}"],
+        "conv": [f"conv {node.number}", f"{format_lengths(node.kernel)}{step}, {widths}"],
         "dense": [", ".join(node.before), f"classifier {widths}"],
-        "pool": [" ".join([*node.layers, join_lengths(node.kernel) + step])],
-        "input": [f"image {join_lengths(node.shape)}"],
+        "pool": [" ".join([*node.layers, format_lengths(node.kernel) + step])],
+        "input": [f"image {format_lengths(node.shape)}"],
     }[node.kind]
     if node.kind in ("conv", "dense"):
         lines.append(", ".join(node.layers))
     if node.kind == "conv":
-        lines.append(join_lengths(node.shape))
+        lines.append(format_lengths(node.shape))
     return [line for line in lines if line]
 
 
-def node_size(node, detail):
+def measure_node(node, detail):
     """Return (width, height) of a node in points; a join's width is a minimum."""
     if node.kind == "join":
         return 0, 11
     if node.is_merge:
-        return (20, 20) if node.kind in SYMBOLS else (max(34, text_width(node.kind) + 10), 20)
-    lines = label(node, detail)
-    width = max(map(text_width, lines))
+        return (20, 20) if node.kind in SYMBOLS else (max(34, estimate_width(node.kind) + 10), 20)
+    lines = make_label(node, detail)
+    width = max(map(estimate_width, lines))
     if detail:
         return max(104, width - 8), 8 + 11 * len(lines)  # widths are estimates from above
     if node.kind == "conv":
@@ -89,7 +89,7 @@ def node_size(node, detail):
     return {"pool": (50, 9), "input": (50, 14)}.get(node.kind, (max(64, width + 8), 20))
 
 
-def node_style(node):
+def style_node(node):
     """Return the Graphviz attributes of a node, without text, place and size."""
     fill, line = (colors[node.stage % len(colors)] for colors in (FILLS, LINES))
     if node.kind == "conv" and node.role == "branch":
@@ -111,17 +111,17 @@ def node_style(node):
     return {"shape": "box", "style": "filled", "fillcolor": "#eeeeee"}
 
 
-def node_statements(graph, layout, detail, marked):
+def draw_nodes(graph, layout, detail, marked):
     """Yield the statements of all nodes, and with ``detail`` of the layers behind merges."""
     for position, node in enumerate(graph.nodes):
-        style = {**node_style(node), **(MARKED if position in marked else {})}
-        text = "\\n".join(label(node, detail))
+        style = {**style_node(node), **(MARKED if position in marked else {})}
+        text = "\\n".join(make_label(node, detail))
         where = place(*layout.at[position], *layout.sizes[position])
-        yield statement(f"n{position}", label=text, **where, **style)
+        yield make_statement(f"n{position}", label=text, **where, **style)
         if detail and node.is_merge and node.layers:
             (x, y), (w, h) = layout.at[position], layout.sizes[position]
             text = ", ".join(node.layers)
-            yield text_statement(f"after{position}", text, x + w / 2 + 2, y + h / 2 + 1)
+            yield make_text(f"after{position}", text, x + w / 2 + 2, y + h / 2 + 1)
 
 
 def find_identities(graph, layout):
@@ -135,46 +135,46 @@ def find_identities(graph, layout):
     }
 
 
-def line_statements(layout, identities, marked):
+def draw_lines(layout, identities, marked):
     """Yield the statements of all lines; those of the marked path are drawn last, on top."""
     steps = set(zip(marked, marked[1:]))
     for ends, corners in sorted(layout.lines.items(), key=lambda item: item[0] in steps):
         style = {"color": IDENTITY} if ends in identities else {}
         style = MARKED if ends in steps else style
-        yield statement(f"n{ends[0]} -> n{ends[1]}", pos=arrow(corners), **style)
+        yield make_statement(f"n{ends[0]} -> n{ends[1]}", pos=make_arrow(corners), **style)
 
 
-def extent(graph, layout):
+def find_extent(graph, layout):
     """Return (left, right) of everything but texts."""
     left, _, right, _ = layout.box(range(len(graph.nodes)))
     xs = [x for corners in layout.lines.values() for x, _ in corners]
     return min(left, *xs), max(right, *xs)
 
 
-def frames(graph, layout):
+def draw_frames(graph, layout):
     """Yield the statements of frames around what stands for several blocks, with their number."""
-    _, right = extent(graph, layout)
+    _, right = find_extent(graph, layout)
     for index, fold in enumerate(graph.folds):
         components = find_components(graph, range(fold.first, fold.last + 1))
-        boxes = [frame_box(layout, component) for component in components]
+        boxes = [measure_frame(layout, component) for component in components]
         for number, (left, top, side, bottom) in enumerate(boxes):
             middle = ((left + side) / 2, (top + bottom) / 2)
             where = place(*middle, side - left, bottom - top + 12)
             style = {"shape": "box", "style": "rounded,filled", "color": "#bbbbbb"}
             style["fillcolor"] = "#f4f4f4"
-            yield statement(f"fold{index}_{number}", label="", **where, **style)
+            yield make_statement(f"fold{index}_{number}", label="", **where, **style)
         _, top, side, bottom = boxes[-1]
         x, y = side + 6, (top + bottom) / 2
         if not is_free(layout, (x, y - 8, x + 26, y + 8)):
             x = right + 14
-        yield text_statement(f"times{index}", f"\u00d7 {fold.count}", x, y, 13)
+        yield make_text(f"times{index}", f"\u00d7 {fold.count}", x, y, 13)
         if len(set(fold.channels)) > 1:
             text = ", ".join(map(str, fold.channels))
-            yield text_statement(f"widths{index}", text, x, y + 14)
-            yield text_statement(f"of{index}", "channels", x, y + 25)
+            yield make_text(f"widths{index}", text, x, y + 14)
+            yield make_text(f"of{index}", "channels", x, y + 25)
 
 
-def frame_box(layout, positions):
+def measure_frame(layout, positions):
     """Return (left, top, right, bottom) around nodes and the lines that lead to them."""
     left, top, right, bottom = layout.box(positions)
     lines = [corners for (_, to), corners in layout.lines.items() if to in positions]
@@ -195,12 +195,12 @@ def is_free(layout, box):
     )
 
 
-def stage_names(graph, layout):
+def draw_stage_names(graph, layout):
     """Yield the statements of each stage's size, to the left of where the stage begins.
 
     A frame around blocks of several widths stands for their stages, which have no names then.
     """
-    left, _ = extent(graph, layout)
+    left, _ = find_extent(graph, layout)
     framed = {
         position
         for fold in graph.folds
@@ -218,46 +218,44 @@ def stage_names(graph, layout):
         channels = str(widths[0]) if len(widths) == 1 else f"{widths[0]}\u2013{widths[-1]}"
         y = max(min(layout.at[position][1] for position in positions), lowest + 28)
         lowest = y
-        for line, text in enumerate((join_lengths(nodes[0].shape[1:]), f"{channels} channels")):
+        for line, text in enumerate((format_lengths(nodes[0].shape[1:]), f"{channels} channels")):
             style = {"side": "r", "fontcolor": LINES[stage % len(LINES)]}
-            yield text_statement(
-                f"stage{stage}_{line}", text, left - 12, y + 11 * line - 5, **style
-            )
+            yield make_text(f"stage{stage}_{line}", text, left - 12, y + 11 * line - 5, **style)
 
 
-def caption(layout, title, facts):
+def draw_caption(layout, title, facts):
     """Yield the statements of the lines above the picture."""
     x, _ = layout.at[0]
     left, top, right, _ = layout.box(range(len(layout.at)))
     row = " \u00b7 ".join(facts)
-    lines = [row] if text_width(row) <= right - left else facts
+    lines = [row] if estimate_width(row) <= right - left else facts
     y = top - 16 - 12 * len(lines)
-    yield text_statement("title", title, x, y, 13, "n")
+    yield make_text("title", title, x, y, 13, "n")
     for index, text in enumerate(lines):
-        yield text_statement(f"fact{index}", text, x, y + 16 + 12 * index, side="n")
+        yield make_text(f"fact{index}", text, x, y + 16 + 12 * index, side="n")
 
 
-def legend(graph, layout, identities, meaning):
+def draw_legend(graph, layout, identities, meaning):
     """Yield the statements of the legend below the picture: what it does not say by itself."""
-    rows = legend_rows(graph, identities, meaning)
+    rows = list_legend_rows(graph, identities, meaning)
     _, _, _, y = layout.box(range(len(layout.at)))
-    width = max((text_width(text) + 34 for text, _ in rows), default=0)
+    width = max((estimate_width(text) + 34 for text, _ in rows), default=0)
     left = layout.at[0][0] - width / 2
     for index, (text, style) in enumerate(rows):
         y += 18
-        yield text_statement(f"legend{index}", text, left + 34, y)
+        yield make_text(f"legend{index}", text, left + 34, y)
         if style and "style" in style:
             where = place(left + 14, y, 26, 12)
-            yield statement(f"sample{index}", label="", shape="box", **where, **style)
+            yield make_statement(f"sample{index}", label="", shape="box", **where, **style)
         elif style:
             for end, x in (("a", left + 1), ("b", left + 27)):
                 point = {"label": "", "shape": "point", "style": "invis"}
-                yield statement(f"sample{index}{end}", **point, **place(x, y, 0.1, 0.1))
-            pos = arrow([(left + 1, y), (left + 27, y)])
-            yield statement(f"sample{index}a -> sample{index}b", pos=pos, **style)
+                yield make_statement(f"sample{index}{end}", **point, **place(x, y, 0.1, 0.1))
+            pos = make_arrow([(left + 1, y), (left + 27, y)])
+            yield make_statement(f"sample{index}a -> sample{index}b", pos=pos, **style)
 
 
-def legend_rows(graph, identities, meaning):
+def list_legend_rows(graph, identities, meaning):
     """Return the legend's rows: (text, style of the box or line beside it, or None)."""
     convolutions = [node for node in graph.nodes if node.kind == "conv"]
     roles = {node.role for node in convolutions}

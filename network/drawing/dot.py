@@ -14,7 +14,7 @@ CORNER = 6  # radius of a line's corners, points
 HEAD = 5  # length of an arrow's head, points
 
 
-def graph_text(title, statements):
+def format_graph(title, statements):
     """Return the DOT text of a graph of ``statements``."""
     return "\n".join(
         [
@@ -34,7 +34,7 @@ def quote(value):
     return '"' + str(value).replace('"', '\\"') + '"'
 
 
-def statement(name, **attributes):
+def make_statement(name, **attributes):
     """Return the statement of a node or an edge."""
     inside = ", ".join(f"{key}={quote(value)}" for key, value in attributes.items())
     return f"{name} [{inside}]"
@@ -46,20 +46,20 @@ def place(x, y, width, height):
     return {"pos": pos, "width": f"{width / 72:.4f}", "height": f"{height / 72:.4f}"}
 
 
-def text_width(text, points=TEXT):
+def estimate_width(text, points=TEXT):
     """Return the approximate width of a line of text."""
     return 0.62 * points * len(text)
 
 
-def text_statement(name, text, x, y, points=TEXT, side="l", **attributes):
+def make_text(name, text, x, y, points=TEXT, side="l", **attributes):
     """Return the statement of a line of text that starts, ends or is centred at x.
 
     Args:
         side: "l" if the text starts at x, "r" if it ends there, "n" if x is its middle.
     """
-    width = text_width(text, points)
+    width = estimate_width(text, points)
     x += {"l": width / 2, "r": -width / 2, "n": 0}[side]
-    return statement(
+    return make_statement(
         name,
         label=text + "\\" + side,
         shape="plaintext",
@@ -69,7 +69,7 @@ def text_statement(name, text, x, y, points=TEXT, side="l", **attributes):
     )
 
 
-def arrow(corners):
+def make_arrow(corners):
     """Return ``pos`` of an edge along ``corners``: straight lines, round corners, an arrowhead."""
 
     def towards(start, end, distance):

@@ -64,7 +64,7 @@ def stands_in_column(node):
     return not node.is_merge and node.role != "shortcut"
 
 
-def widest(graph, sizes):
+def find_widest(graph, sizes):
     """Return the width of the widest node that stands in a column."""
     return max(width for node, (width, _) in zip(graph.nodes, sizes) if stands_in_column(node))
 
@@ -80,7 +80,7 @@ class Columns:
 
     def __init__(self, graph, consumers, sizes):
         self.nodes, self.consumers, self.sizes = graph.nodes, consumers, list(sizes)
-        self.widest = widest(graph, sizes)
+        self.widest = find_widest(graph, sizes)
         self.xs = [0.0] * len(self.nodes)
         merge = self._max_width(lambda position, node: node.is_merge)
         between = self._max_width(self._stands_between_columns)
@@ -198,7 +198,7 @@ def find_shortcut_x(graph, consumers, at, sizes, position):
         return x + (to - x) * 0.6
     if not is_blocked(graph, at, sizes, x, top + sizes[source][1] / 2, bottom - sizes[end][1] / 2):
         return x
-    return x + widest(graph, sizes) / 2 + LANE + width
+    return x + find_widest(graph, sizes) / 2 + LANE + width
 
 
 def route_line(graph, at, sizes, source, position):
@@ -224,7 +224,7 @@ def route_line(graph, at, sizes, source, position):
         return [(x, top), (x, end), (side, end)]
     if x != to and free(to, turn, bottom):
         return [(x, top), (x, turn), (to, turn), (to, bottom)]
-    aside = max(x, to) + widest(graph, sizes) / 2 + SIDE
+    aside = max(x, to) + find_widest(graph, sizes) / 2 + SIDE
     while not free(aside, turn, end):
         aside += SIDE
     if is_circle:

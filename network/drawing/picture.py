@@ -9,7 +9,7 @@ from typing import List, Optional, Tuple, Union
 from command import CommandError, InputError
 from network.complexity import complexity
 from network.drawing import architecture
-from network.drawing.diagram import dot_text, node_size
+from network.drawing.diagram import draw_diagram, measure_node
 from network.drawing.layout import lay_out
 from network.drawing.reader import read_graph
 from network.drawing.repetition import fold as fold_blocks
@@ -55,10 +55,10 @@ def visualize(
     shape = image_shape(network)
     cost, graph = complexity(net, shape), read_graph(net, shape)
     graph = fold_blocks(graph) if fold else graph
-    layout = lay_out(graph, [node_size(node, detail) for node in graph.nodes])
+    layout = lay_out(graph, [measure_node(node, detail) for node in graph.nodes])
     title, stem = name_picture(network, depth or default_depth(network), widen_factor)
     marked, meaning, suffix = mark_path(graph, layout, net, network, column, path)
-    text = dot_text(graph, layout, title, list_facts(cost), detail, marked, meaning)
+    text = draw_diagram(graph, layout, title, list_facts(cost), detail, marked, meaning)
     file = Path(out) / (stem + suffix + "_fold" * fold + "_detail" * detail)
     _, top, _, bottom = layout.box(range(len(graph.nodes)))
     return write(text, file, min(DPI, 72 * LONGEST / (bottom - top + 200)))

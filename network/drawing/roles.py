@@ -2,7 +2,12 @@
 
 from dataclasses import replace
 
-from network.drawing.architecture import group_by_weight, layers_above, layers_below, rearrange
+from network.drawing.architecture import (
+    count_layers_above,
+    count_layers_below,
+    group_by_weight,
+    rearrange,
+)
 
 
 def sort_by_depth(nodes):
@@ -59,7 +64,7 @@ def find_shortcuts(graph):
     merge are like that, the one with the smallest kernel is the shortcut.
     """
     consumers = graph.consumers()
-    above, below = layers_above(graph), layers_below(graph)
+    above, below = count_layers_above(graph), count_layers_below(graph)
     longest, found = max(above), {}
     for position, node in enumerate(graph.nodes):
         if node.kind != "conv" or set(node.layers) - {"BN"} or len(consumers[position]) != 1:
