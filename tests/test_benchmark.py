@@ -1,6 +1,8 @@
 """The benchmark times what it says it times. How fast anything is, is not tested."""
 
 import json
+import os
+import tempfile
 
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from network import get_model
 from network.complexity import complexity, operator_costs
 from plotting.scaling import draw_scaling, series, varying_axes
 from tests.test_scripts import refused
+from tools import profiling
 from tools.contestants import PLAIN, list_cases
 from tools.profiling import operator_table
 from tools.timing import Case, Timing, table
@@ -164,3 +167,15 @@ def test_least_is_what_operations_or_bytes_take():
     assert least["nag"] == ""
     rows = operator_table(found, work_of, batch_size=1, speed=1e9, bandwidth=4e3)
     assert {row[0]: row[4] for row in rows}["Convolution"] == "40.0"
+
+
+def test_profiling_removes_nothing_but_its_own_file(monkeypatch):
+    """MXNet removes the file that it is told to write: os.devnull is a file, too."""
+    files = []
+    monkeypatch.setattr(profiling.profiler, "set_config", lambda **how: files.append(how))
+    monkeypatch.setattr(profiling.profiler, "set_state", lambda state: None)
+    dumped = '{"Time": {"operator": {}}}'
+    monkeypatch.setattr(profiling.profiler, "dumps", lambda **how: dumped)
+    assert profiling.profile_mxnet(lambda: None, 1) == {}
+    folder = os.path.dirname(files[0]["filename"])
+    assert folder.startswith(tempfile.gettempdir()) and not os.path.exists(folder)

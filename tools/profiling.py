@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import time
 from statistics import median
 
@@ -21,18 +22,20 @@ def profile_mxnet(step, steps):
             (``hybridize(..., forward_bulk_size=0, backward_bulk_size=0)``).
         steps: how many to take the mean of.
     """
-    profiler.set_config(
-        filename=os.devnull,  # where it would write every start of an operator
-        profile_symbolic=True,
-        profile_imperative=True,
-        profile_api=False,
-        profile_memory=False,
-        aggregate_stats=True,
-    )
-    profiler.set_state("run")
-    for _ in range(steps):
-        step()
-    profiler.set_state("stop")
+    with tempfile.TemporaryDirectory() as folder:
+        # MXNet removes this file first, so it must not be os.devnull, and fills it at the end.
+        profiler.set_config(
+            filename=os.path.join(folder, "profile.json"),
+            profile_symbolic=True,
+            profile_imperative=True,
+            profile_api=False,
+            profile_memory=False,
+            aggregate_stats=True,
+        )
+        profiler.set_state("run")
+        for _ in range(steps):
+            step()
+        profiler.set_state("stop")
     found = json.loads(profiler.dumps(reset=True, format="json"))["Time"]["operator"]
     return {name: (each["Count"] / steps, each["Total"] / steps) for name, each in found.items()}
 
