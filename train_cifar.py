@@ -4,7 +4,7 @@ import sys
 
 from command import command
 from data.augment import AUG_TYPES
-from data.prepare import ensure_prepared
+from data.packing import ensure_prepared
 from data.spec import default_folder, list_datasets, locate
 from network import default_depth, image_shape, list_models
 from training import cli

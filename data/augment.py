@@ -48,7 +48,7 @@ def _draw_places(count, rng, pad):
     return rng.integers(0, 2 * pad + 1, (2, count))
 
 
-def augment(images, name, rng):
+def augment_batch(images, name, rng):
     """``images`` with the augmentation ``name`` of AUG_TYPES."""
     if BORDERS[name] is None:
         return images
@@ -56,7 +56,7 @@ def augment(images, name, rng):
 
 
 def draw_moves(count, name, rng):
-    """What ``augment`` would draw for ``count`` images: (mirrored, tops, lefts), each (count,).
+    """Return what ``augment_batch`` draws for ``count`` images: (mirrored, tops, lefts), (count,).
 
     The crop of an image begins at (top, left) of the mirrored and padded one. None stands for no
     augmentation.

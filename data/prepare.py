@@ -1,32 +1,15 @@
 """python -m data.prepare DATASET: original archives to train.rec, train.idx, test.rec, test.idx."""
 
-import contextlib
-import functools
-import os
 import sys
-import tempfile
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
-from tqdm import tqdm
 
 from command import InputError, Parser, command
 from data import photographs
-from data.archives import Part, read_source
-from data.download import fetch
-from data.idx import DATASETS, read_idx_source
-from data.images import encode
 from data.lists import CLASSES, read_classes
-from data.own import SIZE, TEST_SHARE, describe, read_own
-from data.photographs import LOCK, check_jobs
-from data.recordio import frame
-from data.records import Images, split
+from data.own import SIZE, TEST_SHARE
+from data.packing import FILES, prepare_dataset, prepare_own
 from data.spec import DESCRIPTION as DESCRIPTION_FILE
-from data.spec import SIZES, default_folder, get_spec, list_datasets, write_spec
-from data.verify import check
-from data.workers import open_workers
-from filesystem import locked
+from data.spec import SIZES, default_folder, list_datasets
 
 DESCRIPTION = """\
 Make the .rec files that training reads: train.rec, train.idx, test.rec and test.idx.
@@ -71,198 +54,7 @@ FLAGS = {  # of one kind of data set
     "test_share": (OWN,),
     "split_seed": (OWN,),
 }
-SHUFFLE_SEED = 0
 SHOWN = 3  # names of ignored files
-FILES = ("train.rec", "train.idx", "test.rec", "test.idx")
-
-
-def prepare(dataset, source=None, out=None, partial=False):
-    """Write the four files of a data set that is built in.
-
-    Any failure leaves ``out`` as it was, but for a download that can be resumed.
-
-    Args:
-        source: the official files; None downloads them.
-        out: folder; None is data/<dataset>.
-        partial: take whatever number of images ``source`` holds.
-
-    Returns:
-        The numbers of training and test images.
-
-    Raises:
-        InputError: the source is another, or damaged; it cannot be downloaded.
-        OSError: a file cannot be written.
-    """
-    spec = get_spec(dataset)
-    out = Path(out or default_folder(dataset)).absolute()
-    if partial and source is None:
-        raise InputError("--partial is for files of your own: name them with --source")
-    if source is not None and not spec.archives:
-        raise InputError(f"{dataset} comes with a Python package: leave --source out")
-    read = read_idx_source if dataset in DATASETS else functools.partial(read_source, dataset)
-    with _new_folder(out), locked(out / LOCK, out, remove=True):
-        if source is not None:
-            train, test = read(source, partial)
-        elif spec.archives:
-            train, test = read(_download(spec, out / "download"), False)
-        else:
-            train, test = read_digits(spec.test_count)
-        counts = _count(train), _count(test)
-        _check_counts(spec, source, counts, partial)
-        _write_all(out, train, test, spec)
-    _remove_download(spec, out / "download")
-    return counts
-
-
-def ensure_prepared(dataset, say):
-    """Prepare a data set that is built in where programs look for it, unless it is there.
-
-    Of several processes one does so, and the others wait for it.
-
-    Args:
-        say: shows a line.
-
-    Raises:
-        InputError: it cannot be downloaded; the message says how to prepare it by hand.
-    """
-    spec, folder = get_spec(dataset), default_folder(dataset)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.with_name(f".{dataset}.lock"), folder, wait=True, remove=True):
-        if all((folder / name).exists() for name in FILES):
-            return
-        size = sum(archive.size for archive in spec.archives)
-        download = f", a download of {size / 1e6:,.0f} MB" if size else ""
-        say(f"{dataset} is not prepared yet: preparing it in {folder}{download}")
-        try:
-            counts = prepare(dataset)
-        except InputError as error:
-            raise InputError(
-                f"{error} (by hand: python -m data.prepare {dataset} --source FOLDER)"
-            ) from None
-        say("{}: {:,} training and {:,} test images in {}".format(dataset, *counts, folder))
-
-
-def prepare_own(source, out, size=None, test_share=TEST_SHARE, seed=0, jobs=None):
-    """Write the four files and the dataset.json of a data set of one's own.
-
-    Args:
-        source, size, test_share, seed: see data.own.read_own.
-        out: folder, whose name is the data set's.
-        jobs: processes that read files; None is one for each core.
-
-    Returns:
-        The Own and its DatasetSpec.
-
-    Raises:
-        InputError: the source cannot be used, or the name is taken.
-        OSError: a file cannot be written.
-    """
-    out = Path(out).absolute()
-    if out.name in list_datasets():
-        raise InputError(f"{out.name} is the name of another data set: choose another for --out")
-    with open_workers(check_jobs(jobs)) as mapping:
-        own = read_own(source, size, test_share, seed, mapping)
-    spec = describe(own, out.name)
-    with _new_folder(out), locked(out / LOCK, out, remove=True):
-        _write_all(out, [own.train], [own.test], spec, described=True)
-    return own, spec
-
-
-@contextlib.contextmanager
-def _new_folder(path):
-    """Make the folder ``path``; what was made of it disappears, if empty, after an exception."""
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file: give --out a folder")
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for folder in missing:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
-
-
-def _download(spec, folder):
-    """The folder with all archives of ``spec``."""
-    with _new_folder(folder):
-        for archive in spec.archives:
-            fetch(archive, folder)
-    return folder
-
-
-def _remove_download(spec, folder):
-    for archive in spec.archives:
-        with contextlib.suppress(FileNotFoundError):
-            (folder / archive.name).unlink()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def read_digits(test_count):
-    """Training and test Parts of scikit-learn's digits, 8x8 grey, enlarged to 32x32 RGB."""
-    from sklearn.datasets import load_digits  # takes a second
-
-    digits = load_digits()
-    grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # they are 0 to 16
-    grey = np.pad(grey, ((0, 0), (1, 1), (1, 1)))  # strokes end at the edge otherwise
-    images = np.stack([_enlarge(image) for image in grey])
-    train, test = split(Images(images, digits.target), test_count)
-    return [Part(train.pixels, train.labels)], [Part(test.pixels, test.labels)]
-
-
-def _enlarge(grey):
-    image = Image.fromarray(grey).resize((32, 32), Image.BICUBIC)
-    return np.asarray(image.convert("RGB"))
-
-
-def _count(parts):
-    return sum(len(part) for part in parts)
-
-
-def _check_counts(spec, source, counts, partial):
-    """InputError unless the numbers of training and test images are right, or ``partial``."""
-    found = f"{source} has {counts[0]} training and {counts[1]} test images"
-    if 0 in counts:
-        raise InputError(f"{found}: at least one of each is needed")
-    if not partial and counts != (spec.train_count, spec.test_count):
-        raise InputError(
-            f"{found} where {spec.name} has {spec.train_count} and {spec.test_count}: get all of "
-            "it, or add --partial to take it as it is"
-        )
-
-
-def _write_all(out, train, test, spec, described=False):
-    """Write the four files, and with ``described`` dataset.json, aside; rename them when whole."""
-    names = (*FILES, DESCRIPTION_FILE) if described else FILES
-    for name in names:
-        if (out / name).is_dir():
-            raise InputError(f"{out / name} is a folder: move it, a file of that name is made")
-    shuffled = np.random.RandomState(SHUFFLE_SEED).permutation(_count(train))
-    with tempfile.TemporaryDirectory(prefix=".preparing-", dir=out) as aside:
-        _write(Path(aside) / "train.rec", train, shuffled, spec.classes)
-        _write(Path(aside) / "test.rec", test, np.arange(_count(test)), spec.classes)
-        if described:
-            write_spec(spec, aside)
-        for name in names:
-            os.replace(os.path.join(aside, name), out / name)
-
-
-def _write(path, parts, order, classes):
-    """Write the images of ``parts``, in ``order``, to the .rec file ``path`` and its .idx.
-
-    A record's id is the image's place in the original files.
-    """
-    starts = np.cumsum([0] + [len(part) for part in parts])
-    with open(path, "wb") as rec, open(path.with_suffix(".idx"), "w") as index:
-        for key, place in enumerate(tqdm(order, desc=path.name, unit="image", disable=None)):
-            number = np.searchsorted(starts, place, side="right") - 1
-            part, row = parts[number], place - starts[number]
-            index.write(f"{key}\t{rec.tell()}\n")
-            rec.write(frame(part.labels[row], place, encode(part.images[row])))
-    if len(check(path, classes)) != len(order):
-        raise InputError(f"{path} is not whole after writing: is the disk full?")
 
 
 def _prepare_photographs(arguments, out):
@@ -351,7 +143,7 @@ def main(argv=None):
     elif kind == OWN:
         _prepare_own(arguments, out)
     else:
-        train, test = prepare(kind, arguments.source, out, arguments.partial)
+        train, test = prepare_dataset(kind, arguments.source, out, arguments.partial)
         print(f"{kind}: {train} training and {test} test images, in {out}:")
         print("  " + ", ".join(FILES))
     return 0

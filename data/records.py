@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from command import InputError
-from data.augment import BORDERS, PAD, augment, draw_moves, normalize
+from data.augment import BORDERS, PAD, augment_batch, draw_moves, normalize
 from data.images import decode
 from data.recordio import read_records
 from data.verify import bad_record, check
@@ -137,7 +137,7 @@ def train_batches(
     for shares in _shared_batches(order, batch_size, num_shards):
         indices = shares[shard]
         if images.on_device is None:
-            batch = augment(normalize(images.pixels[indices], mean, std), augmentation, rng)
+            batch = augment_batch(normalize(images.pixels[indices], mean, std), augmentation, rng)
         else:
             moves = draw_moves(len(indices), augmentation, rng)
             batch = images.on_device.batch(indices, moves, BORDERS[augmentation], PAD)

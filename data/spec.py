@@ -260,8 +260,8 @@ def locate(dataset: str, folder: Optional[str] = None) -> Tuple[DatasetSpec, Pat
         found = default_folder(dataset) if folder is None else Path(folder)
         return get_spec(dataset, found), found
     path = Path(dataset if folder is None else folder).resolve()
-    found = read_spec(path)
-    return get_spec(Path(dataset).name if found is None else found.name, path), path
+    described = read_spec(path)
+    return get_spec(Path(dataset).name if described is None else described.name, path), path
 
 
 def write_spec(spec: DatasetSpec, folder: Union[str, Path]) -> None:
@@ -292,8 +292,8 @@ def read_spec(folder: Union[str, Path]) -> Optional[DatasetSpec]:
         spec = DatasetSpec(
             name=values["name"],
             class_names=tuple(values["classes"]),
-            mean=tuple(map(float, values["mean"])),
-            std=tuple(map(float, values["std"])),
+            mean=_parse_channels(values["mean"]),
+            std=_parse_channels(values["std"]),
             train_count=int(values["train_count"]),
             test_count=int(values["test_count"]),
             size=int(values["size"]),
@@ -322,3 +322,8 @@ def _find_problem(spec):
     if not all(0 < std < math.inf for std in spec.std):
         return "its std is not above 0"
     return None
+
+
+def _parse_channels(values) -> Tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue

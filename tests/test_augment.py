@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data.augment import AUG_TYPES, augment, mirror, normalize, shift
+from data.augment import AUG_TYPES, augment_batch, mirror, normalize, shift
 
 
 def batch(count=200, size=8, seed=0):
@@ -13,7 +13,7 @@ def batch(count=200, size=8, seed=0):
 def test_names():
     assert AUG_TYPES == ("none", "+", "++")
     images = batch()
-    assert augment(images, "none", np.random.default_rng(0)) is images
+    assert augment_batch(images, "none", np.random.default_rng(0)) is images
 
 
 def test_normalize():
@@ -66,16 +66,16 @@ def test_what_moves_in_is_the_channel_mean():
 def test_pure_and_deterministic(name):
     images = batch()
     before = images.copy()
-    first = augment(images, name, np.random.default_rng(5))
-    again = augment(images, name, np.random.default_rng(5))
+    first = augment_batch(images, name, np.random.default_rng(5))
+    again = augment_batch(images, name, np.random.default_rng(5))
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(images, before)
     assert first.dtype == np.float32 and first.flags.c_contiguous and first.shape == images.shape
     if name != "none":
-        assert (first != augment(images, name, np.random.default_rng(6))).any()
+        assert (first != augment_batch(images, name, np.random.default_rng(6))).any()
 
 
 def test_plus_pads_with_zeros_and_plus_plus_does_not():
     images = np.ones((100, 3, 32, 32), np.float32)
-    assert (augment(images, "+", np.random.default_rng(0)) == 0).any()
-    assert (augment(images, "++", np.random.default_rng(0)) == 1).all()
+    assert (augment_batch(images, "+", np.random.default_rng(0)) == 0).any()
+    assert (augment_batch(images, "++", np.random.default_rng(0)) == 1).all()

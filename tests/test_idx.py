@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from command import InputError
+from data import prepare_dataset as prepare
 from data.idx import read_idx_source
-from data.prepare import prepare
 from data.records import load
 
 RNG = np.random.RandomState(0)

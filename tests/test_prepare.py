@@ -12,8 +12,10 @@ import pytest
 
 import train_cifar
 from command import InputError
-from data import prepare as module
-from data.prepare import FILES, main, prepare
+from data import packing as module
+from data import prepare_dataset as prepare
+from data.packing import FILES
+from data.prepare import main
 from data.recordio import read_records
 from data.records import load
 from data.spec import SVHN, get_spec

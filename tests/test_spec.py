@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from command import InputError
-from data.prepare import prepare
+from data import prepare_dataset as prepare
 from data.records import load
 from data.spec import get_spec, list_datasets
 
