@@ -9,6 +9,8 @@ that of mxnet.contrib.amp, would have to be stored, and gains less here than whe
 averaged: the sum is the mean scaled by the batch already.
 """
 
+from functools import lru_cache
+
 from command import InputError
 from hardware import has_bfloat16
 
@@ -19,18 +21,16 @@ SMALLEST_LOSS_SCALE = 2.0**-24  # as small as float16 goes
 
 
 def use(dtype, contexts):
-    """Have MXNet compute in ``dtype`` on ``contexts`` from now on, as long as the process lives.
+    """Have MXNet compute in ``dtype`` on ``contexts`` in networks that are compiled from now on.
 
     With float16 and bfloat16, MXNet casts what goes into convolutions and dense layers and leaves
     to float32 what needs it, such as softmax. Parameters, momenta, averages and checkpoints stay
-    float32.
+    float32. A network is compiled by its first call, and computes as it was compiled.
 
     Raises:
         InputError: there is no such type, or not on these devices.
     """
     require_known(dtype, DTYPES)
-    if dtype == "float32":
-        return
     places = {context.device_type for context in contexts}
     if dtype == "bfloat16" and (places != {"cpu"} or not has_bfloat16()):
         raise InputError(
@@ -39,9 +39,38 @@ def use(dtype, contexts):
         )
     if dtype == "float16" and places != {"gpu"}:
         raise InputError("--dtype float16 takes GPUs: MXNet has no float16 convolution for CPUs")
-    from mxnet.contrib import amp
+    cast_operators(dtype)
 
-    amp.init(target_dtype=dtype)
+
+def cast_operators(dtype):
+    """Have MXNet's operators cast to ``dtype``, as mxnet.contrib.amp does, or with float32 not.
+
+    ``amp.init`` replaces functions of MXNet's modules for as long as the process lives. Here they
+    are put back, so that a run does not compute in the type of the run before.
+    """
+    from mxnet.contrib.amp import amp
+
+    originals = _original_operators()
+    if amp._amp_initialized:
+        for module, functions in originals:
+            vars(module).update(functions)
+        amp._amp_initialized = False
+    if dtype != "float32":
+        amp.init(target_dtype=dtype)
+
+
+@lru_cache(maxsize=None)
+def _original_operators():
+    """Return MXNet's modules of operators, each with what is in it before ``amp.init``."""
+    import mxnet as mx
+    from mxnet.base import _OP_NAME_PREFIX_LIST
+
+    modules = []
+    for library in (mx.nd, mx.sym):
+        parts = [prefix[1:-1] for prefix in _OP_NAME_PREFIX_LIST]
+        modules += [library, library.op, library._internal]
+        modules += [getattr(library, part) for part in parts]
+    return [(module, dict(vars(module))) for module in modules]
 
 
 def require_known(dtype, known):

@@ -1,4 +1,4 @@
-"""bfloat16 and float16, in processes of their own: MXNet does not go back to float32.
+"""bfloat16 and float16.
 
 CPUs have no float16 convolution, so what is tested here is what MXNet would cast, and steps of a
 small network that computes in float16 without one.
@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import mxnet as mx
@@ -42,6 +43,32 @@ def test_bfloat16_is_for_cpus_that_have_it(tmp_path):
         precision.use("bfloat16", [mx.cpu(), mx.gpu(0)])
     with pytest.raises(InputError, match="float32 or bfloat16 or float16 here, not 'float8'"):
         precision.use("float8", [mx.cpu()])
+
+
+def count_casts(name="plain"):
+    graph = get_model(name, 5)(mx.sym.var("data")).tojson(remove_amp_cast=False)
+    return graph.count("bfloat16"), graph.count("float16") - graph.count("bfloat16")
+
+
+def test_a_type_is_undone_by_the_next(monkeypatch):
+    """Casts in what is compiled; this machine need not compute in the types."""
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)
+    names = {name: getattr(mx.nd, name) for name in ("Convolution", "softmax")}
+    gpu = namedtuple("Context", "device_type")("gpu")
+    try:
+        assert count_casts() == (0, 0)
+        for _ in range(2):
+            precision.use("bfloat16", [mx.cpu()])
+            brain, half = count_casts()
+            assert brain and not half
+            precision.use("float16", [gpu])
+            brain, half = count_casts()
+            assert half and not brain
+            precision.use("float32", [mx.cpu()])
+            assert count_casts() == (0, 0)
+    finally:
+        precision.cast_operators("float32")
+    assert {name: getattr(mx.nd, name) for name in names} == names
 
 
 @pytest.mark.skipif(not precision.has_bfloat16(), reason="this CPU computes in float32 alone")
