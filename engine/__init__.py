@@ -1,3 +1,20 @@
 """What runs a network on devices: MXNet's engine, and PyTorch's on the same compiled graph."""
 
 import compat  # noqa: F401  (before anything imports mxnet)
+
+from engine.base import Engine
+from engine.devices import contexts, torch_device
+from engine.distributed import connect_workers
+from engine.mxnet_engine import MXNetEngine
+from engine.torch_engine import TorchEngine
+from engine.torch_workers import connect_torch_workers
+
+__all__ = [
+    "Engine",
+    "MXNetEngine",
+    "TorchEngine",
+    "connect_torch_workers",
+    "connect_workers",
+    "contexts",
+    "torch_device",
+]

@@ -8,6 +8,7 @@ import sys
 import mxnet as mx
 
 from command import InputError
+from engine.torch_process import prepare_cpu
 
 # mxnet-cu112 1.9.1 holds code for sm_50 to sm_86, and no PTX for later ones; 8.9 runs 8.6's
 OLDEST_CAPABILITY, NEWEST_CAPABILITY = (5, 0), (8, 9)
@@ -37,9 +38,10 @@ def contexts(gpus=None):
 
 
 def torch_device(gpus=None):
-    """The torch.device of this process, which torchrun may have started as one of several.
+    """Return the torch.device of this process, which torchrun may have started as one of several.
 
-    It becomes PyTorch's current one.
+    It becomes PyTorch's current one. On a GPU, cuDNN chooses its algorithms by measuring them, once
+    for each shape; on a CPU see ``engine.torch_process``.
 
     Args:
         gpus: "0,1": processes of this machine take one each; "cpu" is the CPU for all. None takes
@@ -56,7 +58,16 @@ def torch_device(gpus=None):
         ) from None
     available = torch.cuda.device_count()
     if gpus == "cpu" or (gpus is None and not available):
+        prepare_cpu()
         return torch.device("cpu")
+    device = torch.device("cuda", _choose_gpu(gpus, available))
+    torch.cuda.set_device(device)
+    torch.backends.cudnn.benchmark = True
+    return device
+
+
+def _choose_gpu(gpus, available):
+    """Return the number of the GPU of this process."""
     items = gpus.split(",") if gpus else [str(index) for index in range(available)]
     for item in items:
         if not re.fullmatch("[0-9]+", item) or int(item) >= available:
@@ -72,9 +83,7 @@ def torch_device(gpus=None):
             f"--engine torch trains on several GPUs by a process each: start them with torchrun "
             f"--nproc-per-node {len(items)} {sys.argv[0]} ..."
         )
-    device = torch.device("cuda", int(items[place]))
-    torch.cuda.set_device(device)
-    return device
+    return int(items[place])
 
 
 def _context(item, available):
