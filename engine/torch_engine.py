@@ -1,5 +1,6 @@
 """The engine on PyTorch: it runs what a network compiles to, also where MXNet has no code for."""
 
+import warnings
 from functools import partial
 
 import mxnet as mx
@@ -9,8 +10,10 @@ from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.cuda_graph import Replayed
 from engine.distributed import Alone
 from engine.optimizer import decays, require_known
+from engine.torch_drop_path import skip_dropped_paths
 from engine.torch_graph import torch_module
 from engine.torch_images import DeviceImages
+from engine.torch_inplace import reuse_memory
 from engine.torch_optimizer import UPDATES
 
 
@@ -25,6 +28,8 @@ class TorchEngine(NetworkEngine):
         net, predictor, workers: see Engine; initialized on the CPU, where values are taken from.
         device: a torch.device.
         optimizer, momentum, weight_decay, decayed: see engine.optimizer.
+        compile: whether torch.compile compiles what trains. Its first step takes 20 to 60 seconds
+            more on a CPU, for each sub-network and size of a batch; dropped paths are computed.
         settings: momentum_correction, clip_norm, ema_decay; see NetworkEngine.
         dtype: "bfloat16" computes in it what torch.autocast does; parameters, gradients and
             averages are float32 in any case.
@@ -44,6 +49,7 @@ class TorchEngine(NetworkEngine):
         workers=None,
         predictor=None,
         dtype="float32",
+        compile=False,
         **settings,
     ):
         import torch
@@ -60,6 +66,7 @@ class TorchEngine(NetworkEngine):
         self._float = next(iter(self._tensors.values())).dtype
         self._momenta = {p.name: torch.zeros_like(self._tensors[p.name]) for p in self.trainable()}
         self._groups = self._grouped(weight_decay, decayed)
+        self._compiled = compile
         self._stepped = False
         self._predicting = self._tensors  # another set where an average of them predicts
         if self._ema_decay:
@@ -207,9 +214,12 @@ class TorchEngine(NetworkEngine):
 
         if self.workers.count == 1:
             return Subnetworks()
-        return nn.parallel.DistributedDataParallel(
-            Subnetworks(), broadcast_buffers=False, find_unused_parameters=len(modules) > 1
-        )
+        unused = len(modules) > 1  # a step may train some of them alone, or drop paths
+        with warnings.catch_warnings():  # its new name does less
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")
+            return nn.parallel.DistributedDataParallel(
+                Subnetworks(), broadcast_buffers=False, find_unused_parameters=unused
+            )
 
     def _synchronize(self):
         """Give every worker the mean of the workers' moving averages."""
@@ -236,7 +246,13 @@ class TorchEngine(NetworkEngine):
             net = self.predictor if predicts else self.net
             symbol = select_subnetwork(net, subnetwork)(mx.sym.var("data"))
             tensors = self._predicting if predicts else self._tensors
-            self._modules[key] = torch_module(symbol, tensors, training)
+            module = torch_module(symbol, tensors, training)
+            reuse_memory(module)
+            if self._compiled and training and not predicts:
+                module.compile(dynamic=False)
+            elif self._device.type == "cpu":  # a recorded step cannot depend on what it draws
+                module = skip_dropped_paths(module)
+            self._modules[key] = module
         return self._modules[key]
 
     def _grouped(self, weight_decay, decayed):

@@ -10,7 +10,7 @@ from engine.torch_operators import operators
 
 
 def torch_module(symbol, tensors, training):
-    """The torch.fx.GraphModule that computes ``symbol``: images -> its output.
+    """Return the torch.fx.GraphModule that computes ``symbol``: images -> its output.
 
     Args:
         symbol: an mx.sym.Symbol of one output, whose one input that is no parameter is the images.
@@ -33,29 +33,35 @@ def torch_module(symbol, tensors, training):
         return graph.call_function(getitem, (results[index], which)) if several else results[index]
 
     for node in content["nodes"]:
-        name, kind = node["name"], node["op"]
-        if kind == "null":
+        name = node["name"]
+        if node["op"] == "null":
             results.append(graph.get_attr(name) if name in tensors else graph.placeholder(name))
-            continue
-        inputs = [output(source) for source in node["inputs"]]
-        settings = {key: _value(text) for key, text in node.get("attrs", {}).items()}
-        try:
-            function = known[kind]
-            inspect.signature(function).bind(*inputs, **settings)
-        except (KeyError, TypeError):
-            raise InputError(
-                f"--engine torch does not know MXNet's {kind} {settings} (of {name}): train this "
-                "network with --engine mxnet"
-            ) from None
-        results.append(graph.call_function(function, tuple(inputs), settings))
+        else:
+            inputs = tuple(output(source) for source in node["inputs"])
+            function, settings = _translate(node, inputs, known)
+            results.append(graph.call_function(function, inputs, settings))
     (head,) = content["heads"]
     graph.output(output(head))
     used = {node.target for node in graph.nodes if node.op == "get_attr"}
     return fx.GraphModule({name: tensors[name] for name in used}, graph)
 
 
+def _translate(node, inputs, known):
+    """Return the function and the settings of MXNet's ``node``."""
+    settings = {key: _value(text) for key, text in node.get("attrs", {}).items()}
+    try:
+        function = known[node["op"]]
+        inspect.signature(function).bind(*inputs, **settings)
+    except (KeyError, TypeError):
+        raise InputError(
+            f"--engine torch does not know MXNet's {node['op']} {settings} (of {node['name']}): "
+            "train this network with --engine mxnet"
+        ) from None
+    return function, settings
+
+
 def _value(text):
-    """A setting, which MXNet writes as text."""
+    """Return a setting, which MXNet writes as text."""
     try:
         return literal_eval(text)
     except (SyntaxError, ValueError):

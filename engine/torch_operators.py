@@ -1,137 +1,268 @@
-"""MXNet's operators in PyTorch, as far as the networks here, and most of gluoncv's, have them."""
+"""MXNet's operators in PyTorch, as far as the networks here, and most of gluoncv's, have them.
+
+A function computes what the operator does, from tensors and, by keyword, MXNet's settings. It has
+no parameter for a setting that it does not know. Settings that change no result are accepted and
+ignored.
+"""
 
 
 def operators(training):
-    """{MXNet's name: function of tensors and, by keyword, MXNet's settings}.
-
-    A function gives what the operator would. It has no parameter for a setting that it does not
-    know; those that change no result it takes and leaves.
+    """Return {MXNet's name: function}.
 
     Args:
-        training: whether BatchNorm goes by the batch, and Dropout drops.
+        training: whether BatchNorm normalises by the batch, and Dropout drops.
     """
-    import torch
+    modes = {"BatchNorm": train_batch_norm, "Dropout": dropout}
+    return {**OPERATORS, **(modes if training else {})}
+
+
+def convolution(
+    x,
+    weight,
+    bias=None,
+    *,
+    kernel,
+    num_filter,
+    stride=1,
+    pad=0,
+    dilate=1,
+    num_group=1,
+    no_bias=False,
+    layout="NCHW",
+):
+    """Convolve (batch, channels, height, width)."""
     from torch.nn import functional
 
-    def convolution(
-        x,
-        weight,
-        bias=None,
-        *,
-        kernel,
-        num_filter,
-        stride=1,
-        pad=0,
-        dilate=1,
-        num_group=1,
-        no_bias=False,
-        layout="NCHW",
-    ):
-        return functional.conv2d(x, weight, bias, stride, pad, dilate, num_group)
+    return functional.conv2d(x, weight, bias, stride, pad, dilate, num_group)
 
-    def batch_norm(
-        x,
-        gamma,
-        beta,
-        mean,
-        var,
-        *,
-        eps=1e-3,
-        momentum=0.9,
-        fix_gamma=True,
-        use_global_stats=False,
-        axis=1,
-    ):
-        gamma = torch.ones_like(gamma) if fix_gamma else gamma
-        if not training or use_global_stats:
-            return functional.batch_norm(x, mean, var, gamma, beta, False, 1 - momentum, eps)
-        moved, count = var.clone(), x.numel() // x.shape[1]
-        y = functional.batch_norm(x, mean, moved, gamma, beta, True, 1 - momentum, eps)
-        # PyTorch moves the average by the unbiased variance of the batch, MXNet by the biased one
-        var.mul_(momentum / count).add_(moved, alpha=1 - 1 / count)
+
+def fully_connected(x, weight, bias=None, *, num_hidden, no_bias=False, flatten=True):
+    """Multiply by a matrix; add a bias."""
+    from torch.nn import functional
+
+    return functional.linear(x.flatten(1) if flatten else x, weight, bias)
+
+
+def batch_norm(
+    x,
+    gamma,
+    beta,
+    mean,
+    var,
+    *,
+    eps=1e-3,
+    momentum=0.9,
+    fix_gamma=True,
+    use_global_stats=False,
+    axis=1,
+):
+    """Normalise by the moving averages."""
+    from torch.nn import functional
+
+    gamma = gamma.new_ones(gamma.shape) if fix_gamma else gamma
+    return functional.batch_norm(x, mean, var, gamma, beta, False, 1 - momentum, eps)
+
+
+def train_batch_norm(
+    x,
+    gamma,
+    beta,
+    mean,
+    var,
+    *,
+    eps=1e-3,
+    momentum=0.9,
+    fix_gamma=True,
+    use_global_stats=False,
+    axis=1,
+):
+    """Normalise by the batch, and move the averages."""
+    import torch
+
+    if use_global_stats:
+        return batch_norm(x, gamma, beta, mean, var, eps=eps, fix_gamma=fix_gamma)
+    gamma = gamma.new_ones(gamma.shape) if fix_gamma else gamma
+    moved, count = var.clone(), x.numel() // x.shape[1]
+    # not functional.batch_norm, which refuses a single value in each channel
+    cudnn = torch.backends.cudnn.enabled
+    y = torch.batch_norm(x, gamma, beta, mean, moved, True, 1 - momentum, eps, cudnn)
+    if count == 1:  # its variance is 0; PyTorch's unbiased one is not a number
+        var.mul_(momentum)
         return y
+    # PyTorch moves the average by the unbiased variance of the batch, MXNet by the biased one
+    var.mul_(momentum / count).add_(moved, alpha=1 - 1 / count)
+    return y
 
-    def pooling(
-        x,
-        *,
-        kernel=(),
-        pool_type="max",
-        global_pool=False,
-        stride=None,
-        pad=0,
-        pooling_convention="valid",
-        count_include_pad=True,
-        layout="NCHW",
-    ):
-        reduce = {"max": functional.max_pool2d, "avg": functional.avg_pool2d}[pool_type]
-        if global_pool:
-            return reduce(x, tuple(x.shape[2:]))
-        options = {"ceil_mode": pooling_convention == "full"}
-        if pool_type == "avg":
-            options["count_include_pad"] = count_include_pad
-        return reduce(x, kernel, stride, pad, **options)
 
-    def fully_connected(x, weight, bias=None, *, num_hidden, no_bias=False, flatten=True):
-        return functional.linear(x.flatten(1) if flatten else x, weight, bias)
+def activation(x, *, act_type):
+    """Apply ReLU, sigmoid or tanh."""
+    return {"relu": x.relu, "sigmoid": x.sigmoid, "tanh": x.tanh}[act_type]()
 
-    def activation(x, *, act_type):
-        return {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}[act_type](x)
 
-    def reduced(function):
-        def reduction(x, *, axis=None, keepdims=False):
-            dims = tuple(range(x.dim())) if axis is None else axis
-            y = function(x, dims, keepdim=keepdims)
-            return y.reshape(1) if axis is None and not keepdims else y
+def dropout(x, *, p=0.5, axes=(), cudnn_off=False):
+    """Drop values with probability p, and scale the others, in training."""
+    from torch.nn import functional
 
-        return reduction
+    return functional.dropout(x, p)
 
-    def add_n(*inputs, num_args):
-        return sum(inputs[1:], inputs[0])
 
-    return {
-        "Activation": activation,
-        "BatchNorm": batch_norm,
-        "BlockGrad": lambda x: x.detach(),
-        "Concat": lambda *inputs, num_args, dim=1: torch.cat(inputs, dim),
-        "Convolution": convolution,
-        "Dropout": lambda x, *, p=0.5, axes=(), cudnn_off=False: functional.dropout(x, p, training),
-        "Flatten": lambda x: x.flatten(1),
-        "FullyConnected": fully_connected,
-        "Pooling": pooling,
-        "Reshape": lambda x, *, shape: x.reshape(shape),
-        "SliceChannel": lambda x, *, num_outputs, axis=1: x.chunk(num_outputs, axis),
-        "_contrib_AdaptiveAvgPooling2D": lambda x, *, output_size: functional.adaptive_avg_pool2d(
-            x, output_size
-        ),
-        "_contrib_arange_like": lambda x, *, axis: torch.arange(
-            x.shape[axis], device=x.device, dtype=torch.float32
-        ),
-        "_copy": lambda x: x,
-        "_div_scalar": lambda x, *, scalar: x / scalar,
-        "_mul_scalar": lambda x, *, scalar: x * scalar,
-        "_plus_scalar": lambda x, *, scalar: x + scalar,
-        "_random_uniform_like": lambda x: torch.rand_like(x),
-        "_rminus_scalar": lambda x, *, scalar: scalar - x,
-        "add_n": add_n,
-        "broadcast_add": lambda x, y: x + y,
-        "broadcast_div": lambda x, y: x / y,
-        "broadcast_equal": lambda x, y: (x == y).to(x.dtype),
-        "broadcast_like": lambda x, y: x.expand_as(y),
-        "broadcast_mul": lambda x, y: x * y,
-        "broadcast_sub": lambda x, y: x - y,
-        "clip": lambda x, *, a_min, a_max: x.clamp(a_min, a_max),
-        "elemwise_add": lambda x, y: x + y,
-        "elemwise_mul": lambda x, y: x * y,
-        "exp": lambda x: x.exp(),
-        "log": lambda x: x.log(),
-        "log_softmax": lambda x, *, axis=-1: torch.log_softmax(x, axis),
-        "max": reduced(torch.amax),
-        "mean": reduced(torch.mean),
-        "ones_like": lambda x: torch.ones_like(x),
-        "sign": lambda x: x.sign(),
-        "slice_axis": lambda x, *, axis, begin, end: x.narrow(axis, begin, end - begin),
-        "squeeze": lambda x, *, axis: x.squeeze(axis),
-        "stack": lambda *inputs, num_args, axis=0: torch.stack(inputs, axis),
-        "sum": reduced(torch.sum),
-        "tile": lambda x, *, reps: x.tile(reps),
-    }
+def keep(x, *, p=0.5, axes=(), cudnn_off=False):
+    """Return x: dropout outside of training."""
+    return x
+
+
+def pooling(
+    x,
+    *,
+    kernel=(),
+    pool_type="max",
+    global_pool=False,
+    stride=None,
+    pad=0,
+    pooling_convention="valid",
+    count_include_pad=True,
+    layout="NCHW",
+):
+    """Pool by maximum or mean."""
+    from torch.nn import functional
+
+    pool = {"max": functional.max_pool2d, "avg": functional.avg_pool2d}[pool_type]
+    if global_pool:
+        return pool(x, tuple(x.shape[2:]))
+    options = {"ceil_mode": pooling_convention == "full"}
+    if pool_type == "avg":
+        options["count_include_pad"] = count_include_pad
+    return pool(x, kernel, stride, pad, **options)
+
+
+def adaptive_average_pooling(x, *, output_size):
+    """Average over parts of the image, so that the output has a given size."""
+    from torch.nn import functional
+
+    return functional.adaptive_avg_pool2d(x, output_size)
+
+
+def reduce_by(method):
+    """Return the operator that reduces by a tensor's method along an axis, or axes, or all."""
+
+    def reduce(x, *, axis=None, keepdims=False):
+        dims = tuple(range(x.dim())) if axis is None else axis
+        y = getattr(x, method)(dims, keepdim=keepdims)
+        return y.reshape(1) if axis is None and not keepdims else y
+
+    return reduce
+
+
+def concatenate(*inputs, num_args, dim=1):
+    """Join tensors along an axis."""
+    import torch
+
+    return torch.cat(inputs, dim)
+
+
+def stack(*inputs, num_args, axis=0):
+    """Join tensors along a new axis."""
+    import torch
+
+    return torch.stack(inputs, axis)
+
+
+def arange_like(x, *, axis):
+    """Return 0, 1, ... along an axis of x."""
+    import torch
+
+    return torch.arange(x.shape[axis], device=x.device, dtype=torch.float32)
+
+
+def first_index():
+    """Return the 0 that ``arange_like`` begins with."""
+    import torch
+
+    return torch.zeros(1)
+
+
+def slice_axis(x, *, axis, begin, end):
+    """Take a part of an axis."""
+    return x.narrow(axis, begin, end - begin)
+
+
+def expand_like(x, y):
+    """Repeat x so that it has the shape of y."""
+    return x.expand_as(y)
+
+
+def block_gradient(x):
+    """Return x, as a constant."""
+    return x.detach()
+
+
+def random_like(x):
+    """Draw from 0 to 1, in the shape of x."""
+    import torch
+
+    return torch.rand_like(x)
+
+
+def add(x, y):
+    """Add two tensors of one shape."""
+    return x + y
+
+
+def add_all(*inputs, num_args):
+    """Add any number of tensors."""
+    return sum(inputs[1:], inputs[0])
+
+
+def multiply(x, y):
+    """Multiply two tensors of one shape."""
+    return x * y
+
+
+def multiply_by(x, *, scalar):
+    """Multiply by a number."""
+    return x * scalar
+
+
+OPERATORS = {
+    "Activation": activation,
+    "BatchNorm": batch_norm,
+    "BlockGrad": block_gradient,
+    "Concat": concatenate,
+    "Convolution": convolution,
+    "Dropout": keep,
+    "Flatten": lambda x: x.flatten(1),
+    "FullyConnected": fully_connected,
+    "Pooling": pooling,
+    "Reshape": lambda x, *, shape: x.reshape(shape),
+    "SliceChannel": lambda x, *, num_outputs, axis=1: x.chunk(num_outputs, axis),
+    "_contrib_AdaptiveAvgPooling2D": adaptive_average_pooling,
+    "_contrib_arange_like": arange_like,
+    "_copy": lambda x: x,
+    "_div_scalar": lambda x, *, scalar: x / scalar,
+    "_mul_scalar": multiply_by,
+    "_plus_scalar": lambda x, *, scalar: x + scalar,
+    "_random_uniform_like": random_like,
+    "_rminus_scalar": lambda x, *, scalar: scalar - x,
+    "add_n": add_all,
+    "broadcast_add": lambda x, y: x + y,
+    "broadcast_div": lambda x, y: x / y,
+    "broadcast_equal": lambda x, y: (x == y).to(x.dtype),
+    "broadcast_like": expand_like,
+    "broadcast_mul": lambda x, y: x * y,
+    "broadcast_sub": lambda x, y: x - y,
+    "clip": lambda x, *, a_min, a_max: x.clamp(a_min, a_max),
+    "elemwise_add": add,
+    "elemwise_mul": multiply,
+    "exp": lambda x: x.exp(),
+    "log": lambda x: x.log(),
+    "log_softmax": lambda x, *, axis=-1: x.log_softmax(axis),
+    "max": reduce_by("amax"),
+    "mean": reduce_by("mean"),
+    "ones_like": lambda x: x.new_ones(x.shape),
+    "sign": lambda x: x.sign(),
+    "slice_axis": slice_axis,
+    "squeeze": lambda x, *, axis: x.squeeze(axis),
+    "stack": stack,
+    "sum": reduce_by("sum"),
+    "tile": lambda x, *, reps: x.tile(reps),
+}

@@ -192,6 +192,30 @@ def test_bfloat16_is_near_float32():
     assert all(values.dtype == np.float32 for values in half.state_dict()[0].values())
 
 
+def test_a_last_batch_of_one_image():
+    """With one value in each channel its variance is 0, in MXNet as in PyTorch."""
+    x, weight = mx.sym.var("data"), {}
+    symbol = mx.sym.BatchNorm(x, name="norm", eps=2e-5, momentum=0.9, fix_gamma=False)
+    for name, start in (("gamma", 1.5), ("beta", 0.5), ("moving_mean", 0.25), ("moving_var", 2.0)):
+        weight["norm_" + name] = torch.full((2,), start, requires_grad="moving" not in name)
+    image = np.array([[[[3.0]], [[-1.0]]]], np.float32)
+    y = torch_module(symbol, weight, training=True)(torch.as_tensor(image))
+    y.sum().backward()
+    here = {name: mx.nd.array(value.detach().numpy()) for name, value in weight.items()}
+    for name in ("norm_gamma", "norm_beta"):
+        here[name].attach_grad()
+    with mx.autograd.record():
+        arguments = (here["norm_" + n] for n in ("gamma", "beta", "moving_mean", "moving_var"))
+        same = mx.nd.BatchNorm(mx.nd.array(image), *arguments, eps=2e-5, fix_gamma=False)
+    same.backward()
+    assert np.allclose(y.detach().numpy(), same.asnumpy(), atol=1e-3)
+    assert np.allclose(y.detach().numpy(), 0.5, atol=1e-3)
+    for name in ("norm_gamma", "norm_beta"):
+        assert np.allclose(weight[name].grad, here[name].grad.asnumpy(), atol=1e-3)
+    assert np.allclose(weight["norm_moving_mean"], [0.525, 0.125])
+    assert np.allclose(weight["norm_moving_var"], 1.8)
+
+
 def test_gluoncvs_networks_run_too():
     mxnet, pytorch = engines("gluoncv:cifar_resnet20_v1")
     images, labels = batch(4)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.record_files import write_random_rec
+from tests.test_regularizers import ALL, RATES, batch, make
 from training import checkpoint
 from training.run_folder import read_config, read_log
 
@@ -60,6 +61,40 @@ def test_two_processes_equal_mxnets_two_devices(data, tmp_path):
     assert read_config(workers)["workers"] == 2
     assert os.listdir(workers.parent) == ["run1"]
     assert_equal(devices, workers)
+
+
+STEPS = """
+import sys
+import numpy as np
+import engine
+from tests.test_regularizers import ALL, RATES, batch, make
+device = engine.torch_device("cpu")
+with engine.connect_torch_workers(device, 100) as workers:
+    trained = make("torch", workers=workers, **ALL)
+    half = slice(4 * workers.rank, 4 * workers.rank + 4)
+    for t, lr in enumerate(RATES):
+        images, labels, targets = (each[half] for each in batch(t))
+        trained.train_step(images, labels, lr, total=8, targets=targets)
+    for name, arrays in zip(("values", "state"), trained.state_dict()):
+        np.savez(f"{sys.argv[1]}/{name}{workers.rank}", **arrays)
+"""
+
+
+def test_workers_clip_and_average_as_two_devices_do(tmp_path):
+    words = [sys.executable, *TORCHRUN, "--no-python", sys.executable, "-c", STEPS, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    devices = make("two devices", **ALL)
+    for t, lr in enumerate(RATES):
+        images, labels, targets = batch(t)
+        devices.train_step(images, labels, lr, targets=targets)
+    for name, expected in zip(("values", "state"), devices.state_dict()):
+        for rank in (0, 1):
+            with np.load(tmp_path / f"{name}{rank}.npz") as found:
+                assert set(found) == set(expected)
+                for key, array in expected.items():
+                    assert np.abs(found[key] - array).max() < 1e-6, key
 
 
 def test_a_run_goes_on_with_the_other_engine(data, tmp_path):

@@ -1,0 +1,134 @@
+"""Drop-path that leaves out what it drops, instead of multiplying it by zero.
+
+In the compiled graph a join is a sum of products: each input times a weight that is drawn, which is
+zero for an input that is dropped (``network.drop_path.Join``). Here the weights are drawn first.
+Then only what the output needs is computed. The output and all gradients are the same; batch
+normalisation in a path that is dropped does not see the batch, so its averages stay.
+"""
+
+from collections import defaultdict
+
+from engine import torch_operators as ops
+
+
+def skip_dropped_paths(module):
+    """Return a module that computes what ``module`` does without the paths that it drops.
+
+    Args:
+        module: a torch.fx.GraphModule of ``torch_module``. Where it drops no paths, or where the
+            weights depend on more than chance, it is returned as it is.
+    """
+    graph = module.graph
+    _detach_draws(graph)
+    weights = {node: _find_weight(node) for node in graph.nodes if _find_weight(node) is not None}
+    draws = _find_ancestors(weights.values())
+    if not weights or any(node.op != "call_function" for node in draws):
+        return module
+    module.recompile()
+    return _make_skipping_module(module, weights, [node for node in graph.nodes if node in draws])
+
+
+def _detach_draws(graph):
+    """Have what is drawn depend on nothing: it takes a single number from the images' indices."""
+    for node in list(graph.nodes):
+        first = node.args[0] if node.target is ops.slice_axis else None
+        settings = {"axis": 0, "begin": 0, "end": 1}
+        if first is not None and first.target is ops.arange_like and node.kwargs == settings:
+            with graph.inserting_before(node):
+                node.replace_all_uses_with(graph.call_function(ops.first_index))
+            graph.erase_node(node)
+
+
+def _find_weight(node):
+    """Return the weight of a product that a join sums, or None."""
+    if node.target is not ops.multiply or any(u.target is not ops.add_all for u in node.users):
+        return None
+    blocked = node.args[1]
+    if blocked.target is not ops.block_gradient or blocked.args[0].target is not ops.expand_like:
+        return None
+    return blocked.args[0].args[0]
+
+
+def _find_ancestors(nodes):
+    """Return ``nodes`` and all that they are computed from."""
+    found, waiting = set(), list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting.extend(node.all_input_nodes)
+    return found
+
+
+def _make_skipping_module(module, weights, draws):
+    """Return the module.
+
+    Args:
+        module: the torch.fx.GraphModule.
+        weights: {product: the node of its weight}.
+        draws: the nodes that weights are computed from, in order.
+    """
+    import torch
+
+    class SkippingModule(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.graph_module = module
+
+        def forward(self, images):
+            values = {}
+            for node in draws:
+                values[node] = _run(node, node.args, values)
+            drawn = torch.cat([values[weight].flatten() for weight in weights.values()]).tolist()
+            factors = dict(zip(weights, drawn))
+            plan, last_uses = _plan(module.graph, factors, values)
+            for node, inputs in plan:
+                values[node] = self.compute(node, inputs, factors, values, images)
+                for used in last_uses[node]:
+                    del values[used]
+            return values[plan[-1][0]]
+
+        def compute(self, node, inputs, factors, values, images):
+            if node.op == "placeholder":
+                return images
+            if node.op == "get_attr":
+                return getattr(module, node.target)
+            if node.op == "output":
+                return values[inputs[0]]
+            if node in factors:
+                factor = factors[node]
+                return values[inputs[0]] if factor == 1 else values[inputs[0]] * factor
+            return _run(node, inputs, values)
+
+    return SkippingModule()
+
+
+def _plan(graph, factors, done):
+    """Return what is to be computed, and after which node each value is no longer needed.
+
+    Args:
+        factors: {product: its weight as a number}.
+        done: nodes that have been computed.
+
+    Returns:
+        [(node, inputs)] in order, and {node: [nodes whose last use it is]}.
+    """
+    nodes = list(graph.nodes)
+    needed, plan, last_uses = {nodes[-1]}, [], defaultdict(list)
+    for node in reversed(nodes):
+        if node not in needed or node in done:
+            continue
+        inputs = node.args[:1] if node in factors else node.args
+        inputs = tuple(each for each in inputs if factors.get(each, 1))  # those not dropped
+        plan.append((node, inputs))
+        for each in inputs:
+            if hasattr(each, "users") and each not in needed:
+                needed.add(each)
+                last_uses[node].append(each)
+    return plan[::-1], last_uses
+
+
+def _run(node, inputs, values):
+    """Compute a node of the graph from the values of others."""
+    arguments = [values[each] if hasattr(each, "users") else each for each in inputs]
+    return node.target(*arguments, **node.kwargs)
