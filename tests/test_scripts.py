@@ -166,17 +166,30 @@ def test_every_drop_path_trains_what_it_samples(data, tmp_path, monkeypatch, mod
     assert (config["recipe_name"], config["recipe"]["drop_path"]) == ("fractal", mode)
 
 
-@pytest.mark.parametrize("before", [[], ["--log-columns"]])
-@pytest.mark.parametrize("after", [[], ["--log-columns"]])
-def test_columns_may_be_logged_in_a_part_of_a_run(data, tmp_path, monkeypatch, before, after):
-    monkeypatch.setattr(evaluation, "BN_BATCHES", 3)
-    flags = [*FRACTAL, "--num-epochs", "3", "--checkpoint-epochs", "1"]
-    train(data, tmp_path, *flags, *before)
-    folder = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
+@pytest.fixture(scope="module", params=[[], ["--log-columns"]], ids=["", "before"])
+def one_of_three_epochs(request, data, tmp_path_factory):
+    """(flags, folder of a run that was stopped after the first of three epochs)."""
+    snapshot = tmp_path_factory.mktemp("one_of_three")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "BN_BATCHES", 3)
+        flags = [*FRACTAL, "--num-epochs", "3", "--checkpoint-epochs", "1"]
+        train(data, snapshot, *flags, *request.param)
+    folder = snapshot / "cifar10" / "fractal_d10w1" / "run1"
     for epoch in (2, 3):
         shutil.rmtree(folder / "checkpoints" / f"epoch000{epoch}")
     (folder / "columns.png").unlink(missing_ok=True)
     log_rows(folder, read_log(folder)[:1])
+    return request.param, folder
+
+
+@pytest.mark.parametrize("after", [[], ["--log-columns"]])
+def test_columns_may_be_logged_in_a_part_of_a_run(
+    one_of_three_epochs, tmp_path, monkeypatch, after
+):
+    monkeypatch.setattr(evaluation, "BN_BATCHES", 3)
+    before, begun = one_of_three_epochs
+    folder = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
+    shutil.copytree(begun, folder)
     train_cifar.main(["--resume", str(folder), *after])
     logged = ["column_errors" in row for row in read_log(folder)]
     kept = bool(before or after)  # a run resumed by its folder keeps the flag it began with
