@@ -10,6 +10,8 @@ from data.class_folders import survey
 from data.lists import read_classes
 from tests.photo_files import file_of, make_tree, picture
 
+pytestmark = pytest.mark.medium
+
 JPEG = file_of(picture(40, 36))
 
 

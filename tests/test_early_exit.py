@@ -22,6 +22,8 @@ from training import evaluation
 from training.metrics import Predictions
 from training.run_folder import read_log
 
+pytestmark = pytest.mark.medium
+
 POINTS = [
     Point("column 0", 5, 1, 100, 50.0, 1.0, {1: 0.001, 100: 0.01}),
     Point("column 1", 10, 2, 300, 25.0, 1.0, {1: 0.002, 100: 0.02}),

@@ -10,6 +10,8 @@ from engine.torch_engine import TorchEngine
 from network import features, get_model, list_models
 from tests.test_all_networks import DEPTHS
 
+pytestmark = pytest.mark.medium
+
 WITH_CHANNELS = {"fractal_tapered": 256, "fractal_imagenet": 1024, "cross_imagenet": 4096}
 WITH_CHANNELS.update(resnet_imagenet=2048)
 

@@ -11,6 +11,8 @@ from network.complexity import complexity
 from network.fractal import FractalBlock, find_columns_ending
 from network.initializer import XavierInit
 
+pytestmark = pytest.mark.medium
+
 # FACTS of the paper's table 3: parameters with BN, 100 classes, by depth
 COUNTS = {5: 258292, 10: 847716, 20: 2125204, 40: 4778820, 80: 10184692, 160: 21095076}
 FORMS = [{"active": True}, {"static_alloc": True, "static_shape": True}]

@@ -12,6 +12,8 @@ from command import InputError
 from network import get_model, members
 from training.metrics import Predictions
 
+pytestmark = pytest.mark.medium
+
 COUNTS = {  # depth, members
     "plain": (8, 1),
     "resnet": (14, 2**6),

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 @pytest.mark.parametrize(
     "old,new",
     [

@@ -11,6 +11,8 @@ from tests.record_files import write_random_rec
 from tools import publish
 from training.run_folder import read_config, read_run
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -14,6 +14,8 @@ from engine.optimizer_state import OptimizerState
 from network import get_model
 from network.initializer import DeepFusionInit
 
+pytestmark = pytest.mark.medium
+
 ENGINES = ["one device", "two devices", "torch"]
 RATES = [0.1, 0.1, 0.02, 0.0, 0.05, 0.05]
 MOMENTUM, DECAY, CLIP, EMA = 0.9, 1e-2, 0.05, 0.3

@@ -27,6 +27,8 @@ from training.recipe import RECIPES
 from training.run import Run, RunInfo, RuntimeConfig
 from training.run_folder import read_config
 
+pytestmark = pytest.mark.medium
+
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 
 

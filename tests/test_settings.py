@@ -17,6 +17,8 @@ from training.run import Run
 from training.run_data import RunData
 from training.run_folder import read_config, read_log
 
+pytestmark = pytest.mark.medium
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

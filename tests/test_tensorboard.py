@@ -11,6 +11,8 @@ from tests.test_scripts import refused, train
 from training import tensorboard
 from training.run_folder import read_config, read_log
 
+pytestmark = pytest.mark.medium
+
 
 def events(folder):
     """``[(tag, step, value)]`` of every event file in a run's folder."""
