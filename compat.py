@@ -112,7 +112,7 @@ def _prepare_numpy():
 
 
 def _prepare_distutils():
-    """Python 3.12 has no ``distutils`` of its own; setuptools brings one."""
+    """Make sure of ``distutils``, which Python 3.12 has from setuptools alone."""
     if sys.version_info >= (3, 12):
         try:
             importlib.import_module("setuptools")
@@ -173,11 +173,11 @@ def _import_mxnet():
 
 
 def _remedy(error):
-    """What to do about MXNet's ``error`` of loading."""
+    """Return what to do about MXNet's ``error`` of loading."""
     for library, remedy in MISSING_LIBRARIES.items():
         if library in error:
             return remedy
-    return f"install what it names, or MXNet anew: {INSTALL}"
+    return f"install what it names, or MXNet again: {INSTALL}"
 
 
 _check_python(sys.version_info)

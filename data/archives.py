@@ -66,9 +66,14 @@ class Layout:
 
 
 def read_source(dataset, source, partial=False):
-    """The training and the test Parts of ``dataset`` in ``source``, a folder or a tar archive.
+    """Return the training and the test Parts of ``dataset`` in ``source``.
 
-    ``partial`` allows training files to be missing.
+    Args:
+        source: a folder, or a tar archive.
+        partial: training files may be missing.
+
+    Raises:
+        InputError: there is no such data set in it, or a file is damaged.
     """
     source = Path(source)
     layouts = [layout for layout in LAYOUTS if layout.dataset == dataset]
@@ -90,7 +95,7 @@ def read_source(dataset, source, partial=False):
 
 
 def _read_from_folder(layouts, source):
-    """Parts by file name, and where they were, from the best place in or below ``source``."""
+    """Return Parts by file name, and where they were: the best place in or below ``source``."""
     places = [(layout, source / sub) for layout in layouts for sub in (".", layout.folder)]
     counts = [sum((place / name).is_file() for name in layout.files) for layout, place in places]
     for (layout, place), count in zip(places, counts):
@@ -139,7 +144,7 @@ class _Bounded:
 
 @contextlib.contextmanager
 def _open_tar(path):
-    """The TarFile at ``path``, read to its end after use: there is the checksum of compression."""
+    """Give the TarFile at ``path``; read it to its end after use, where the checksum is."""
     with open(path, "rb") as file:
         opener = COMPRESSIONS.get(file.read(2), open)
     with opener(path, "rb") as file:
@@ -151,7 +156,7 @@ def _open_tar(path):
 
 
 def _read_tar(layouts, path):
-    """Parts by file name from the files in a tar archive; links and ways out of it are refused."""
+    """Return Parts by file name from a tar archive; links and ways out of it are refused."""
     wanted = {name: layout for layout in layouts for name in layout.files}
     parts, names = {}, set()
     try:
@@ -186,7 +191,7 @@ def _read_tar(layouts, path):
 
 
 def _nothing_found(layouts, where, names):
-    """The InputError for a source with none of the files of ``layouts``, but those in ``names``."""
+    """Return the InputError for a source with the files ``names``, none of them of ``layouts``."""
     dataset = layouts[0].dataset
     others = {other.dataset for other in LAYOUTS if names.intersection(other.files)}
     if others:
@@ -196,7 +201,7 @@ def _nothing_found(layouts, where, names):
 
 
 def _reason(error):
-    """The first line of what an exception says."""
+    """Return the first line of an exception's message."""
     return str(error).split("\n")[0].rstrip(":") or type(error).__name__
 
 
@@ -204,7 +209,7 @@ def _reason(error):
 
 
 def _read_bytes(file, where):
-    """All bytes of ``file``, within FILE_LIMIT."""
+    """Return all bytes of ``file``, within FILE_LIMIT."""
     data = file.read(FILE_LIMIT + 1)
     if len(data) > FILE_LIMIT:
         raise InputError(f"{where} is larger than any file of the set: give the official one")
@@ -212,7 +217,7 @@ def _read_bytes(file, where):
 
 
 def _read_cifar_binary(file, where, label_bytes, classes):
-    """Rows of ``label_bytes`` labels, the last of which counts, and 3 x 32 x 32 pixels."""
+    """Read rows of ``label_bytes`` labels, the last of which counts, and 3 x 32 x 32 pixels."""
     data = np.frombuffer(_read_bytes(file, where), np.uint8)
     row = label_bytes + 3 * 32 * 32
     if len(data) % row:
@@ -224,7 +229,7 @@ def _read_cifar_binary(file, where, label_bytes, classes):
 
 
 def _read_cifar_python(file, where, label_key, classes):
-    """A pickled dict with the rows of pixels, ``data``, and a list of labels, ``label_key``."""
+    """Read a pickled dict with the rows of pixels, ``data``, and the labels, ``label_key``."""
     batch = _unpickle(_read_bytes(file, where), where)
     if not {"data", label_key} <= set(batch):
         raise InputError(f"{where} has no {label_key!r} or no 'data': is it a file of another set?")
@@ -244,7 +249,7 @@ def _cifar_part(rows, labels, classes, where):
 
 
 def _part(images, labels, lowest, highest, where):
-    """A Part of images and labels that agree in number, with labels from lowest to highest."""
+    """Return the Part of as many images as labels, which are from lowest to highest."""
     if labels.shape != (len(images),):
         raise InputError(
             f"{where} has {len(images)} images and {labels.size} labels: it is damaged"
@@ -290,19 +295,19 @@ def _reconstruct(*_):
 
 
 def _from_buffer(data, dtype, shape, order):
-    """numpy's ``_frombuffer``, with which protocol 5 writes arrays."""
+    """Stand in for numpy's ``_frombuffer``, with which protocol 5 writes arrays."""
     array = _Array()
     array.__setstate__((1, shape, dtype, order == "F", data))
     return array
 
 
 def _scalar(dtype, data):
-    """A NumPy number, as a number."""
+    """Return a NumPy number as a number of Python's."""
     return np.frombuffer(data, dtype.to_numpy())[0].item()
 
 
 def _encode(text, encoding):
-    """``_codecs.encode``, with which Python 3 writes bytes in protocol 2."""
+    """Stand in for ``_codecs.encode``, with which Python 3 writes bytes in protocol 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes in {encoding}")
     return text.encode("latin1")
@@ -330,7 +335,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _unpickle(data, where):
-    """The dict pickled in ``data``, with text as keys and NumPy arrays as values."""
+    """Return the dict pickled in ``data``, with text as keys and NumPy arrays as values."""
     try:
         batch = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
         return {
@@ -347,7 +352,7 @@ def _unpickle(data, where):
 
 
 def _read_svhn(file, where):
-    """A MATLAB file with X, uint8 (32, 32, 3, N), and y, (N, 1), where 10 is the digit 0."""
+    """Read a MATLAB file of X, uint8 (32, 32, 3, N), and y, (N, 1), where 10 is the digit 0."""
     from scipy.io import loadmat, whosmat  # takes 0.2 s
 
     try:

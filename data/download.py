@@ -17,9 +17,9 @@ ELSEWHERE = "or download it some other way and name its folder with --source"
 
 
 def fetch(archive, folder):
-    """The path, in ``folder``, of ``archive`` (an Archive), downloaded unless it is there.
+    """Return the path, in ``folder``, of an Archive, which is downloaded unless it is there.
 
-    What has arrived stays in a .part file, from which the next call goes on.
+    What has arrived stays in a .part file, which the next call completes.
     """
     path = folder / archive.name
     part = folder / (archive.name + ".part")

@@ -1,4 +1,4 @@
-"""Record files that are written by and by: stopped, the writing goes on where it was.
+"""Record files whose writing can be stopped and resumed.
 
 A file has the name .NAME.part until it is whole. The journal beside it, .NAME.journal, has a line
 for what is made, then one for every so many examples; what is behind the last of them in the file
@@ -108,12 +108,12 @@ class Journal:
 
     @property
     def done(self):
-        """Number of examples that are done."""
+        """Return the number of examples that are done."""
         return self.entries[-1]["done"] if self.entries else 0
 
     @property
     def end(self):
-        """Number of bytes that these take."""
+        """Return the number of bytes that these take."""
         return self.entries[-1]["end"] if self.entries else 0
 
     def report(self):

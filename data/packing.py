@@ -59,10 +59,9 @@ def prepare_dataset(
         raise InputError(f"{dataset} comes with a Python package: leave --source out")
     read = read_idx_source if dataset in DATASETS else functools.partial(read_source, dataset)
     with _new_folder(out), locked(out / LOCK, out, remove=True):
-        if source is not None:
-            train, test = read(source, partial)
-        elif spec.archives:
-            train, test = read(_download(spec, out / "download"), False)
+        if spec.archives:
+            files = _download(spec, out / "download") if source is None else source
+            train, test = read(files, partial)
         else:
             train, test = read_digits(spec.test_count)
         counts = _count(train), _count(test)
@@ -150,7 +149,7 @@ def _new_folder(path):
 
 
 def _download(spec, folder):
-    """The folder with all archives of ``spec``."""
+    """Return the folder with all archives of ``spec``."""
     with _new_folder(folder):
         for archive in spec.archives:
             fetch(archive, folder)
@@ -166,7 +165,7 @@ def _remove_download(spec, folder):
 
 
 def read_digits(test_count):
-    """Training and test Parts of scikit-learn's digits, 8x8 grey, enlarged to 32x32 RGB."""
+    """Return training and test Parts of scikit-learn's digits, 8x8 grey, as 32x32 RGB."""
     from sklearn.datasets import load_digits  # takes a second
 
     digits = load_digits()
@@ -187,7 +186,7 @@ def _count(parts):
 
 
 def _check_counts(spec, source, counts, partial):
-    """InputError unless the numbers of training and test images are right, or ``partial``."""
+    """Refuse other numbers of training and test images than the official ones."""
     found = f"{source} has {counts[0]} training and {counts[1]} test images"
     if 0 in counts:
         raise InputError(f"{found}: at least one of each is needed")

@@ -22,7 +22,7 @@ from filesystem import locked
 from hardware import cores
 
 SIZE = 480  # default of the shorter side, as deep fusion's ImageNet records have it
-QUALITY = 95  # of JPEGs that are made anew
+QUALITY = 95  # of JPEGs that are encoded again
 SMALLEST = 16  # shorter side of an image that is of any use
 SLIMMEST = 16  # longer side over shorter side of one
 SETS = {"train": "train.rec", "val": "val.rec"}
@@ -133,7 +133,7 @@ def convert(data, name, size):
 
 
 def _convert(source, size, photograph):
-    """(record's image or None, notes or the reason why there is none), for a worker process."""
+    """Return (record's image or None, notes or the reason why there is none)."""
     try:
         with open(source / photograph.path, "rb") as file:
             data = file.read(FILE_LIMIT + 1)

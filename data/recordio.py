@@ -37,7 +37,7 @@ class Record(NamedTuple):
 
 
 def frame(label, number, image):
-    """The bytes in a file of the record ``number`` with the encoded ``image`` and one ``label``.
+    """Return the bytes of the record ``number`` with the encoded ``image`` and one ``label``.
 
     Records can be written one after the other, to a file that is there already, too, which MXNet's
     writer cannot.
@@ -87,7 +87,7 @@ def _mapped(path):
 
 
 def _read_record(data, offset, index, images):
-    """The record at ``offset`` and the offset of the next one."""
+    """Return the record at ``offset`` and the offset of the next one."""
     pieces, end, problem = _find_pieces(data, offset)
     if problem is None and images:
         problem = _swallowed(data, pieces)
@@ -98,7 +98,7 @@ def _read_record(data, offset, index, images):
 
 
 def _find_pieces(data, offset):
-    """Where the pieces of the record at ``offset`` lie, where it ends, and what is wrong."""
+    """Return where the pieces of the record at ``offset`` lie, where it ends, and what is wrong."""
     pieces = []
     size = len(data)
     while True:
@@ -125,14 +125,14 @@ def _find_pieces(data, offset):
 
 
 def _swallowed(data, pieces):
-    """What is wrong with a record that has the start of another inside, or None."""
+    """Return what is wrong with a record that has the start of another inside, or None."""
     if any(_find_magic(data, *piece) >= 0 for piece in pieces):
         return "its length is wrong: another record begins inside it"
     return None
 
 
 def _find_magic(data, start, stop):
-    """The first place of a word in ``data[start:stop]`` that is the magic number, or -1."""
+    """Return the first place of a word in ``data[start:stop]`` that is the magic number, or -1."""
     found = data.find(_MAGIC_BYTES, start, stop)
     while found >= 0 and found % 4:
         found = data.find(_MAGIC_BYTES, found + 1, stop)
@@ -140,7 +140,7 @@ def _find_magic(data, start, stop):
 
 
 def _next_start(data, offset):
-    """The offset, from ``offset`` on, of the next word at which a record begins, or the end."""
+    """Return the next offset, from ``offset`` on, at which a record begins, or the end."""
     size = len(data)
     offset = _find_magic(data, offset, size)
     while 0 <= offset <= size - _PIECE.size:
@@ -151,7 +151,7 @@ def _next_start(data, offset):
 
 
 def _read_payload(data, pieces, images):
-    """Labels, image (with ``images``) and problem of the record that lies in ``pieces``."""
+    """Return labels, image (with ``images``) and problem of the record in ``pieces``."""
     if len(pieces) > 1:
         data = _MAGIC_BYTES.join(data[start:stop] for start, stop in pieces)
         pieces = [(0, len(data))]

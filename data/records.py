@@ -52,7 +52,7 @@ class Batch:
 
 
 def load(path, classes=None, size=32):
-    """The Images of the .rec file ``path``, ``size`` x ``size`` pixels, in the file's order.
+    """Return the Images of the .rec file ``path``, ``size`` x ``size`` pixels, in its order.
 
     Labels are 0 to ``classes - 1``. Whatever is wrong with the file is an InputError for the first
     bad record; MXNet, which would abort, never sees the file.
@@ -71,7 +71,7 @@ def load(path, classes=None, size=32):
 
 
 def split(images, count, seed=SPLIT_SEED):
-    """``images`` without ``count`` of them, and those, each in the order of ``images``.
+    """Return ``images`` without ``count`` of them, and those, each in the order of ``images``.
 
     The choice is the same in every run. Each class gives its share of ``count``, rounded so that
     the shares add up.
@@ -89,7 +89,7 @@ def split(images, count, seed=SPLIT_SEED):
 
 
 def _shares(sizes, count):
-    """``count`` dealt out in proportion to ``sizes``; the largest remainders are rounded up."""
+    """Return ``count`` shared in proportion to ``sizes``; the largest remainders round up."""
     exact = np.array(sizes) * count
     shares, rests = exact // sum(sizes), exact % sum(sizes)
     largest = np.argsort(-rests, kind="stable")[: count - shares.sum()]
@@ -102,7 +102,7 @@ def _pick(images, which):
 
 
 def number_of_batches(count, batch_size, num_shards=1):
-    """How many batches each of ``num_shards`` has in an epoch of ``count`` examples."""
+    """Return how many batches each of ``num_shards`` has in an epoch of ``count`` examples."""
     if batch_size < 1:
         raise InputError(f"a batch of {batch_size} images is impossible: give 1 or more")
     if count < num_shards:
@@ -113,7 +113,7 @@ def number_of_batches(count, batch_size, num_shards=1):
 
 
 def _shared_batches(order, batch_size, num_shards):
-    """For each batch, the indices of every shard: a slice of ``order``, cut into equal shards."""
+    """Yield the indices of every shard for each batch: a slice of ``order``, cut into shards."""
     batches = number_of_batches(len(order), batch_size, num_shards)
     step = batch_size * num_shards
     for k in range(batches):

@@ -36,11 +36,11 @@ class SmallImages:
         self.mean, self.std, self.size = spec.mean, spec.std, spec.size
 
     def load(self, path):
-        """The images of a .rec file."""
+        """Return the images of a .rec file."""
         return records.load(path, self.classes, self.size)
 
     def split(self, images, count):
-        """``images`` without ``count`` of them, and those."""
+        """Return ``images`` without ``count`` of them, and those."""
         return records.split(images, count)
 
     def cache_on_device(self, images, cache):
@@ -52,7 +52,7 @@ class SmallImages:
         return replace(images, on_device=cache(images.pixels, self.mean, self.std))
 
     def facts(self, images):
-        """Number and checksum."""
+        """Return the number of images and their checksum."""
         checksum = zlib.crc32(images.labels, zlib.crc32(images.pixels))
         return {"examples": len(images), "crc32": checksum}
 
@@ -67,14 +67,14 @@ class SmallImages:
         num_shards=1,
         regularization=OFF,
     ):
-        """Every example once in one of the shards; (seed, epoch) decide order and augmentation."""
+        """Return batches of a shard; (seed, epoch) decide order and augmentation."""
         how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
         how.update(shard=shard, num_shards=num_shards)
         batches = records.train_batches(images, batch_size, **self._statistics, **how)
         return regularize(batches, regularization, self.classes, (seed, epoch, 3, shard))
 
     def test_batches(self, images, batch_size, crops=1):
-        """Every example once, as it is."""
+        """Return batches of every example once, as it is."""
         return records.test_batches(images, batch_size, **self._statistics)
 
     def picture(self, path):
@@ -110,11 +110,11 @@ class Photographs:
 
     @property
     def class_names(self):
-        """Their names, of the list in the folder."""
+        """Return the names of the classes, from the list in the folder."""
         return read_classes(self._folder)
 
     def load(self, path):
-        """The images of a .rec file, looked at and not read."""
+        """Return the images of a .rec file, which is checked and not read."""
         return stream.load(path, self.classes, self.size)
 
     def cache_on_device(self, images, cache):
@@ -122,7 +122,7 @@ class Photographs:
         return images
 
     def facts(self, images):
-        """Number and checksum."""
+        """Return the number of images and their checksum."""
         return images.facts()
 
     def train_batches(
@@ -136,19 +136,19 @@ class Photographs:
         num_shards=1,
         regularization=OFF,
     ):
-        """Every example once in one of the shards; (seed, epoch) decide order and augmentation."""
+        """Return batches of a shard; (seed, epoch) decide order and augmentation."""
         how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
         how.update(shard=shard, num_shards=num_shards)
         batches = stream.train_batches(images, batch_size, **how)
         return regularize(batches, regularization, self.classes, (seed, epoch, 3, shard))
 
     def test_batches(self, images, batch_size, crops=1):
-        """The centre of every example, or ten crops of each in a row."""
+        """Return batches of the centre of every example, or of ten crops of each in a row."""
         batches = stream.test_batches if crops == 1 else stream.ten_crop_batches
         return batches(images, batch_size)
 
     def picture(self, path):
-        """The photograph at ``path`` as if it were a test image: (3, size, size), normalised.
+        """Return the photograph at ``path`` as a test image: (3, size, size), normalised.
 
         Raises:
             InputError: it cannot be used.
@@ -158,7 +158,7 @@ class Photographs:
 
 
 def _opened(path, read):
-    """What ``read`` makes of the bytes at ``path``."""
+    """Return what ``read`` makes of the bytes at ``path``."""
     try:
         return read(Path(path).read_bytes())
     except ValueError as error:

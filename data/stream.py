@@ -70,13 +70,13 @@ class PhotographFile:
         return len(self.labels)
 
     def facts(self):
-        """Number of examples, and a checksum of their labels and places in the file."""
+        """Return the number of examples and a checksum of their labels and places."""
         places = zlib.crc32(index_path(self.path).read_bytes())
         return {"examples": len(self), "crc32": zlib.crc32(self.labels, places)}
 
 
 def load(path, classes, size):
-    """The PhotographFile of the .rec ``path``, labels 0 to ``classes - 1``.
+    """Return the PhotographFile of the .rec ``path``, labels 0 to ``classes - 1``.
 
     Raises:
         InputError: the file is damaged, has no .idx, or an image that cannot be decoded; MXNet,
@@ -84,7 +84,7 @@ def load(path, classes, size):
     """
     if not index_path(path).exists():
         raise InputError(
-            f"there is no {index_path(path)}: it tells where the records are, and is needed to "
+            f"there is no {index_path(path)}: it says where the records are, and is needed to "
             "shuffle them; python -m data.prepare imagenet makes both"
         )
     labels = check(path, classes)
@@ -137,18 +137,18 @@ def ten_crop_batches(photographs, batch_size):
 
 
 def centre(data, size):
-    """What ``test_batches`` has of an encoded image: float32 (3, size, size)."""
+    """Return what ``test_batches`` has of an encoded image: float32 (3, size, size)."""
     crops = ten_crops(_shortened(mx.image.imdecode(data), size), size)
     return normalize(crops[CENTRE][None].transpose(0, 3, 1, 2), MEAN, STD)[0]
 
 
 def _shortened(image, size):
-    """An image, its shorter side what it is in testing, as an array."""
+    """Return an image as an array, its shorter side as in testing."""
     return mx.image.resize_short(image, _side(size, SHORT), interp=BILINEAR).asnumpy()
 
 
 def ten_crops(image, size):
-    """Corners, centre and mirrors (10, size, size, channels) of (height, width, channels)."""
+    """Return the corners, the centre and the mirrors of these, (10, size, size, channels)."""
     bottom, right = image.shape[0] - size, image.shape[1] - size
     places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     crops = np.stack([image[y : y + size, x : x + size] for y, x in places])
@@ -156,7 +156,7 @@ def ten_crops(image, size):
 
 
 def _side(size, side):
-    """Shorter side of images that are cropped to ``size``, where it is ``side`` for PAPER_SIZE."""
+    """Return the shorter side of images that are cropped to ``size``; ``side`` is PAPER_SIZE's."""
     return round(side * size / PAPER_SIZE)
 
 

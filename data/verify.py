@@ -39,10 +39,13 @@ MANY_CLASSES = 20  # from here on the summary gives the range of the counts inst
 
 
 def check(path, classes=None):
-    """The labels, int64 (records,), of the sound .rec file ``path``; InputError for the first flaw.
+    """Return the labels, int64 (records,), of the sound .rec file ``path``.
 
-    Looks at framing, headers, labels (0 to ``classes - 1``, where given) and the .idx beside it,
-    not at the images: 50,000 records take 0.2 s.
+    Framing, headers, labels (0 to ``classes - 1``, where given) and the .idx beside it are checked,
+    the images are not: 50,000 records take 0.2 s.
+
+    Raises:
+        InputError: the first flaw.
     """
     labels, offsets = [], set()
     for record in read_records(path, images=False):
@@ -59,7 +62,7 @@ def check(path, classes=None):
 
 
 def check_images(path):
-    """InputError for the first image of the .rec file ``path`` that cannot be decoded.
+    """Refuse the .rec file ``path`` if one of its images cannot be decoded.
 
     MXNet's iterator divides by the height of such an image, 0, which ends the process. A photograph
     of 640x480 pixels takes 4 ms of a core, so what was found sound is not decoded again until it
@@ -82,7 +85,7 @@ def check_images(path):
 
 def note_images(path):
     """Remember that every image of ``path`` can be decoded, until the file changes."""
-    with contextlib.suppress(OSError):  # a folder that may only be read is looked at each time
+    with contextlib.suppress(OSError):  # images in a read-only folder are checked each time
         _note_path(path).write_text(_state(path))
 
 
@@ -105,14 +108,17 @@ def _image_problem(record):
 
 
 def bad_record(path, index, problem):
-    """The InputError for record ``index`` of the file ``path``."""
+    """Return the InputError for record ``index`` of the file ``path``."""
     return InputError(
         f"{path}: record {index}: {problem}; `python -m data.verify {path}` lists all bad records"
     )
 
 
 def label_problem(labels, classes=None):
-    """What is wrong with a record's ``labels``, or None: one whole number, 0 to ``classes - 1``."""
+    """Return what is wrong with a record's ``labels``, or None.
+
+    A record has one whole number, 0 to ``classes - 1``.
+    """
     if len(labels) != 1:
         return f"it has {len(labels)} labels where one is needed"
     (label,) = labels
@@ -124,7 +130,7 @@ def label_problem(labels, classes=None):
 
 
 def index_path(path):
-    """Where the .idx file of the .rec file ``path`` is."""
+    """Return the path of the .idx file of the .rec file ``path``."""
     return Path(path).with_suffix(".idx")
 
 
@@ -186,7 +192,7 @@ def inspect(path, classes=None):
 
 
 def summary(findings):
-    """The lines that describe the good records of ``findings``."""
+    """Return the lines that describe the good records of ``findings``."""
     counts = findings.labels
     if len(counts) < MANY_CLASSES:
         each = ", ".join(f"{label}: {counts[label]}" for label in sorted(counts))
@@ -207,7 +213,7 @@ def summary(findings):
 
 
 def report(path, findings):
-    """The lines that tell all of ``findings``."""
+    """Yield the lines that describe all of ``findings``."""
     for index, offset, problem in findings.bad:
         yield f"record {index} (byte {offset}): {problem}"
     for problem in findings.index_problems:
@@ -217,7 +223,7 @@ def report(path, findings):
     if findings.bad or findings.index_problems:
         flaws = f"{path}: {len(findings.bad)} of {findings.count} records are bad"
         if findings.index_problems:
-            flaws += f"; {index_path(path).name} does not fit: delete it or make both files anew"
+            flaws += f"; {index_path(path).name} does not fit: delete it, or make both files again"
         yield flaws
     else:
         beside = " and its .idx" if index_path(path).exists() else " (no .idx beside it)"
