@@ -139,12 +139,13 @@ def show_classes(args, trained, whole, title):
         print(args.confusion)
 
 
-def show_early_exit(args, trained, points, testing, name):
+def show_early_exit(args, trained, points, testing, name, title):
     """Print, draw and write what early exit gives beside the columns and the whole network.
 
     Args:
         points, testing: Points and Predictions of the columns and of the whole, on the test images.
         name: of the picture and the JSON file, without their endings.
+        title: of the picture.
     """
     images, picked_on = choose_picking_images(trained)
     indices = [*range(len(points) - 1), None]
@@ -154,7 +155,7 @@ def show_early_exit(args, trained, points, testing, name):
     print(f"thresholds picked on {picked_on}")
     print(TABLE_FORMATS[args.format](early_exit_table(points, matched)))
     picture, written = args.run / f"{name}.png", args.run / f"{name}.json"
-    draw_early_exit(points, curves, matched, picture, f"{trained.run.network}, early exit")
+    draw_early_exit(points, curves, matched, picture, title)
     about = {"epoch": trained.row["epoch"], "images": "test", "picked_on": picked_on}
     found = {"networks": points, "matched": matched, "curves": curves}
     write_whole(written, json.dumps({**about, **found}, default=asdict, indent=1) + "\n")
@@ -193,7 +194,7 @@ def main(argv=None):
             draw_anytime(points, picture, title)
             print(f"{TABLE_FORMATS[args.format](anytime_table(points))}\n{picture}")
         if args.early_exit:
-            show_early_exit(args, trained, points, found, f"early_exit_{suffix}")
+            show_early_exit(args, trained, points, found, f"early_exit_{suffix}", title)
 
 
 if __name__ == "__main__":

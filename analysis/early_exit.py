@@ -106,17 +106,19 @@ def trace_curves(points, found, thresholds):
 def match_costs(points, picking, testing):
     """Return for each network the Exit that costs no more than it, or None where none does.
 
-    Chain and threshold are those of the lowest error on the images for picking, of equal errors the
-    cheapest. The Exit is theirs on the images for testing, where the mean cost may differ a little.
+    The cost is multiply-adds, which no other work on the machine changes. Chain and threshold are
+    those of the lowest error on the images for picking, of equal errors the cheapest. The Exit is
+    theirs on the images for testing, where the mean cost may differ a little.
 
     Args:
         points: of the networks.
         picking, testing: Predictions of every network on either set of images.
     """
     curves = trace_curves(points, picking, choose_thresholds(picking))
-    exits = sorted((e for curve in curves for e in curve), key=lambda e: (e.error, e.seconds))
+    exits = sorted((e for curve in curves for e in curve), key=lambda e: (e.error, e.multiply_adds))
     chosen = (
-        next((each for each in exits if each.seconds <= point.seconds[1]), None) for point in points
+        next((each for each in exits if each.multiply_adds <= point.multiply_adds), None)
+        for point in points
     )
     return [each and measure_exit(points, testing, each.chain, each.threshold) for each in chosen]
 

@@ -28,6 +28,7 @@ from tests.test_all_networks import images, make
 from tests.test_scripts import refused
 from training import evaluation, exporting
 from training.exporting import EXPORT_FORMATS
+from training.initialization import initialize_from
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -237,6 +238,11 @@ def test_parameters_by_name(fractal, tmp_path, flags):
     assert bool(set(arrays) - set(values)) != bool(flags)
     if flags:
         assert all((arrays[name] == values[name]).all() for name in arrays)
+        engine = evaluation.restore(fractal, "cpu", 1).engine
+        line = initialize_from(engine, tmp_path / "network.safetensors")
+        assert f"{len(arrays)} of {len(values)} parameters" in line
+        started, _ = engine.state_dict()
+        assert all((arrays[name] == started[name]).all() for name in arrays)
     assert any("running_var" in name for name in arrays) == bool(flags)
 
 

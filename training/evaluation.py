@@ -14,7 +14,7 @@ from typing import Any, Optional, Union
 from command import InputError
 from training import checkpoint
 from training.build import build_engine, build_networks, find_devices
-from training.exporting import read_safetensors
+from training.exporting import replace_values
 from training.loop import evaluate
 from training.metrics import Predictions
 from training.run import Run, RunInfo, RuntimeConfig
@@ -97,7 +97,7 @@ def restore(
         dtype: what to compute in; None takes the run's.
         data_dir: folder of the .rec files; None takes the run's.
         parameters: a .safetensors file whose arrays replace the checkpoint's; see
-            ``training.exporting.read_safetensors``.
+            ``training.exporting.replace_values``.
 
     Raises:
         InputError: there is no such run or checkpoint, or it is damaged.
@@ -112,7 +112,7 @@ def restore(
         raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
     values, momenta, rows = checkpoint.load(path)
     if parameters:
-        values = {**values, **read_safetensors(parameters, values)}
+        values = replace_values(values, parameters)
     changes = {"dtype": dtype, "data_dir": data_dir}
     run = replace(run, **{name: value for name, value in changes.items() if value})
     devices, data = find_devices(run, engine, gpus), RunData(run)

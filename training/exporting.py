@@ -142,14 +142,11 @@ def replace_set(files, folder):
     return places
 
 
-def read_safetensors(path, values):
-    """Return {name: array} of a ``.safetensors`` file, for a network whose arrays are ``values``.
-
-    Such a file is what ``write_torch`` writes of a network that stays trainable, or what was
-    trained elsewhere and saved by the same names. It need not hold all of ``values``.
+def read_safetensors(path):
+    """Return {name: array} of a ``.safetensors`` file, without what takes pixels to images.
 
     Raises:
-        InputError: the file cannot be read, or has arrays that the network does not.
+        InputError: the file cannot be read.
     """
     try:
         from safetensors import SafetensorError
@@ -160,13 +157,26 @@ def read_safetensors(path, values):
         arrays = load_file(str(path))
     except (SafetensorError, OSError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read as .safetensors: {error}") from None
-    unknown = sorted(set(arrays) - set(values) - set(PIXEL_CONSTANTS))
+    return {name: array for name, array in arrays.items() if name not in PIXEL_CONSTANTS}
+
+
+def replace_values(values, path):
+    """Return ``values``, {name: array} of a network, with those that a ``.safetensors`` file has.
+
+    Such a file is what ``write_torch`` writes of a network that stays trainable, or what was
+    trained elsewhere and saved by the same names. It need not have all of ``values``.
+
+    Raises:
+        InputError: the file cannot be read, or has arrays that the network does not.
+    """
+    arrays = read_safetensors(path)
+    unknown = sorted(set(arrays) - set(values))
     if unknown:
         raise InputError(
             f"{path} has an array {unknown[0]}, which the network has not: it must come from "
             "export.py --format torch --trainable of this run"
         )
-    return {n: a.astype(values[n].dtype) for n, a in arrays.items() if n not in PIXEL_CONSTANTS}
+    return {**values, **{name: a.astype(values[name].dtype) for name, a in arrays.items()}}
 
 
 def largest_difference(predict, images, logits):

@@ -6,6 +6,7 @@ import mxnet as mx
 
 from command import InputError, nearest
 from training import checkpoint
+from training.exporting import read_safetensors
 from training.run_folder import CONFIG
 
 NAMED = 5  # parameters that a message names at most
@@ -15,7 +16,8 @@ def load_parameters(source):
     """Return {name: array} of the parameters that ``source`` holds, without the network's prefix.
 
     Args:
-        source: a run's folder, whose newest checkpoint is taken, or a ``.params`` file.
+        source: a run's folder, whose newest checkpoint is taken, or a ``.params`` file, or a
+            ``.safetensors`` file, such as export.py --format torch --trainable writes.
 
     Raises:
         InputError: it is neither, or it is damaged.
@@ -29,10 +31,12 @@ def load_parameters(source):
     if not path.is_file():
         there = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
         raise InputError(
-            f"init_from takes a run's folder or a .params file, and {path} is neither"
-            f"{nearest(path.name, there)}",
+            "init_from takes a run's folder or a .params or .safetensors file, and "
+            f"{path} is neither{nearest(path.name, there)}",
             argument="init_from",
         )
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
     try:
         return {name: array.asnumpy() for name, array in dict(mx.nd.load(str(path))).items()}
     except (mx.MXNetError, ValueError) as error:
