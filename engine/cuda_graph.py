@@ -11,10 +11,13 @@ class Replayed:
 
     Args:
         function: does nothing but computations on the GPU.
+        pool: of memory, from torch.cuda.graph_pool_handle. Functions that are never called at the
+            same time share one, so that together they take the memory of the largest.
     """
 
-    def __init__(self, function):
+    def __init__(self, function, pool):
         self._function = function
+        self._pool = pool
         self._calls = 0
         self._graph = None
 
@@ -27,7 +30,8 @@ class Replayed:
         if self._graph is None:
             self._inputs = [x.clone() for x in inputs]
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            settings = {"pool": self._pool, "capture_error_mode": "thread_local"}
+            with torch.cuda.graph(self._graph, **settings):
                 self._output = self._function(*self._inputs)
         for own, x in zip(self._inputs, inputs):
             own.copy_(x)

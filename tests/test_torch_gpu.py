@@ -31,9 +31,10 @@ def make(name, depth, device, **settings):
     return TorchEngine(net, torch.device(device), **SETTINGS, **settings)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name,depth", [("cross", 26), ("fractal", 20), ("ensemble", 14)])
-def test_steps_are_the_cpus_before_and_after_recording(name, depth):
-    engines = [make(name, depth, device) for device in ("cpu", "cuda")]
+def test_steps_are_the_cpus_before_and_after_recording(name, depth, compiled):
+    engines = [make(name, depth, "cpu"), make(name, depth, "cuda", compile=compiled)]
     parts = (
         [engines[0].loss_weights]
         if engines[0].loss_weights
@@ -65,8 +66,8 @@ def test_dropout_is_new_in_each_replay():
 
 def test_images_are_held_there():
     pixels = np.random.default_rng(0).integers(0, 256, (23, 3, 32, 32), dtype=np.uint8)
-    held = make("plain", 5, "cuda").hold(pixels, *STATISTICS.values())
-    here = make("plain", 5, "cpu").hold(pixels, *STATISTICS.values())
+    held = make("plain", 5, "cuda").cache_on_device(pixels, *STATISTICS.values())
+    here = make("plain", 5, "cpu").cache_on_device(pixels, *STATISTICS.values())
     assert here is None
     batch = held.batch(np.array([3, 1]))
     assert batch.device.type == "cuda"

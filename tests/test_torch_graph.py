@@ -1,16 +1,20 @@
 """What is done to a compiled graph for PyTorch changes no bit: in-place operators, drop-path."""
 
 import inspect
+import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import mxnet as mx
+import numpy as np
 import pytest
 
-from engine import Engine, MXNetEngine
+from engine import Engine, MXNetEngine, cuda_graph
 from network import get_model
 from network.initializer import DeepFusionInit
+from tests import test_regularizers as regularizers
 
 torch = pytest.importorskip("torch")
 
@@ -100,6 +104,41 @@ def test_dropped_paths_are_not_computed_and_no_gradient_changes():
 def test_networks_without_drop_path_are_left_as_they_are():
     module = torch_module(*make("fractal", 10), training=True)
     assert skip_dropped_paths(module) is module
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_engine_takes_the_same_steps():
+    engines = [regularizers.make("torch", compile=compile) for compile in (False, True)]
+    for t, lr in enumerate((0.1, 0.05)):
+        images, labels, targets = regularizers.batch(t)
+        for engine in engines:
+            engine.train_step(images, labels, lr, targets=targets)
+    for ours, theirs in zip(*(engine.state_dict() for engine in engines)):
+        assert ours.keys() == theirs.keys()
+        for name, array in ours.items():
+            assert np.abs(array - theirs[name]).max() < 1e-6, name
+
+
+def test_recorded_steps_share_their_memory(monkeypatch):
+    pools, graphs = [], []
+
+    class Graph:
+        def replay(self):
+            graphs.append(self)
+
+    def record(graph, pool, capture_error_mode):
+        pools.append(pool)
+        return nullcontext()
+
+    for name, fake in (("CUDAGraph", Graph), ("graph", record)):
+        monkeypatch.setattr(torch.cuda, name, fake)
+    monkeypatch.setattr(cuda_graph, "WARM_UP", 0)
+    steps = [cuda_graph.Replayed(lambda x: x + 1, "pool") for _ in range(2)]
+    for step in steps * 2:
+        assert step(torch.ones(1)) == 2
+    assert pools == ["pool"] * 2
+    assert len(graphs) == 4 and len(set(map(id, graphs))) == 2
 
 
 @pytest.mark.parametrize("engine", [MXNetEngine, TorchEngine])
