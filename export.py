@@ -146,13 +146,16 @@ def export_network(args, trained):
         logits,
         int8.quantize if args.int8 else None,
     )
+    kind = trained.run.tested_on
     difference, found = description["largest_difference"], description.get("int8")
-    lines = [f"{len(images)} test images: logits differ by {difference:.1e} of the largest at most"]
+    lines = [
+        f"{len(images)} {kind} images: logits differ by {difference:.1e} of the largest at most"
+    ]
     if found:
         lines[0] = f"before quantisation, {lines[0]}"
         lines.append(
-            f"int8: test error {found['test_error_float32']:.2f}% before, "
-            f"{found['test_error']:.2f}% after; {found['bytes_float32'] / 1e6:.2f} MB before, "
+            f"int8: {found['images']} error {found['error_float32']:.2f}% before, "
+            f"{found['error']:.2f}% after; {found['bytes_float32'] / 1e6:.2f} MB before, "
             f"{found['bytes'] / 1e6:.2f} MB after"
         )
     return files, lines

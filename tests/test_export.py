@@ -324,15 +324,16 @@ def test_files_of_8_bits_lose_little(fractal, tmp_path, capsys, flags):
     y = run_onnx(tmp_path, f"{name}-int8", x)
     assert np.abs(y - logits).mean() < 0.1 * np.abs(logits).mean()
     assert not close(y, logits)
-    assert found["test_error"] == 100 * np.mean(y.argmax(axis=1) != images.labels)
-    assert found["test_error_float32"] == 100 * np.mean(logits.argmax(axis=1) != images.labels)
+    assert found["error"] == 100 * np.mean(y.argmax(axis=1) != images.labels)
+    assert found["error_float32"] == 100 * np.mean(logits.argmax(axis=1) != images.labels)
+    assert found["images"] == "test"
     assert (found["calibration_images"], found["calibration_seed"]) == (256, 0)
     size = (tmp_path / f"{name}-int8.onnx").stat().st_size
     assert found["bytes"] == size < 0.4 * found["bytes_float32"]
     model = onnx.load(str(tmp_path / f"{name}-int8.onnx"))
     kinds = {each.data_type for each in model.graph.initializer if each.dims[2:] == [3, 3]}
     assert kinds == {onnx.TensorProto.INT8}
-    assert f"int8: test error {found['test_error_float32']:.2f}% before" in capsys.readouterr().out
+    assert f"int8: test error {found['error_float32']:.2f}% before" in capsys.readouterr().out
 
 
 def test_files_of_8_bits_that_lose_more_are_not_written(fractal, tmp_path, capsys):

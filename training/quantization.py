@@ -76,7 +76,7 @@ def take_images(trained, number=CALIBRATION_IMAGES):
 
 @dataclass(frozen=True)
 class Int8:
-    """Makes an ONNX file of a run 8-bit, unless that costs too much test error.
+    """Makes an ONNX file of a run 8-bit, unless that costs too much error.
 
     Args:
         trained: the TrainedRun.
@@ -102,16 +102,19 @@ class Int8:
         size, before = path.stat().st_size, self._measure_error(load_onnx(stem))
         quantize(path, map(self.prepare, take_images(self.trained, self.number)))
         after = self._measure_error(load_onnx(stem))
+        images = self.trained.run.tested_on
         if not after - before <= self.tolerance:
             raise CommandError(
-                f"int8 has a test error of {after:.2f}% where float32 has {before:.2f}%: more than "
-                f"{self.tolerance:g} points are lost (--int8-tolerance), so nothing was written"
+                f"int8 has an error of {after:.2f}% on the {images} images where "
+                f"float32 has {before:.2f}%: more than {self.tolerance:g} points are lost "
+                "(--int8-tolerance), so nothing was written"
             )
         return {
+            "images": images,
             "calibration_images": self.number,
             "calibration_seed": self.trained.run.seed,
-            "test_error_float32": before,
-            "test_error": after,
+            "error_float32": before,
+            "error": after,
             "bytes_float32": size,
             "bytes": path.stat().st_size,
         }
