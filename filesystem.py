@@ -35,6 +35,10 @@ LACKING = {
 }
 
 
+class InUse(InputError):
+    """Another process holds the lock file."""
+
+
 def project_folder():
     """Return the folder that has ``data/``: the checkout, or else the current folder.
 
@@ -66,7 +70,7 @@ def locked(path, what, wait=False, remove=False):
         remove: the lock file afterwards.
 
     Raises:
-        InputError: another process holds it.
+        InUse: another process holds it.
     """
     path = Path(path)
     while True:
@@ -107,7 +111,7 @@ def _acquire(file, path, what, wait):
             return _flock(file, wait=wait)
         except BlockingIOError:
             if attempt == LOCK_ATTEMPTS - 1:
-                raise InputError(f"{what} is in use by another process") from None
+                raise InUse(f"{what} is in use by another process") from None
             time.sleep(0.1)  # ``is_locked`` holds it for a moment
         except OSError as error:
             return _lacks(

@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import asdict
 
-from command import Parser, command
+from command import InputError, Parser, command
 
 EXAMPLES = """examples:
   python reproduce.py                                   every claim, its effect and its verdict
@@ -28,7 +28,7 @@ def make_parser():
     style.add_argument("--json", action="store_true", help="print JSON")
     train = parser.add_argument_group("training")
     train.add_argument("--train", action="store_true", help="train what is missing")
-    train.add_argument("--hours", type=float, help="when to stop; default: at the end")
+    train.add_argument("--hours", type=float, help="how long to train; default: to the end")
     train.add_argument("--threads", type=int, help="of each process; default: every core")
     train.add_argument("--engine", default="mxnet", help="mxnet or torch; default: mxnet")
     train.add_argument("--data-dir", help="folder of the .rec files; default: data/<dataset>")
@@ -85,6 +85,8 @@ def show_json(judgements, lengths):
 def main(argv=None):
     """Show the claims, or train for them."""
     args = make_parser().parse_args(argv)
+    if args.hours is not None and not args.hours > 0:
+        raise InputError(f"--hours must be above 0, not {args.hours:g}")
     if args.threads:
         os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read while MXNet is imported
     if args.train:

@@ -15,6 +15,7 @@ interval is Student's (Welch's for two groups of runs), and a claim is
 from dataclasses import dataclass, replace
 from typing import Callable, Dict, Optional, Tuple
 
+from command import InputError
 from training.recipe import get_recipe
 
 SCALES = ("cpu", "paper")
@@ -291,8 +292,23 @@ CLAIMS = (
 )
 
 
+def require_scale(scale):
+    """Refuse what is not one of SCALES.
+
+    Raises:
+        InputError: it is none.
+    """
+    if scale not in SCALES:
+        raise InputError(f"scale must be {' or '.join(SCALES)}, not {scale!r}", argument="scale")
+
+
 def list_queue(scale):
-    """Return (Setting, seed) of every run that the claims need, the most telling first."""
+    """Return (Setting, seed) of every run that the claims need, the most informative first.
+
+    Raises:
+        InputError: ``scale`` is none of SCALES.
+    """
+    require_scale(scale)
     pairs = [(setting[scale], seed) for seed in range(SEEDS[scale]) for setting in (CROSS, RESNET)]
     drop_paths = (MIXED, UNREGULARIZED, LOCAL, MIXED_BARE, UNREGULARIZED_BARE, LOCAL_BARE)
     fusions = (HALF, SIDE, PLAIN, FUSE3, FUSE6)

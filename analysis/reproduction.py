@@ -7,11 +7,12 @@ from fractions import Fraction
 from statistics import mean, variance
 from typing import Dict, Optional, Tuple
 
-from analysis.claims import CLAIMS, SCALES, TEST_IMAGES, TRAIN_IMAGES, Claim
+from analysis.claims import CLAIMS, TEST_IMAGES, TRAIN_IMAGES, Claim, require_scale
 from analysis.paths import PAPER_CHANCES, binomial_lengths, mean_and_deviation, walk_lengths
 from command import InputError
 from network import get_model
 from training.run_folder import find_runs, read_run
+from training.serialization import write_whole
 
 MEMBERS = "members.json"  # beside a run's log: what its members contribute
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -33,9 +34,12 @@ class Judgement:
 
 
 def judge_claims(folder, scale):
-    """Return the Judgement of every claim by the finished runs at or below ``folder``."""
-    if scale not in SCALES:
-        raise InputError(f"scale must be {' or '.join(SCALES)}, not {scale!r}", argument="scale")
+    """Return the Judgement of every claim by the finished runs at or below ``folder``.
+
+    Raises:
+        InputError: ``scale`` is none of analysis.claims.SCALES.
+    """
+    require_scale(scale)
     records = list_finished(folder)
     return [judge(claim, scale, records) for claim in CLAIMS]
 
@@ -152,7 +156,7 @@ def write_members(folder, study):
         "alone": [each.alone for each in study.contributions],
         "without": [each.without for each in study.contributions],
     }
-    (folder / MEMBERS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / MEMBERS, json.dumps(content, indent=1) + "\n")
 
 
 def compare_path_lengths():

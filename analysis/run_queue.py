@@ -2,14 +2,14 @@
 
 import os
 import signal
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 from analysis.claims import list_queue
 from analysis.ensembling import measure_members, study_members
 from analysis.reproduction import MEMBERS, find_evidence, list_finished, write_members
-from command import InputError, Interrupted
+from command import CommandError, InputError, Interrupted
+from filesystem import InUse
 from training.evaluation import restore
 from training.run import Run
 from training.run_folder import find_run, locked
@@ -17,36 +17,53 @@ from training.trainer import fit
 
 MOST_MEMBERS = 64  # of an ensemble that are measured
 LOCKS = ".queue"  # folder of the log_dir
+LONGEST = 1e8  # seconds: three years, which every system's timer can hold
 
 
 def train_queue(scale, config, data_dir, hours=None, say=print):
-    """Train what is missing of the queue, the most telling first, and resume what was begun.
+    """Train the missing runs of the queue in its order, and resume the unfinished ones.
 
-    Processes side by side take different runs. Ctrl-C, or the end of the time, stops the run under
-    way; the next call resumes it after its last whole epoch.
+    The process takes the lowest priority. Several processes may work on one queue: each run is
+    trained by one of them. When the time is over, the run in progress is stopped; the next call
+    resumes it after its last whole epoch. A run that diverges is named and left.
 
     Args:
         scale: one of analysis.claims.SCALES.
         config: a RuntimeConfig.
-        data_dir: folder of each data set: {name: folder}, or one folder for all.
-        hours: when to stop; None trains to the end of the queue.
-        say: shows a line.
+        data_dir: folder of each data set, {name: folder}, or one folder for all.
+        hours: how long to train; None trains to the end of the queue.
+        say: called with each line that is shown.
 
     Raises:
-        Interrupted: Ctrl-C.
+        Interrupted: the process was told to stop (Ctrl-C).
+        InputError: the images are missing or damaged.
     """
     os.nice(19)
-    with _time_limit(hours):
-        for setting, seed in list_queue(scale):
-            folder = Path(config.log_dir) / LOCKS / _name(scale, setting, seed)
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                with locked(folder):
-                    _train(setting, seed, config, data_dir, say)
-            except InputError as error:
-                if "in use" not in str(error):
-                    raise
-    say("nothing is left to train that no other process trains")
+    with _time_limit(hours) as is_over:
+        try:
+            for setting, seed in list_queue(scale):
+                _train_unless_taken(scale, setting, seed, config, data_dir, say)
+            say("nothing is left to train: runs have finished, diverged, or are trained elsewhere")
+        except (Interrupted, KeyboardInterrupt):
+            again = "run the same command again to resume"
+            if not is_over():
+                raise Interrupted(f"interrupted; {again}") from None
+            say(f"stopped after {hours:g} hours; {again}")
+
+
+def _train_unless_taken(scale, setting, seed, config, data_dir, say):
+    """Train one run of the queue, unless another process does."""
+    folder = Path(config.log_dir) / LOCKS / _name(scale, setting, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder):
+            _train(setting, seed, config, data_dir, say)
+    except InUse:
+        return
+    except (InputError, Interrupted):
+        raise
+    except CommandError as error:  # it diverged, or needs too much memory: others may not
+        say(str(error))
 
 
 def _name(scale, setting, seed):
@@ -84,20 +101,23 @@ def _train(setting, seed, config, data_dir, say):
 
 @contextmanager
 def _time_limit(hours):
-    """Stop what is under way, as Ctrl-C does, after so many hours."""
+    """Interrupt the block, as Ctrl-C does, after so many hours; give a function: is the time over?
 
-    def stop():
-        signal.raise_signal(signal.SIGINT)
+    An alarm also works where Ctrl-C is ignored, as in the background of a shell script.
+    """
+    over = []
 
-    timer = threading.Timer(3600 * hours, stop) if hours else None
+    def stop(number, frame):
+        over.append(True)
+        raise KeyboardInterrupt
+
+    if hours is None:
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, min(3600 * hours, LONGEST))
     try:
-        if timer:
-            timer.daemon = True
-            timer.start()
-        yield
-    except Interrupted:
-        if timer is None or timer.is_alive():  # it was somebody's Ctrl-C
-            raise
+        yield lambda: bool(over)
     finally:
-        if timer:
-            timer.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

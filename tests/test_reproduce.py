@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import signal
+import threading
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,11 +25,15 @@ from analysis.reproduction import (
     judge,
     judge_claims,
 )
+from command import CommandError, InputError, Interrupted
+from engine.distributed import Alone
 from network import list_models
 from tests.record_files import write_random_rec
+from tests.test_scripts import refused
+from training import trainer
 from training.recipe import RECIPES
 from training.run import Run, RunInfo, RuntimeConfig
-from training.run_folder import read_config
+from training.run_folder import find_runs, locked, read_config
 
 pytestmark = pytest.mark.medium
 
@@ -181,3 +189,63 @@ def test_the_queue_trains_what_is_missing_and_no_more(short_queue, tmp_path):
     assert [read_config(folder)["seed"] for folder in folders] == [0, 1]
     assert len(said) == 3 and "nothing is left" in said[-1]
     assert asdict(config) == read_config(folders[0])["machine"]
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    write_random_rec(tmp_path / "train.rec", 64, classes=10)
+    write_random_rec(tmp_path / "test.rec", 20, classes=10)
+    return tmp_path
+
+
+def queue(tiny, **changes):
+    """What the queue says, of two runs in the folder ``snapshot``."""
+    said = []
+    config = RuntimeConfig(log_dir=str(tiny / "snapshot"), quiet=True)
+    run_queue.train_queue("cpu", config, tiny, say=said.append, **changes)
+    return said
+
+
+def test_the_end_of_the_time_is_no_error_and_ctrl_c_is_one(short_queue, tiny, monkeypatch):
+    def train_for_long(run, config, folder):
+        with trainer._resumable(tiny, run, Alone()):
+            time.sleep(60)
+
+    (tiny / "config.json").write_text("{}")
+    monkeypatch.setattr(run_queue, "fit", train_for_long)
+    before = signal.getsignal(signal.SIGALRM)
+    said = queue(tiny, hours=0.1 / 3600)
+    assert len(said) == 2 and said[1].startswith("stopped after 2.77778e-05 hours; run the same")
+    assert signal.getsignal(signal.SIGALRM) is before
+    timer = threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT])
+    timer.start()
+    with pytest.raises(Interrupted, match="run the same command again"):
+        queue(tiny, hours=1)
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_a_run_that_another_process_trains_or_that_diverges_is_left(short_queue, tiny, monkeypatch):
+    setting, seed = run_queue.list_queue("cpu")[0]
+    other = tiny / "snapshot" / run_queue.LOCKS / run_queue._name("cpu", setting, seed)
+    other.mkdir(parents=True)
+
+    def diverge(run, config, folder):
+        assert run.seed == 1
+        raise CommandError("the loss exploded")
+
+    monkeypatch.setattr(run_queue, "fit", diverge)
+    with locked(other):
+        said = queue(tiny)
+    assert len(said) == 3 and said[1] == "the loss exploded" and "nothing is left" in said[2]
+    assert find_runs(tiny / "snapshot") == []  # the queue's locks are no runs
+
+
+def test_missing_images_end_the_queue(short_queue, tmp_path):
+    with pytest.raises(InputError, match="there is no"):
+        queue(tmp_path)
+
+
+@pytest.mark.parametrize("flags", [["--hours", "0"], ["--scale", "gpu"]])
+def test_impossible_flags_are_refused(tmp_path, capsys, flags):
+    status, err = refused(capsys, tmp_path, "--train", *flags, main=reproduce.main)
+    assert status == 2 and flags[0] in err and flags[1] in err

@@ -181,3 +181,19 @@ def test_runs_say_what_is_wrong_with_them(tmp_path):
     assert run_folder.find_runs(good) == [good]
     with pytest.raises(InputError, match="there is no folder"):
         run_folder.find_runs(tmp_path / "nothing")
+
+
+def test_folders_that_vanish_and_hidden_ones_are_passed_over(tmp_path, monkeypatch):
+    (tmp_path / "net" / "run1" / "checkpoints" / ".epoch0001-7").mkdir(parents=True)
+    (tmp_path / "net" / "gone").mkdir()
+    (tmp_path / ".queue" / "a-run").mkdir(parents=True)
+    (tmp_path / ".queue" / "a-run" / ".lock").touch()
+    scan = os.scandir
+
+    def vanish(path):
+        if os.path.basename(path) in ("gone", ".epoch0001-7"):
+            raise FileNotFoundError(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", vanish)
+    assert run_folder.find_runs(tmp_path) == [tmp_path / "net" / "run1"]

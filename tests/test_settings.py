@@ -3,8 +3,10 @@
 import json
 import shutil
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import mxnet as mx
+import numpy as np
 import pytest
 
 import train_cifar
@@ -12,10 +14,12 @@ from command import InputError
 from tests.record_files import write_random_rec
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
+from training.messages import describe_resuming
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run
 from training.run_data import RunData
-from training.run_folder import read_config, read_log
+from training.run_folder import NoLog, read_config, read_log
+from training.trainer import Trainer
 
 pytestmark = pytest.mark.medium
 
@@ -136,6 +140,54 @@ def test_a_run_starts_from_another(data, tmp_path, capsys):
             capsys, *FAST, "--data-dir", data, "--log-dir", tmp_path, "--init-from", wrong
         )
         assert status == 2 and message in err
+    assert len(list(first.parent.iterdir())) == 3  # what is refused leaves no folder
+
+
+def test_a_run_that_starts_from_another_is_resumed_in_any_folder(data, tmp_path, monkeypatch):
+    train(data, tmp_path)
+    first = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    monkeypatch.chdir(first.parent)
+    train(data, tmp_path, "--init-from", "run1", "--num-epochs", "2", "--checkpoint-epochs", "1")
+    second = first.with_name("run2")
+    assert read_config(second)["init_from"] == str(first)
+    before = result(second)
+    shutil.rmtree(second / "checkpoints")
+    (second / "log.jsonl").unlink()
+    monkeypatch.chdir(tmp_path)
+    train_cifar.main(["--resume", str(second), "--quiet"])
+    assert result(second) == before
+    shutil.rmtree(second / "checkpoints" / "epoch0002")
+    rows = (second / "log.jsonl").read_text().splitlines(True)
+    (second / "log.jsonl").write_text(rows[0])
+    shutil.rmtree(first)  # is needed no more
+    train_cifar.main(["--resume", str(second), "--quiet"])
+    assert result(second) == before
+
+
+@pytest.mark.parametrize(("rank", "error", "stops"), [(0, 9, True), (1, 9, False), (1, 3, True)])
+def test_the_first_worker_decides_whether_all_stop_early(rank, error, stops):
+    """The other's own errors do not count: here it would stop only where the error rises."""
+    run = SimpleNamespace(recipe=Recipe(epochs=9, early_stop=1))
+    workers = SimpleNamespace(sum=lambda own: own if rank == 0 else np.array([float(stops)]))
+    worker = object.__new__(Trainer)
+    worker._run, worker._first, worker._log = run, rank == 0, NoLog()
+    worker._engine = SimpleNamespace(workers=workers)
+    rows = [{"epoch": 1, "test_error": 5}, {"epoch": 2, "test_error": error}]
+    assert worker._stops_early(rows) is stops
+    assert rows[-1].get("stopped_early", False) is stops
+
+
+def test_the_command_that_resumes_a_run_is_a_training_program(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"data_dir": "d"}')
+    for argv, classes, program in (
+        ("reproduce.py", None, "train_cifar.py"),
+        ("mine.py", 10, "train_imagenet.py"),
+        ("../train_cifar.py", None, "../train_cifar.py"),
+    ):
+        monkeypatch.setattr("sys.argv", [argv])
+        run = SimpleNamespace(classes=classes, data_dir="d")
+        words = describe_resuming(tmp_path, run, "").split()
+        assert words == ["python", program, "--resume", str(tmp_path)]
 
 
 def test_what_a_network_does_not_share_starts_at_random(data, tmp_path, capsys):

@@ -82,12 +82,20 @@ def build_run(args, program):
     Raises:
         InputError: a value is impossible.
     """
-    values = program.complete(given(args, Run))
+    values = program.complete(_given_run(args))
     folder = values.get("data_dir") or ROOT / "data" / values["dataset"]
     recipe_name = args.recipe or values["recipe_name"]
     recipe = _change_recipe(get_recipe(recipe_name), args, program)
     data_dir = str(Path(folder).resolve())
     return Run(**{**values, "data_dir": data_dir, "recipe_name": recipe_name, "recipe": recipe})
+
+
+def _given_run(args):
+    """Return {name: value} of a Run's options that were given, whatever folder it resumes in."""
+    values = given(args, Run)
+    if "init_from" in values:
+        values["init_from"] = str(Path(values["init_from"]).absolute())
+    return values
 
 
 def build_config(args, program):
@@ -176,7 +184,7 @@ def _resume(folder, args, program, say):
 
 def _changed_settings(run, config, args, program):
     """Return names of the settings that flags would change and that may not change."""
-    asked = given(args, Run)
+    asked = _given_run(args)
     folder = {"data_dir": args.data_dir or run.data_dir}
     asked.pop("data_dir", None)
     if {"network", "dataset"} & set(asked):

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 from training.run_folder import read_config
 from training.schedule import count_drops
@@ -67,7 +68,10 @@ def describe_resuming(folder, run, launcher):
     """
     if "ipykernel" in sys.modules:
         return f"fit(run, config, folder=Path({str(folder)!r}))"
-    words = ["python", sys.argv[0], "--resume", str(folder)]
+    program = "train_cifar.py" if run.classes is None else "train_imagenet.py"
+    if Path(sys.argv[0]).name == program:
+        program = sys.argv[0]
+    words = ["python", program, "--resume", str(folder)]
     if read_config(folder).get("data_dir") != run.data_dir:  # its images have moved
         words += ["--data-dir", run.data_dir]
     return launcher + " ".join(map(shlex.quote, words))

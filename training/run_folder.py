@@ -7,6 +7,7 @@ and, where asked for, ``tensorboard/``.
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from itertools import chain
@@ -270,11 +271,15 @@ def find_runs(path):
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"there is no folder {path}")
-    marks = (CONFIG, ROWS, LOCK, FOLDER)  # what is left of a damaged run is found too
-    folders = {mark.parent for name in marks for mark in path.rglob(name)}
+    marks = {CONFIG, ROWS, LOCK, FOLDER}  # what is left of a damaged run is found, too
+    folders = []
+    for place, inside, files in os.walk(path):  # passes over folders that vanish meanwhile
+        if marks & {*inside, *files}:
+            folders.append(Path(place))
+        inside[:] = [name for name in inside if name != FOLDER and not name.startswith(".")]
     return sorted(folders, key=lambda p: [_natural(part) for part in p.parts])
 
 
 def _natural(name):
     """Sort key that puts run10 after run9."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

@@ -76,10 +76,12 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
         info = replace(info, workers=workers.count)
         engine = build_engine(run, data, networks, devices, config.engine, workers)
         data.cache_on_device(engine)
+        begun = folder is not None and read_log(folder)
+        origin = initialize_from(engine, run.init_from) if run.init_from and not begun else ""
         if folder is None and workers.rank == 0:
             folder = _start_folder(run, config, info)
         with _resumable(folder, run, workers):
-            Trainer(run, config, folder, info, data, engine).train()
+            Trainer(run, config, folder, info, data, engine, origin).train()
     return folder if workers.rank == 0 else None
 
 
@@ -138,11 +140,14 @@ class Trainer:
     """Trains the epochs that are left of the run in ``folder``.
 
     Workers take the same steps and know the same figures; the one of rank 0 writes them down.
+
+    Args:
+        origin: a line that says which parameters the run starts from; empty: random ones.
     """
 
-    def __init__(self, run, config, folder, info, data, engine):
+    def __init__(self, run, config, folder, info, data, engine, origin=""):
         self._run, self._config, self._folder, self._info = run, config, folder, info
-        self._data, self._engine = data, engine
+        self._data, self._engine, self._origin = data, engine, origin
         self._first = engine.workers.rank == 0
         self._steps = data.count_batches(engine.workers)  # of an epoch
         self._log = RunLog(folder, make_echo(config.quiet)) if self._first else NoLog()
@@ -157,8 +162,6 @@ class Trainer:
         if self._config.tensorboard and self._first:
             board = tensorboard.Board(self._folder, rows, self._run.tested_on)
         clock = Clock(len(rows), epochs)
-        if not rows and self._run.init_from:
-            self._log.info(initialize_from(self._engine, self._run.init_from))
         done = epochs if rows and rows[-1].get("stopped_early") else len(rows)
         for epoch in range(done + 1, epochs + 1):
             try:
@@ -204,6 +207,8 @@ class Trainer:
         log.rewrite(rows)
         for line in describe_run(self._run, self._info, self._data, self._engine, folder):
             log.info(line)
+        if self._origin:
+            log.info(self._origin)
         if rows and self._first:
             log.info(f"resumed after epoch {len(rows)}")
             config = read_config(self._folder)
@@ -245,9 +250,15 @@ class Trainer:
         return lambda step: learning_rate(self._run.recipe, epoch, step, self._steps)
 
     def _stops_early(self, rows):
-        """Return whether held-out images say so; the last row is marked then."""
+        """Return whether the held-out error stopped falling; if so, mark the last row.
+
+        The worker of rank 0 decides for all: rounding may differ between their processors.
+        """
         patience = self._run.recipe.early_stop
-        stop = bool(patience) and len(rows) - _find_best(rows) >= patience
+        if not patience:
+            return False
+        stop = self._first and len(rows) - _find_best(rows) >= patience
+        stop = bool(self._engine.workers.sum(np.array([float(stop)]))[0])
         if stop and len(rows) < self._run.recipe.epochs:
             rows[-1]["stopped_early"] = True
             self._log.info(f"stopped: the held-out error was lowest after epoch {_find_best(rows)}")
