@@ -10,6 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 
+from compat import WITHOUT_MXNET
+
 from command import CommandError
 
 CHUNK = 8  # items that a process takes at once
@@ -42,7 +44,7 @@ def _map(executor, waiting, ahead, function, items):
     try:
         while True:
             for chunk in _chunks(items, ahead - len(waiting)):
-                with _no_interrupt():  # processes start here, and keep it
+                with _starting_processes():
                     waiting.append(executor.submit(_apply, function, chunk))
             if not waiting:
                 return
@@ -68,16 +70,17 @@ def _apply(function, items):
 
 
 @contextlib.contextmanager
-def _no_interrupt():
-    """Hold Ctrl-C back; a process that is started meanwhile never gets it, its parent does."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _starting_processes():
+    """Hold Ctrl-C back, which processes that start now never get, and have them leave MXNet out."""
+    os.environ[WITHOUT_MXNET] = "1"
+    maskable = hasattr(signal, "pthread_sigmask")  # not on Windows
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if maskable else None
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        del os.environ[WITHOUT_MXNET]
+        if maskable:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent():

@@ -9,6 +9,8 @@ from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
+from compat import WITHOUT_MXNET
+
 import pytest
 
 from command import CommandError
@@ -112,3 +114,14 @@ def test_processes_end_when_their_parent_is_killed(tmp_path):
         time.sleep(0.05)
     assert members(process.pid) == []
     process.communicate()
+
+
+def knows_mxnet(item):
+    return "mxnet" in sys.modules
+
+
+def test_processes_do_without_mxnet():
+    """It takes 300 MB and seconds in each of them."""
+    with open_workers(2) as mapping:
+        assert set(mapping(knows_mxnet, range(40))) == {False}
+    assert WITHOUT_MXNET not in os.environ
