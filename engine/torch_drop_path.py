@@ -83,24 +83,26 @@ def _make_skipping_module(module, weights, draws):
             factors = dict(zip(weights, drawn))
             plan, last_uses = _plan(module.graph, factors, values)
             for node, inputs in plan:
-                values[node] = self.compute(node, inputs, factors, values, images)
+                values[node] = _compute(module, node, inputs, factors, values, images)
                 for used in last_uses[node]:
                     del values[used]
             return values[plan[-1][0]]
 
-        def compute(self, node, inputs, factors, values, images):
-            if node.op == "placeholder":
-                return images
-            if node.op == "get_attr":
-                return getattr(module, node.target)
-            if node.op == "output":
-                return values[inputs[0]]
-            if node in factors:
-                factor = factors[node]
-                return values[inputs[0]] if factor == 1 else values[inputs[0]] * factor
-            return _run(node, inputs, values)
-
     return SkippingModule()
+
+
+def _compute(module, node, inputs, factors, values, images):
+    """Return the value of a node of the plan; ``factors`` are those of weighted products."""
+    if node.op == "placeholder":
+        return images
+    if node.op == "get_attr":
+        return getattr(module, node.target)
+    if node.op == "output":
+        return values[inputs[0]]
+    if node in factors:
+        factor = factors[node]
+        return values[inputs[0]] if factor == 1 else values[inputs[0]] * factor
+    return _run(node, inputs, values)
 
 
 def _plan(graph, factors, done):

@@ -56,8 +56,7 @@ class TorchEngine(NetworkEngine):
 
         super().__init__(net, workers or Alone(), predictor, **settings)
         require_known(optimizer, decayed)
-        self.devices = [device]
-        self._device = device
+        self._device, self.devices = device, [device]
         self._autocast = partial(
             torch.autocast, device.type, getattr(torch, dtype), dtype != "float32"
         )

@@ -235,6 +235,7 @@ def test_two_devices_train(data, tmp_path):
         (["--drop-path", "both"], "invalid choice: 'both'"),
         (["--dropout", "0.1"], "cross has no option dropout"),
         (["--log-columns"], "--log-columns: cross has no columns"),
+        (["--compile"], "--compile is the engine torch's"),
         (["--network", "fractal", "--depth", "56"], "5, 10, 20, 40, 80 or 160"),
         (["--network", "fractal", "--dropout", "0.3"], "dropout must be from 0 to less than 0.25"),
         (["--network", "fractal", "--drop-path-rate", "1"], "--drop-path-rate must be below 1"),

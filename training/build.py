@@ -109,22 +109,33 @@ def find_devices(run, kind, gpus):
     return devices
 
 
-def build_engine(run, data, networks, devices, kind=RuntimeConfig.engine, workers=None):
-    """Return an engine of ``networks``, whose parameters it initializes by the run's seed."""
+def build_engine(run, data, networks, devices, kind=RuntimeConfig.engine, **options):
+    """Return an engine of ``networks``, whose parameters it initializes by the run's seed.
+
+    Args:
+        options: see ``wrap_network``.
+    """
     net = networks.net
     places = [mx.cpu()] if kind == "torch" else devices
     net.initialize(INITIALIZERS[run.recipe.initializer](run.seed), ctx=places)
     for place in places:  # networks of gluoncv learn their parameters' shapes from a first image
         net(mx.nd.zeros((1, *data.image_shape), ctx=place))
-    return wrap_network(run, net, networks.predictor, devices, kind, workers)
+    return wrap_network(run, net, networks.predictor, devices, kind, **options)
 
 
-def wrap_network(run, net, predictor, devices, kind=RuntimeConfig.engine, workers=None):
-    """Return an engine of ``net``, whose parameters have values."""
+def wrap_network(
+    run, net, predictor, devices, kind=RuntimeConfig.engine, workers=None, compile=False
+):
+    """Return an engine of ``net``, whose parameters have values.
+
+    Args:
+        workers: see engine.distributed; None is this process alone.
+        compile: whether the engine on PyTorch compiles its steps.
+    """
     settings = {name: getattr(run.recipe, name) for name in OF_THE_RECIPE}
     settings.update(predictor=predictor, dtype=run.dtype, workers=workers)
     if kind == "torch":
-        return TorchEngine(net, *devices, **settings)
+        return TorchEngine(net, *devices, compile=compile, **settings)
     for each in (net, predictor):
         each.hybridize(static_alloc=True, static_shape=True)
     return MXNetEngine(net, devices, **settings)

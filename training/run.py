@@ -134,6 +134,11 @@ class RuntimeConfig:
         help="write the figures of each epoch to the run's folder tensorboard, too; look with "
         "tensorboard --logdir snapshot (needs tensorboardX)",
     )
+    compile: bool = option(
+        False,
+        help="with --engine torch, compile the steps (torch.compile): the first takes 20 to 60 "
+        "seconds, so it pays in long runs and above all on GPUs",
+    )
     on_divergence: str = option(
         "stop",
         choices=("stop", "continue"),
@@ -143,6 +148,8 @@ class RuntimeConfig:
 
     def __post_init__(self):
         check_options(self)
+        if self.compile and self.engine != "torch":
+            raise InputError("compile is the engine torch's: give engine, too", argument="compile")
         if self.engine == "torch" and self.kv_store == DISTRIBUTED:
             raise InputError(
                 f"kv_store {DISTRIBUTED} is the MXNet engine's: leave the other engine out",

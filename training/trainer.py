@@ -47,8 +47,6 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
     Of several workers the one of rank 0 keeps the run's files; the others return None.
 
     Args:
-        run: a training.run.Run.
-        config: the RuntimeConfig.
         folder: an unfinished run's, to resume from its newest checkpoint; None makes a new one.
 
     Raises:
@@ -74,7 +72,8 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
     with _connect(config, devices) as workers:
         _require_shares(run.recipe.batch_size, workers.count)
         info = replace(info, workers=workers.count)
-        engine = build_engine(run, data, networks, devices, config.engine, workers)
+        options = {"workers": workers, "compile": config.compile}
+        engine = build_engine(run, data, networks, devices, config.engine, **options)
         data.cache_on_device(engine)
         begun = folder is not None and read_log(folder)
         origin = initialize_from(engine, run.init_from) if run.init_from and not begun else ""
