@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from command import InputError
 from data.archives import Part, read_source
+from data.checks import check
 from data.download import fetch
 from data.idx import DATASETS, read_idx_source
 from data.images import encode
@@ -21,7 +22,6 @@ from data.photographs import LOCK, check_jobs
 from data.recordio import frame
 from data.records import Images, split
 from data.spec import DESCRIPTION, DatasetSpec, default_folder, get_spec, list_datasets, write_spec
-from data.verify import check
 from data.workers import open_workers
 from filesystem import locked
 

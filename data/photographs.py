@@ -11,12 +11,12 @@ from pathlib import Path
 from PIL import Image
 
 from command import InputError
+from data.checks import check, note_images
 from data.class_folders import survey
 from data.images import SOURCE_FORMATS, open_image, to_rgb, turn
 from data.journal import write_lines, write_records
 from data.lists import CLASSES
 from data.metadata import read_orientation
-from data.verify import check, note_images
 from data.workers import open_workers
 from filesystem import locked
 from hardware import cores

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from command import InputError
 from data.augment import BORDERS, PAD, augment_batch, draw_moves, normalize
+from data.checks import bad_record, check
 from data.images import decode
 from data.recordio import read_records
-from data.verify import bad_record, check
 
 SPLIT_SEED = 0  # which examples --val-split holds out is no matter of a run's seed
 

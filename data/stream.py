@@ -30,9 +30,9 @@ import numpy as np
 
 from command import InputError
 from data.augment import normalize
+from data.checks import bad_record, check, check_images, index_path
 from data.recordio import read_records
 from data.records import Batch, number_of_batches
-from data.verify import bad_record, check, check_images, index_path
 from filesystem import plain_path
 from hardware import cores
 

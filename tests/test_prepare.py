@@ -14,12 +14,12 @@ import train_cifar
 from command import InputError
 from data import packing as module
 from data import prepare_dataset as prepare
+from data.checks import check
 from data.packing import FILES
 from data.prepare import main
 from data.recordio import read_records
 from data.records import load
 from data.spec import SVHN, get_spec
-from data.verify import check
 from tests.archive_server import serve
 from tests.record_files import random_pixels
 from tests.test_archives import (

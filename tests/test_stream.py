@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from command import InputError
-from data import images, stream, verify
+from data import checks, images, stream
 from data.records import number_of_batches
 from tests.photo_files import file_of, picture, write_photographs
 from tests.record_files import patch, write_rec
@@ -189,7 +189,7 @@ def test_what_is_found_sound_is_not_decoded_again_until_it_changes(tmp_path, mon
         decoded.append(data)
         return images.open_image(data, reduced)
 
-    monkeypatch.setattr(verify, "open_image", open_image)
+    monkeypatch.setattr(checks, "open_image", open_image)
     path = write_photographs(tmp_path, train=300) / "train.rec"
     for _ in range(2):
         assert len(stream.load(path, 2, 32)) == 300

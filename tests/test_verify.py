@@ -2,12 +2,16 @@
 
 import shutil
 import struct
+import subprocess
+import sys
 
 import pytest
 
 from command import InputError
 from data import verify
-from data.verify import check, main
+from data.checks import check
+from data.verify import main
+from tests.notebook import ROOT
 from tests.record_files import (
     SHARED_DATA,
     encoded,
@@ -51,6 +55,13 @@ def test_a_sound_file(rec, capsys):
     ]
     assert "all records are sound and its .idx" in out[3]
     assert check(path, 3).tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("program", ["data.prepare", "data.verify"])
+def test_programs_of_the_package_start_without_a_warning(program):
+    command = [sys.executable, "-m", program, "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith("usage: ") and done.stderr == ""
 
 
 def test_many_classes_and_sizes_are_summed_up(tmp_path, capsys):
