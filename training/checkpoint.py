@@ -24,7 +24,7 @@ FILES = ("net.params", "optimizer.params")
 
 
 def save(folder, epoch, values, momenta, rows):
-    """Write the checkpoint of ``epoch`` into ``folder``; returns its path.
+    """Write the checkpoint of ``epoch`` into ``folder``; return its path.
 
     Args:
         values: parameters and moving averages, {name: array}.
@@ -56,7 +56,7 @@ def save(folder, epoch, values, momenta, rows):
 
 
 def latest(folder):
-    """The newest whole checkpoint in ``folder``, or None where there is no checkpoint at all.
+    """Return the newest whole checkpoint in ``folder``; None if there is no checkpoint.
 
     Raises:
         InputError: there are checkpoints, and every one of them is damaged.
@@ -77,7 +77,7 @@ def latest(folder):
 
 
 def check(path):
-    """The rows of the checkpoint at ``path``, which is as it was written.
+    """Return the log's rows in the checkpoint at ``path`` after checking its checksums.
 
     Raises:
         InputError: a file is missing or damaged.
@@ -104,10 +104,10 @@ def check(path):
 
 
 def load(path):
-    """What ``save`` got: (values, momenta, rows).
+    """Return (values, momenta, rows) as they were given to ``save``.
 
     Raises:
-        InputError: the checkpoint is damaged; MXNet's reader never sees the file then.
+        InputError: the checkpoint is damaged. MXNet, which would abort, does not read it.
     """
     rows = check(path)
     return (*(_read_arrays(Path(path) / name) for name in FILES), rows)
@@ -119,18 +119,18 @@ def remove(folder, epoch):
 
 
 def sweep(folder):
-    """Remove what a process that was killed while it saved left in ``folder``."""
+    """Remove unfinished checkpoints that killed processes left in ``folder``."""
     for path in Path(folder).glob(".epoch*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def checkpoint_path(folder, epoch):
-    """Where the checkpoint of ``epoch`` is."""
+    """Return the path of the checkpoint of ``epoch``."""
     return Path(folder) / f"epoch{epoch:04d}"
 
 
 def parse_epoch(path):
-    """Epoch that a checkpoint's folder has in its name; 0 where it has none."""
+    """Return the epoch in the name of a checkpoint's folder; 0 if there is none."""
     match = re.fullmatch(r"epoch(\d+)", Path(path).name)
     return int(match.group(1)) if match else 0
 

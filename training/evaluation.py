@@ -1,9 +1,9 @@
-"""A trained run looked at: its network restored, tested, and used on new images.
+"""Restore the network of a trained run, test it, and use it on new images.
 
-Moving averages of batch normalisation that training leaves unusable are recomputed from training
-batches first (precise BN; Wu and Johnson, "Rethinking 'Batch' in BatchNorm", section 3). That is so
-for networks trained with dropout or drop-path, above all with dropout before batch normalisation,
-and for sub-networks that are not trained by themselves.
+Where training leaves unusable moving averages of batch normalisation, they are recomputed from
+training batches before a test (precise BN; Wu and Johnson, "Rethinking 'Batch' in BatchNorm",
+section 3). This concerns networks trained with dropout or drop-path, above all with dropout before
+batch normalisation, and sub-networks that are not trained by themselves.
 """
 
 from dataclasses import dataclass, replace
@@ -22,15 +22,15 @@ from training.run_data import RunData
 from training.run_folder import read_config
 from training.serialization import from_plain
 
-BN_BATCHES = 50  # batches that moving averages are recomputed from: 0.9^50 = 0.5% is left
+BN_BATCHES = 50  # training batches of precise BN; 0.9^50 = 0.5% of the initial averages remains
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run as it was after an epoch.
+    """A run with its network as it was after an epoch.
 
-    The whole network's moving averages are those that it was tested with. Those of sub-networks are
-    so where ``row`` has their errors; see ``prepare_subnetworks``.
+    The moving averages of the whole network are those of its test. The same holds for sub-networks
+    if ``row`` has their errors; otherwise call ``prepare_subnetworks`` first.
     """
 
     folder: Path
@@ -38,7 +38,7 @@ class TrainedRun:
     data: RunData
     engine: Any  # an engine.base.Engine
     row: dict  # the log's, of that epoch
-    replaced: bool = False  # whether a file's parameters stand for the checkpoint's
+    replaced: bool = False  # whether parameters of another file replace the checkpoint's
 
     def predictions(
         self,
@@ -93,7 +93,7 @@ def restore(
     Args:
         gpus: see engine.devices.
         epoch: one that has a checkpoint; None takes the newest.
-        engine: one of training.run.ENGINES; any engine continues what another trained.
+        engine: one of training.run.ENGINES; each restores what another trained.
         dtype: what to compute in; None takes the run's.
         data_dir: folder of the .rec files; None takes the run's.
         parameters: a .safetensors file whose arrays replace the checkpoint's; see

@@ -1,4 +1,4 @@
-"""Starting from the parameters of a trained network instead of random ones."""
+"""Start a run from the parameters of a trained network instead of random ones."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from training import checkpoint
 from training.exporting import read_safetensors
 from training.run_folder import CONFIG
 
-NAMED = 5  # parameters that a message names at most
+NAMED = 5  # the most parameters that a message names
 
 
 def load_parameters(source):
@@ -45,15 +45,15 @@ def load_parameters(source):
 
 
 def initialize_from(engine, source):
-    """Give the network of ``engine`` the parameters in ``source`` that fit it by name and shape.
+    """Load the parameters in ``source`` that match the network of ``engine`` by name and shape.
 
-    A classifier for another number of classes does not fit and keeps its random values.
+    A classifier for another number of classes does not match and keeps its random values.
 
     Returns:
-        A line that says what was taken and what was not.
+        A line that says which parameters were loaded and which were not.
 
     Raises:
-        InputError: no parameter fits.
+        InputError: no parameter matches, or ``source`` cannot be read.
     """
     given = load_parameters(source)
     values, _ = engine.state_dict()

@@ -1,4 +1,4 @@
-"""One pass over training batches; one over test batches."""
+"""One pass over the training batches, and one over the test batches."""
 
 from collections import deque
 from functools import partial
@@ -8,7 +8,7 @@ import numpy as np
 from training.meter import NonFiniteLoss
 from training.metrics import Predictions
 
-KEPT = 8  # predictions that are left on the device before the first is waited for
+KEPT = 8  # predictions that may be pending on the device before the loop waits for the oldest
 
 
 def train_epoch(engine, batches, loss_weights, learning_rate, meter, report=None, report_every=50):
@@ -20,7 +20,7 @@ def train_epoch(engine, batches, loss_weights, learning_rate, meter, report=None
             classes) or None, and ``total``, the examples of all workers' batches together.
         loss_weights: for each step, what it trains: {sub-network: weight of its loss}, None for
             the whole network.
-        learning_rate: step, from 0 -> its learning rate.
+        learning_rate: function from a step, counted from 0, to its learning rate.
         meter: an EpochMeter.
         report: called as ``report(steps, stats so far)`` every ``report_every`` steps, which also
             bounds how far the loop runs ahead of the device.
@@ -44,8 +44,8 @@ def evaluate(engine, batches, subnetwork=None, views=1):
     """Return Predictions of the network, or of a sub-network, for every example of ``batches``.
 
     Args:
-        views: images that each example has in the batches, one after the other; its probabilities
-            are the mean over them.
+        views: number of consecutive images (crops) of each example, whose mean probabilities the
+            example gets.
 
     Raises:
         NonFiniteLoss: at the first batch with a logit that is not finite.

@@ -1,4 +1,4 @@
-"""What a run says in ``log.txt``: what trains, what may surprise, and how to resume."""
+"""Lines of ``log.txt``: the run, its warnings, its epochs, and how to resume it."""
 
 import shlex
 import sys
@@ -21,11 +21,11 @@ def describe_run(run, info, data, engine, folder):
         f"{len(data.test):,} {'held out' if run.val_split else 'test'} images; "
         f"on {', '.join(map(str, engine.devices))}{workers}; in {folder}"
     )
-    yield from _surprises(run, info)
+    yield from _warn(run, info)
 
 
-def _surprises(run, info):
-    """Yield lines about settings that are taken otherwise than they look."""
+def _warn(run, info):
+    """Yield warnings about settings whose effect may be unexpected."""
     if info.built_depth not in (None, run.depth):
         yield (
             f"depth {run.depth} builds the network of depth {info.built_depth}, as blocks are whole"
@@ -44,12 +44,12 @@ def _surprises(run, info):
 
 
 def describe_epoch(row, epochs, tested_on, left):
-    """Return the line of an epoch.
+    """Return the line of ``log.txt`` about an epoch.
 
     Args:
-        row: of ``log.jsonl``.
-        tested_on: what the images of the test errors are called.
-        left: time until the run ends.
+        row: the epoch's row of ``log.jsonl``.
+        tested_on: name of the images that were tested: "test" or "held-out".
+        left: time until the run ends, as h:mm:ss.
     """
     mark = "  diverged" if row.get("diverged") else ""
     return (
@@ -64,7 +64,7 @@ def describe_resuming(folder, run, launcher):
     """Return the command, or in a notebook the call, that resumes the run in ``folder``.
 
     Args:
-        launcher: what the command of a job starts with; see engine.distributed.
+        launcher: words before the command in a distributed job; see engine.distributed.
     """
     if "ipykernel" in sys.modules:
         return f"fit(run, config, folder=Path({str(folder)!r}))"

@@ -1,4 +1,4 @@
-"""Sums over an epoch, kept on the devices; the one place that waits for them."""
+"""Sums over an epoch. They stay on the devices until ``compute``, which waits for them."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from command import CommandError
 
-DIVERGED = 1e4  # nats: a mean loss above is one that no network that learns has
+DIVERGED = 1e4  # nats: a mean loss above this means that training has diverged
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,17 @@ class EpochStats:
     examples: int
 
 
-NOT_FINITE, EXPLODED = "the loss stopped being finite", "the loss exploded"  # so says log.txt
+NOT_FINITE, EXPLODED = "the loss stopped being finite", "the loss exploded"  # words of log.txt
 
 
 class Divergence(CommandError):
-    """The loss exploded at a ``unit``; ``step`` counts these from 1 within the pass."""
+    """The loss exploded.
+
+    Args:
+        loss: mean loss, in nats.
+        unit: what was computed: "step", "test batch", ...
+        step: number of the unit, from 1 within the pass.
+    """
 
     def __init__(self, loss, unit, step):
         what = f"{EXPLODED} to {loss:.1e}" if math.isfinite(loss) else NOT_FINITE
@@ -32,14 +38,15 @@ class Divergence(CommandError):
 
 
 class NonFiniteLoss(Divergence):
-    """The loss is no longer a number."""
+    """The loss is infinite or not a number."""
 
 
 def require_convergence(loss, unit, step, limit=DIVERGED):
-    """Refuse a mean loss above ``limit``, or one that is not finite.
+    """Raise an error if a mean loss is above ``limit`` or not finite.
 
     Raises:
-        Divergence: it is such a loss; NonFiniteLoss where it is not finite.
+        NonFiniteLoss: the loss is not finite.
+        Divergence: the loss is above ``limit``.
     """
     if not math.isfinite(loss):
         raise NonFiniteLoss(loss, unit, step)
@@ -48,10 +55,10 @@ def require_convergence(loss, unit, step, limit=DIVERGED):
 
 
 class EpochMeter:
-    """Loss and wrong answers, summed over steps.
+    """Sum loss and wrong answers over the steps of an epoch.
 
-    ``update`` takes what ``Engine.train_step`` returns and waits for nothing; ``compute`` waits for
-    all that was added and sums in double precision, in the order of the steps.
+    ``update`` takes the sums that ``Engine.train_step`` returns and does not wait for the device;
+    ``compute`` waits, and adds in double precision in the order of the steps.
 
     Args:
         engine: an engine.base.Engine.
@@ -66,7 +73,7 @@ class EpochMeter:
         self._examples = 0
 
     def update(self, examples, sums):
-        """Count a step: its number of examples over all workers, and its sums on the devices."""
+        """Add a step: its number of examples over all workers, and its sums on the devices."""
         self._waiting.append((examples, sums))
 
     def compute(self):

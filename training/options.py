@@ -1,7 +1,7 @@
 """Options: dataclass fields that carry their default, their limits and their help.
 
-A value is checked, written to ``config.json``, shown by ``--help`` and read from a flag by what
-stands at its field, so that nothing is said twice.
+The field of an option decides how its value is checked, written to ``config.json``, shown by
+``--help`` and read from a flag, so that each fact is written once.
 """
 
 import math
@@ -22,15 +22,15 @@ def option(
     parse: Optional[Callable[[str], Any]] = None,
     metavar: Optional[str] = None,
 ) -> Any:
-    """Return a dataclass field with what its flag and its check need.
+    """Return a dataclass field that describes its flag and the values it allows.
 
     Args:
-        default: as of a dataclass field; without it the field is required.
-        help: what the value is, for ``--help``.
+        default: of the field; without it the field is required.
+        help: text of ``--help``.
         low, high, below: limits of a number; ``below`` itself is not allowed.
         choices: the values that are allowed.
-        parse: text -> value; None follows from the field's type.
-        metavar: what ``--help`` calls the value.
+        parse: function from the flag's text to the value; None: the field's type.
+        metavar: name of the value in ``--help``.
     """
     limits = {"low": low, "high": high, "below": below, "choices": choices}
     metadata = {"help": help, "parse": parse, "metavar": metavar, **limits}
@@ -38,7 +38,7 @@ def option(
 
 
 def check_options(instance):
-    """Make whole numbers of float fields floats, and refuse values outside their limits.
+    """Check every option of a dataclass instance; turn ints in float fields into floats.
 
     Raises:
         InputError: a value is impossible; ``argument`` names its field.
@@ -73,12 +73,12 @@ def _check(name, value, kind, limits):
 def add_flags(group, cls, skip=(), show_defaults=True, **changes):
     """Add a flag for each option of the dataclass ``cls`` to an argparse group.
 
-    A flag that is left out gives None: see ``given``.
+    A flag that is left out has the value None; ``given`` returns the others.
 
     Args:
         skip: names of options without a flag.
         show_defaults: whether ``--help`` ends with the default.
-        changes: name -> arguments of ``add_argument`` that differ.
+        changes: {name of an option: arguments of ``add_argument`` to replace}.
     """
     types = get_type_hints(cls)
     for each in fields(cls):
@@ -106,7 +106,11 @@ def _argument(each, kind):
 
 
 def parse_switch(text):
-    """Return the bool that "on" or "off" is."""
+    """Return True for "on" and False for "off".
+
+    Raises:
+        ValueError: it is neither.
+    """
     if text not in ("on", "off"):
         raise ValueError(text)
     return text == "on"

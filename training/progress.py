@@ -1,4 +1,4 @@
-"""What a person sees of a run under way: a progress bar at a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar at a terminal, plain lines elsewhere."""
 
 import os
 import sys
@@ -9,25 +9,30 @@ from tqdm import tqdm
 
 
 def seconds_since(started):
-    """Seconds since ``started``; a clock that stands still or is set back gives at least 1 ms."""
+    """Return seconds since ``started``, at least 1 ms, even if the clock was set back."""
     return max(time.perf_counter() - started, 1e-3)
 
 
 class Clock:
-    """Time left until the last of ``epochs`` ends, after ``done`` that took none."""
+    """Estimate the time that is left of a run.
+
+    Args:
+        done: epochs that were finished before, which this process did not train.
+        epochs: number of epochs in the run.
+    """
 
     def __init__(self, done, epochs):
         self._done, self._epochs = done, epochs
         self._started = time.perf_counter()
 
     def left(self, done):
-        """Return it as h:mm:ss, after ``done`` epochs, which may be a fraction."""
+        """Return the time left after ``done`` epochs, which may be a fraction, as h:mm:ss."""
         pace = seconds_since(self._started) / (done - self._done)
         return timedelta(seconds=round(pace * (self._epochs - done)))
 
 
 class EpochProgress:
-    """The steps of one epoch, as a bar or as lines of the log.
+    """Show the steps of one epoch, as a bar or as lines of the log.
 
     Args:
         epoch, epochs: which epoch it is, from 1, and how many there are.
@@ -45,7 +50,7 @@ class EpochProgress:
         self._bar = None
 
     def follow(self, batches):
-        """Yield ``batches``, and show how many have been."""
+        """Yield ``batches``, and count them in the bar."""
         with tqdm(
             batches, self._name, self._steps, leave=False, unit="step", disable=self._hidden
         ) as self._bar:
@@ -62,7 +67,10 @@ class EpochProgress:
 
 
 def make_echo(quiet):
-    """Return what shows a line above the progress bar; training outlives who reads its lines."""
+    """Return a function that shows a line above the progress bar.
+
+    Training continues when the reader of the output is gone.
+    """
 
     def echo(line):
         if not quiet:

@@ -14,92 +14,101 @@ from training.serialization import from_plain
 
 
 def parse_step(text):
-    """Return the Fraction that ``text`` is: 1/2, 0.5, or epochs, 200.
+    """Return a step of the learning rate as a Fraction: "1/2", "0.5", or "200" epochs.
 
-    Fraction itself would take 1e999999999.
+    Other notations are refused, because Fraction("1e999999999") would fill the memory.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: ``text`` is not such a number.
     """
     if not re.fullmatch(r"[0-9]{1,30}([./][0-9]{1,30})?", text) or re.fullmatch(r".*/0+", text):
-        raise ValueError(f"{text} is no step of the learning rate")
+        raise ValueError(f"{text} is not a step of the learning rate such as 1/2 or 200")
     return Fraction(text)
 
 
 def parse_steps(text):
-    """Return the steps of "200,300,350" or "1/2,3/4,7/8"."""
+    """Return the Fractions in a list such as "200,300,350" or "1/2,3/4,7/8"."""
     return tuple(parse_step(part.strip()) for part in text.split(",") if part.strip())
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a result depends on besides network, data and seed; nothing about the machine."""
+    """How a network is trained: all that a result depends on besides network, data and seed."""
 
     epochs: int = option(help="passes over the training set", low=1)
-    batch_size: int = option(64, help="images a step, over all devices together", low=1)
+    batch_size: int = option(64, help="images in a training step, over all devices together", low=1)
     schedule: str = option(
         "step",
         choices=SCHEDULES,
         help="how the learning rate falls: step, by --lr-factor at --lr-steps; cosine, to 0; "
-        "one-cycle, in a straight line to 0",
+        "one-cycle, linearly to 0",
     )
-    lr: float = option(0.1, help="learning rate, where it is highest", low=0)
+    lr: float = option(0.1, help="highest learning rate", low=0)
     lr_factor: float = option(0.1, help="factor of the learning rate at each of --lr-steps", low=0)
     lr_steps: Tuple[Fraction, ...] = option(
         (Fraction(1, 2), Fraction(3, 4), Fraction(7, 8)),
         parse=parse_steps,
         metavar="STEPS",
-        help="when: epochs done (200,300,350) or fractions of all (1/2,3/4,7/8)",
+        help="when the learning rate falls: epochs done (200,300,350) or fractions of "
+        "all epochs (1/2,3/4,7/8)",
     )
     warmup_epochs: float = option(
-        0.0, help="epochs in which the learning rate first grows from 0, in a straight line", low=0
+        0.0, help="epochs at the start in which the learning rate grows linearly from 0", low=0
     )
     optimizer: str = option(
         "nesterov", choices=tuple(OPTIMIZERS), help="SGD with Nesterov's momentum, or with momentum"
     )
-    momentum: float = option(0.9, help="of the optimizer", low=0, below=1)
+    momentum: float = option(0.9, help="momentum of the optimizer", low=0, below=1)
     momentum_correction: bool = option(
         False, help="scale the momentum by the change of the learning rate at each step"
     )
-    weight_decay: float = option(1e-4, help="of the parameters that --decayed names", low=0)
+    weight_decay: float = option(
+        1e-4, help="weight decay of the parameters that --decayed names", low=0
+    )
     decayed: str = option(
         "all",
         choices=DECAYED,
-        help="parameters that decay: all (gamma, beta, biases too) or weights",
+        help="which parameters decay: all (also gamma, beta and biases) or weights",
     )
-    clip_norm: float = option(0.0, help="largest norm of the gradient; 0: any", low=0)
-    augmentation: str = option("+", help="of the training images")
-    cutout: int = option(0, help="side of a square that is cut out of each image, pixels", low=0)
+    clip_norm: float = option(
+        0.0, help="largest norm of the gradient; longer ones are scaled down; 0: no limit", low=0
+    )
+    augmentation: str = option("+", help="augmentation of the training images")
+    cutout: int = option(
+        0, help="side of a square that is masked in each image, in pixels; 0: none", low=0
+    )
     mixup: float = option(
         0.0,
-        help="alpha of the Beta distribution by which pairs of images are mixed; 0: none",
+        help="mix pairs of images by weights from Beta(alpha, alpha), this alpha; 0: no mixup",
         low=0,
     )
     label_smoothing: float = option(
-        0.0, help="probability that is shared out among all classes", low=0, below=1
+        0.0, help="probability that the target spreads evenly over all classes", low=0, below=1
     )
     ema_decay: float = option(
         0.0,
-        help="decay of an exponential average of the weights, which is what is tested and saved; "
-        "0: none",
+        help="decay of an exponential moving average of the weights, which is then tested and "
+        "saved; 0: none",
         low=0,
         below=1,
     )
     initializer: str = option("deep-fusion", help="initial values: deep-fusion or xavier")
     drop_path: str = option(
         "none",
-        help="FractalNet: what a mini-batch trains. local: the network but for paths dropped at "
-        "joins; global: one column; mixed: either; tied: the network and all columns",
+        help="FractalNet: what a mini-batch trains. local: the network with some inputs of joins "
+        "dropped; global: one column; mixed: one or the other; tied: the network and all columns",
     )
     drop_path_rate: float = option(
-        0.15, help="at which joins drop inputs (local); paper: 0.15", low=0, below=1
+        0.15, help="probability of dropping an input of a join (local); paper: 0.15", low=0, below=1
     )
     dropout: float = option(
-        0.0, help="FractalNet: rates are 0, 1, 2, 3, 4 times this in its blocks; paper: 0.1", low=0
+        0.0,
+        help="FractalNet: the dropout rates of its blocks are 0, 1, 2, 3, 4 times this; paper: 0.1",
+        low=0,
     )
     early_stop: int = option(
         0,
-        help="stop when the held-out error has not fallen for so many epochs; 0: never",
+        help="stop when the held-out error has had no new minimum for N epochs; 0: never",
         low=0,
         metavar="N",
     )
@@ -119,12 +128,12 @@ class Recipe:
             )
 
     def to_json(self):
-        """Plain values for ``config.json``."""
+        """Return the recipe as plain values for ``config.json``."""
         return {**asdict(self), "lr_steps": [str(step) for step in self.lr_steps]}
 
     @classmethod
     def from_json(cls, values):
-        """The recipe that ``to_json`` wrote.
+        """Return the recipe that ``to_json`` wrote.
 
         Raises:
             InputError: a value is missing, unknown or impossible.
@@ -140,7 +149,7 @@ class Recipe:
 DEEP_FUSION = Recipe(epochs=400)
 DEEP_FUSION_SVHN = replace(DEEP_FUSION, epochs=40, augmentation="none")
 
-# Small enough for a first try: minutes on two cores. A mirrored digit is no digit, so no mirror.
+# Short enough for a first try: minutes on two cores. Digits must not be mirrored.
 QUICK = replace(DEEP_FUSION, epochs=12, augmentation="none")
 
 # Larsson et al., "FractalNet: Ultra-Deep Neural Networks without Residuals", section 4.1. The paper
@@ -163,8 +172,8 @@ FRACTAL_PLAIN = replace(FRACTAL, **ALONE)
 FRACTAL_PLAIN_SVHN = replace(FRACTAL_SVHN, **ALONE)
 FRACTAL_PLAIN_QUICK = replace(FRACTAL_QUICK, **ALONE)
 
-# The same papers' ImageNet. FractalNet's says nothing of augmentation, drop-path and dropout there:
-# its table 1 has a plain "FractalNet" without both, and so this is; augmentation is deep fusion's.
+# ImageNet in the same papers. FractalNet's paper does not say which augmentation, drop-path and
+# dropout it used there. This recipe has neither of the two, and deep fusion's augmentation.
 DEEP_FUSION_IMAGENET = replace(
     DEEP_FUSION,
     epochs=120,
@@ -183,8 +192,8 @@ FRACTAL_IMAGENET = replace(
     dropout=0.0,
 )
 
-# The best that a small number of epochs gives; chosen on held-out images of CIFAR-10, see
-# docs/training.md. One cycle (Smith and Topin) with the decay of the fast CIFAR-10 recipes.
+# The lowest error in few epochs, chosen on held-out images of CIFAR-10 (see docs/training.md). One
+# cycle (Smith and Topin) with the decay of the fast CIFAR-10 recipes.
 FAST = Recipe(
     epochs=15,
     batch_size=128,
@@ -218,14 +227,14 @@ RECIPES = {
 
 
 def default_recipe(dataset: str, network: str) -> str:
-    """Return the name of the recipe that a network is trained with when none is named."""
+    """Return the name of the recipe of a network on a data set, where none is asked for."""
     endings = {"svhn": "-svhn", "mnist": "-svhn", "digits": "-quick"}  # no mirrored digits
     name = recipe_family(network) + endings.get(dataset, "")
     return {"deep-fusion-quick": "quick"}.get(name, name)
 
 
 def default_photograph_recipe(network: str) -> str:
-    """Return the name of the recipe that a network is trained with on photographs."""
+    """Return the name of the recipe of a network on photographs, where none is asked for."""
     family = "fractal" if recipe_family(network).startswith("fractal") else "deep-fusion"
     return f"{family}-imagenet"
 
@@ -244,7 +253,7 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
 
 
 def differences(recipe: Recipe, name: str) -> Dict[str, Any]:
-    """Return {field: plain value} of what differs from the recipe ``name``."""
+    """Return {field: plain value} of the values that differ from the recipe ``name``."""
     if name not in RECIPES:
         return recipe.to_json()
     ours, theirs = recipe.to_json(), RECIPES[name].to_json()

@@ -1,4 +1,4 @@
-"""What a run is, and where it is carried out; both as they stand in ``config.json``."""
+"""Settings of a run and of the machine that trains it, as ``config.json`` has them."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ CONFIG_FORMAT = 2  # of config.json; 1, which is not written there, had no forma
 
 @dataclass(frozen=True)
 class Run:
-    """What decides a result."""
+    """All that decides a result: network, data set, recipe and seed."""
 
     network: str = option(metavar="NAME", help="the network")
     depth: Optional[int] = option(help="weight layers of the corresponding plain network")
@@ -47,7 +47,7 @@ class Run:
         None,
         metavar="RUN|FILE",
         help="start from the parameters of a run or a .params file; a classifier of another number "
-        "of classes starts afresh",
+        "of classes starts at random",
     )
 
     def __post_init__(self):
@@ -84,10 +84,10 @@ class Run:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """Where and how a run is carried out.
+    """Where a run is trained and which files it writes.
 
-    Of this, only the number of devices, of all workers together, changes a result beyond the order
-    of sums: batch statistics are each device's own.
+    Apart from rounding, only the number of devices changes a result, because each device computes
+    its own batch statistics.
     """
 
     engine: str = option(
@@ -110,8 +110,8 @@ class RuntimeConfig:
     wait_limit: int = option(
         600,
         metavar="SECONDS",
-        help="with dist_sync, end when the others are not heard of for so long, which must be more "
-        "than a step takes",
+        help="with dist_sync, stop after waiting so long for the other workers; a training step must be "
+        "shorter",
         low=1,
     )
     test_batch_size: int = option(250, help="images tested at once", low=1)
@@ -127,11 +127,12 @@ class RuntimeConfig:
     )
     log_columns: bool = option(
         False,
-        help="test every column of FractalNet each epoch, not the last alone, and draw columns.png",
+        help="test every column of FractalNet after each epoch, not only after the last, and draw "
+        "columns.png",
     )
     tensorboard: bool = option(
         False,
-        help="write the figures of each epoch to the run's folder tensorboard, too; look with "
+        help="also write the figures of each epoch to the run's folder tensorboard; view them with "
         "tensorboard --logdir snapshot (needs tensorboardX)",
     )
     compile: bool = option(
@@ -142,7 +143,7 @@ class RuntimeConfig:
     on_divergence: str = option(
         "stop",
         choices=("stop", "continue"),
-        help="what to do when the loss explodes; one that is not finite always stops",
+        help="what to do when the loss explodes; a loss that is not finite always stops the run",
     )
     quiet: bool = option(False, help="show nothing but errors")
 
@@ -172,7 +173,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What follows from a run's settings, as ``config.json`` has it."""
+    """Facts that follow from a run's settings, as ``config.json`` has them."""
 
     recipe_changes: dict  # values that differ from the named recipe's
     parameters: int
@@ -180,7 +181,7 @@ class RunInfo:
     layers: int  # on the longest path
     devices: int
     data: dict  # number and checksum of the images
-    workers: int = 1  # each with so many devices
+    workers: int = 1  # processes that train together, with ``devices`` each
     built_depth: Optional[int] = None  # the least depth that gives the same network
 
     def __post_init__(self):

@@ -1,4 +1,4 @@
-"""The images of a run: each file is read once, and made into batches."""
+"""The images of a run: load each file once, and make batches of it."""
 
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from data.spec import get_spec, list_datasets
 
 
 class RunData:
-    """The training, held-out and test images of a run, and what they are made of.
+    """The training, held-out and test images of a run.
 
     Args:
         run: a training.run.Run.
@@ -48,7 +48,11 @@ class RunData:
 
     @cached_property
     def held_out(self):
-        """The training images that the run does not train on."""
+        """The training images that the run is tested on instead of the test set.
+
+        Raises:
+            InputError: the run holds no images out.
+        """
         if not self._run.val_split:
             raise InputError("the run holds no training images out")
         return self._split[1]
@@ -60,7 +64,7 @@ class RunData:
 
     @property
     def test(self):
-        """The images that the log's test errors are of: held-out ones, or the test set."""
+        """The images that the run is tested on: held-out ones, or the test set."""
         return self.images(self._run.tested_on)
 
     def images(self, which):
@@ -72,7 +76,7 @@ class RunData:
         }[which]()
 
     def facts(self):
-        """Return number and checksum of the images that the run trains on and is tested on."""
+        """Return number and checksum of the training and test images, for ``config.json``."""
         return {"train": self.source.facts(self.train), "test": self.source.facts(self.test)}
 
     @property
@@ -92,7 +96,7 @@ class RunData:
         return f"classes.txt in {self._run.data_dir} names {count}, the run has {self.classes}"
 
     def cache_on_device(self, engine):
-        """Have ``engine`` keep the images where it makes batches of them faster."""
+        """Have ``engine`` keep the images on its device, if it can make batches there."""
         self.train = self.source.cache_on_device(self.train, engine.cache_on_device)
         tested = self.source.cache_on_device(self.test, engine.cache_on_device)
         if self._run.val_split:
@@ -101,12 +105,14 @@ class RunData:
             self.test_set = tested
 
     def train_batches(self, epoch, workers, regularized=True):
-        """Return the batches of an epoch, or a worker's share of each, made ahead.
+        """Return the training batches of an epoch, or a worker's share of each.
+
+        They are made ahead of their use, on a thread.
 
         Order and augmentation follow from the run's seed and ``epoch``.
 
         Args:
-            regularized: whether with the recipe's cutout, mixup and label smoothing.
+            regularized: whether to apply the recipe's cutout, mixup and label smoothing.
         """
         recipe = self._run.recipe
         how = Regularization(recipe.label_smoothing, recipe.mixup, recipe.cutout)
@@ -120,7 +126,7 @@ class RunData:
             workers.count,
             how if regularized else OFF,
         )
-        return _made_ahead(self.train, batches)
+        return _make_ahead(self.train, batches)
 
     def count_batches(self, workers):
         """Return the number of batches in an epoch."""
@@ -137,7 +143,7 @@ class RunData:
         if crops not in self.source.crops:
             size = self.source.size
             raise InputError(f"{self._run.dataset} has images of {size} x {size}: no crops")
-        return _made_ahead(images, self.source.test_batches(images, batch_size, crops))
+        return _make_ahead(images, self.source.test_batches(images, batch_size, crops))
 
     @cached_property
     def _training_file(self):
@@ -171,6 +177,6 @@ class RunData:
         return self.source.load(path)
 
 
-def _made_ahead(images, batches):
-    """Return ``batches``, made ahead on a thread unless a device makes them."""
+def _make_ahead(images, batches):
+    """Return ``batches``, made on a thread ahead of their use unless a device makes them."""
     return batches if getattr(images, "on_device", None) else records.prefetch(batches)

@@ -35,9 +35,9 @@ ROW_KEYS = (
 
 
 def create_run_dir(parent, name):
-    """Make the folder ``parent/<name><k>`` with the lowest k that is above all others'.
+    """Make the folder ``parent/<name><k>``, with k one above the highest there; return it.
 
-    Making a folder either succeeds or finds it there, so two processes never get the same one.
+    Making a folder is atomic, so two processes never get the same one.
     """
     parent = Path(parent)
     parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def parent_folder(run, config, layers):
     """Return the folder that holds every run of the same network on the same data set.
 
     Args:
-        layers: on the longest path; the depth of a network that has none of its own.
+        layers: on the longest path; stands for the depth where ``run`` has none.
     """
     network = run.network.replace(":", "-")
     setting = f"{network}_d{run.depth or layers}w{run.widen_factor}"
@@ -62,9 +62,11 @@ def parent_folder(run, config, layers):
 
 
 def find_run(run, config):
-    """Return the newest folder of ``config``'s log_dir and exp_name that holds just this run.
+    """Return the newest folder of exactly this run; None if there is none.
 
-    None where there is none.
+    Args:
+        run: a Run.
+        config: the RuntimeConfig whose ``log_dir`` and ``exp_name`` the folder has.
     """
     top = Path(config.log_dir) / run.dataset
     if not top.is_dir():
@@ -85,16 +87,16 @@ def _numbers(parent, name):
 
 
 def locked(folder):
-    """Hold ``folder`` for this process; the system lets go of it when the process ends.
+    """Lock ``folder``; the system unlocks it when the process ends.
 
     Raises:
-        InputError: another process holds it.
+        filesystem.InUse: another process has locked it.
     """
     return filesystem.locked(Path(folder) / LOCK, folder)
 
 
 def is_locked(folder):
-    """Whether a process holds ``folder``, so that its run goes on at this moment."""
+    """Return whether a process has locked ``folder``, that is, trains its run now."""
     return filesystem.is_locked(Path(folder) / LOCK)
 
 
@@ -129,13 +131,13 @@ class RunLog:
 
 
 class NoLog:
-    """The RunLog of a worker that keeps none."""
+    """The RunLog of workers other than that of rank 0: it writes nothing."""
 
     def rewrite(self, rows):
-        """Nothing."""
+        """Do nothing."""
 
     def info(self, text):
-        """Nothing."""
+        """Do nothing."""
 
     debug = info
 
@@ -158,25 +160,25 @@ def write_config(folder, config):
 
 
 def read_config(folder):
-    """What ``write_config`` wrote.
+    """Return what ``write_config`` wrote, as a dict.
 
     Raises:
         InputError: there is no run in ``folder``, or its config is damaged.
     """
     path = Path(folder) / CONFIG
     try:
-        return _object(path.read_text(encoding="utf-8"))
+        return _parse_object(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder} holds no run: there is no {CONFIG} in it") from None
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
 
 
-def _object(text):
-    """The JSON object in ``text``.
+def _parse_object(text):
+    """Return the JSON object in ``text``.
 
     Raises:
-        ValueError: there is none, or it has text that no file can hold.
+        ValueError: there is none, or it has text that cannot be written to a file.
     """
     values = json.loads(text)
     if not isinstance(values, dict):
@@ -187,22 +189,22 @@ def _object(text):
 
 
 def read_log(folder):
-    """The rows of ``log.jsonl``, one dict an epoch, epochs 1, 2, 3, ... without a gap.
+    """Return the rows of ``log.jsonl``, one dict an epoch, for epochs 1, 2, 3, ... without a gap.
 
-    A last line without its end, left by a process that was killed while it wrote, is passed over.
+    An incomplete last line, which a killed process leaves, is ignored.
 
     Raises:
         InputError: a line is damaged, or an epoch is missing or doubled.
     """
     path = Path(folder) / ROWS
-    rows = _whole_rows(path)
+    rows = _read_rows(path)
     for number, row in enumerate(rows, 1):
         if row["epoch"] != number:
             raise InputError(f"{path}: line {number} is of epoch {row['epoch']}")
     return rows
 
 
-def _whole_rows(path):
+def _read_rows(path):
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -210,12 +212,12 @@ def _whole_rows(path):
     except (UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
     lines = text.split("\n")
-    return [_row(path, number, line) for number, line in enumerate(lines[:-1], 1)]
+    return [_parse_row(path, number, line) for number, line in enumerate(lines[:-1], 1)]
 
 
-def _row(path, number, line):
+def _parse_row(path, number, line):
     try:
-        row = _object(line)
+        row = _parse_object(line)
         lists = [row[name] for name in row if name.endswith(("_errors", "_losses"))]
         usable = all(map(math.isfinite, (*(row[key] for key in ROW_KEYS), *chain(*lists))))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -227,7 +229,7 @@ def _row(path, number, line):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its folder tells of it."""
+    """A run as it was read from its folder."""
 
     folder: Path
     run: Optional[Run] = None
@@ -237,7 +239,7 @@ class RunRecord:
 
 
 def read_run(folder):
-    """The run in ``folder``, damaged and unfinished ones with a ``problem`` in words."""
+    """Return the RunRecord of ``folder``; unless the run has finished, ``problem`` says why."""
     folder = Path(folder)
     try:
         config, rows = read_config(folder), tuple(read_log(folder))
@@ -263,7 +265,7 @@ def _last_line(path):
 
 
 def find_runs(path):
-    """Folders of every run at or below ``path``, in order of their names.
+    """Return the folders of all runs at or below ``path``, sorted by name, run10 after run9.
 
     Raises:
         InputError: ``path`` does not exist.
@@ -281,5 +283,5 @@ def find_runs(path):
 
 
 def _natural(name):
-    """Sort key that puts run10 after run9."""
+    """Return a sort key that puts run10 after run9."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

@@ -1,4 +1,4 @@
-"""Dataclasses out of plain JSON values, each checked for its type; files written whole."""
+"""Make dataclasses of JSON values, checking types; write files whole or not at all."""
 
 import os
 from dataclasses import MISSING, fields
@@ -10,7 +10,7 @@ from filesystem import sync
 
 
 def from_plain(cls, values):
-    """``cls`` from a dict that may hold more than its fields, or less: defaults stand for the rest.
+    """Return a ``cls`` made of a dict; other keys are ignored, missing ones take defaults.
 
     Raises:
         InputError: a field without a default is missing, or one is of another type.
@@ -28,8 +28,8 @@ def from_plain(cls, values):
         origin = getattr(expected, "__origin__", expected)
         possible = expected.__args__ if origin is Union else (origin,)  # Optional is a Union
         unusable = isinstance(value, int) and abs(value) >= 1 << 63
-        unusable |= isinstance(value, str) and "\0" in value  # no path can have it
-        whole = float in possible and type(value) is int  # JSON does not tell 1 from 1.0
+        unusable |= isinstance(value, str) and "\0" in value  # which no path can contain
+        whole = float in possible and type(value) is int  # JSON writes 1.0 as 1, too
         if not (type(value) in possible or whole) or unusable:
             raise InputError(f"{name} cannot be {value!r}")
     return cls(**given)

@@ -1,4 +1,4 @@
-"""Training: a run from its first epoch, or its newest checkpoint, to its last."""
+"""Train a run from its first epoch, or from its newest checkpoint, to its last epoch."""
 
 import math
 import time
@@ -85,7 +85,7 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
 
 
 def _connect(config, devices):
-    """Return the workers that this process is one of."""
+    """Return the group of workers to which this process belongs."""
     if config.engine == "torch":
         if config.kv_store != RuntimeConfig.kv_store:
             raise InputError(
@@ -114,7 +114,7 @@ def _start_folder(run, config, info):
 
 @contextmanager
 def _resumable(folder, run, workers):
-    """Hold ``folder``; what stops training ends in one line that says how to resume."""
+    """Lock ``folder``; turn what stops training into an error that says how to resume."""
     again = describe_resuming(folder, run, workers.launcher) if workers.rank == 0 else ""
     try:
         with locked(folder) if workers.rank == 0 else nullcontext():
@@ -136,9 +136,9 @@ def _resumable(folder, run, workers):
 
 
 class Trainer:
-    """Trains the epochs that are left of the run in ``folder``.
+    """Train the remaining epochs of the run in ``folder``.
 
-    Workers take the same steps and know the same figures; the one of rank 0 writes them down.
+    All workers take the same steps and compute the same figures; that of rank 0 writes the files.
 
     Args:
         origin: a line that says which parameters the run starts from; empty: random ones.
@@ -186,7 +186,7 @@ class Trainer:
             self._draw(rows)
 
     def _resume(self):
-        """Restore the newest checkpoint; return the rows of the epochs that are done."""
+        """Restore the newest checkpoint; return the log's rows up to it."""
         folder = self._folder
         if read_config(folder).get("data") != self._info.data:
             raise InputError(f"the images are not those that the run in {folder} began with")
@@ -201,7 +201,7 @@ class Trainer:
         return rows
 
     def _begin(self, rows):
-        """Write down what trains, on what, and from where."""
+        """Write the first lines of the log and, on resuming, ``config.json``."""
         log, folder = self._log, self._folder
         log.rewrite(rows)
         for line in describe_run(self._run, self._info, self._data, self._engine, folder):
@@ -245,7 +245,7 @@ class Trainer:
         return row
 
     def _learning_rate(self, epoch):
-        """Return what gives each step of an epoch, from 0, its learning rate."""
+        """Return a function from a step of an epoch, counted from 0, to its learning rate."""
         return lambda step: learning_rate(self._run.recipe, epoch, step, self._steps)
 
     def _stops_early(self, rows):
@@ -264,7 +264,7 @@ class Trainer:
         return stop
 
     def _test(self, epoch):
-        """Test the network, and its sub-networks where the log has them; return their figures."""
+        """Test the network and, where the log has them, its sub-networks; return their figures."""
         run, engine = self._run, self._engine
         every = engine.loss_weights or self._config.log_columns or epoch == run.recipe.epochs
         found = []
@@ -285,7 +285,7 @@ class Trainer:
         return figures
 
     def _save(self, epoch, rows, board, clock):
-        """Keep what an epoch gave: its checkpoint, then its row, then what people look at."""
+        """Save the checkpoint of an epoch, then its row of the log, then the curves."""
         epochs, row = self._run.recipe.epochs, rows[-1]
         every = self._config.checkpoint_epochs or max(epochs // 8, 1)
         checkpoints = self._folder / checkpoint.FOLDER
@@ -317,12 +317,12 @@ class Trainer:
 
 
 def _find_best(rows):
-    """Return the epoch of the lowest test error, the first of several."""
+    """Return the epoch of the lowest test error, the first of equal ones."""
     return min(rows, key=lambda row: row["test_error"])["epoch"]
 
 
 def _require_agreement(workers, epochs):
-    """Make sure that all workers continue from the same checkpoint."""
+    """Make sure that all workers resume from the same checkpoint."""
     done = workers.sum(np.eye(1, workers.count, workers.rank)[0] * epochs)
     if len(set(done)) > 1:
         raise InputError(
