@@ -1,12 +1,15 @@
-"""The anytime property: how fast and how good a network and each of its columns are."""
+"""The anytime property: time and error of a network and of each of its columns."""
 
 import time
 from dataclasses import dataclass
 from statistics import median
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
 from network.complexity import complexity
+from training.evaluation import TrainedRun
+from training.metrics import Predictions
 
 BATCH_SIZES = (1, 100)
 ROUNDS = 15
@@ -17,20 +20,21 @@ class Point:
     """A whole network, or a column of it."""
 
     name: str
-    depth: int
+    depth: Optional[int]  # None where the network has its depth in its name
     parameters: int
     multiply_adds: int
     error: float  # percent
     loss: float
-    seconds: dict  # batch size -> what its prediction takes, images in to logits out
+    seconds: Dict[int, float]  # batch size -> time of a prediction, from images to logits
 
 
 def measure_latency(engine, subnetworks, shape, rounds=ROUNDS):
-    """Return for each of ``subnetworks`` {batch size: seconds a prediction takes}, medians.
+    """Return {batch size: median seconds of a prediction} for each of ``subnetworks``.
 
-    All are timed by turns, after a round that is not counted.
+    They are timed in turn, ``rounds`` times, after a warm-up round that is not counted.
 
     Args:
+        subnetworks: indices of columns; None is the whole network.
         shape: of an image, (channels, height, width).
     """
     times = {(index, size): [] for index in subnetworks for size in BATCH_SIZES}
@@ -43,11 +47,11 @@ def measure_latency(engine, subnetworks, shape, rounds=ROUNDS):
     return [{size: median(times[index, size][1:]) for size in BATCH_SIZES} for index in subnetworks]
 
 
-def measure_columns(trained, found):
-    """Return the Points of every column and of the whole network.
+def measure_columns(trained: TrainedRun, found: Sequence[Predictions]) -> List[Point]:
+    """Measure the latency of every column and of the whole network; return their Points.
 
     Args:
-        trained: a training.evaluation.TrainedRun.
+        trained: the run.
         found: Predictions of each column, shallowest first, and of the whole network.
     """
     engine, shape = trained.engine, trained.data.image_shape
@@ -68,8 +72,8 @@ def measure_columns(trained, found):
     return points
 
 
-def anytime_table(points):
-    """Points as rows of words, the heading first."""
+def anytime_table(points: Sequence[Point]) -> List[List[str]]:
+    """Return the rows of a table of Points, the heading first."""
     head = ["network", "depth", "parameters", "M multiply-adds", "error %", "loss"]
     for size in BATCH_SIZES:
         head += [f"ms, batch {size}", f"images/s, batch {size}"]

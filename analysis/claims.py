@@ -13,10 +13,10 @@ interval is Student's (Welch's for two groups of runs), and a claim is
 """
 
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from command import InputError
-from training.recipe import get_recipe
+from training.recipe import Recipe, get_recipe
 
 SCALES = ("cpu", "paper")
 SEEDS = {"cpu": 3, "paper": 5}
@@ -25,18 +25,18 @@ TRAIN_IMAGES, TEST_IMAGES = 50_000, 10_000  # of CIFAR-10 and CIFAR-100
 
 @dataclass(frozen=True)
 class Setting:
-    """What runs of one kind have in common; only the seed differs."""
+    """Settings of runs that differ only in their seed."""
 
     network: str
     depth: int
     recipe_name: str
-    changes: Tuple[Tuple[str, object], ...] = ()  # of the recipe's values
+    changes: Tuple[Tuple[str, Any], ...] = ()  # (name, value) of the recipe
     dataset: str = "cifar10"
     widen_factor: int = 1
 
     @property
-    def recipe(self):
-        """The Recipe."""
+    def recipe(self) -> Recipe:
+        """The named recipe with ``changes``."""
         return get_recipe(self.recipe_name, **dict(self.changes))
 
     def __str__(self):
@@ -78,11 +78,11 @@ PLAIN20, PLAIN40 = (_fractal(depth=depth, network="fractal_plain") for depth in 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a paper, and how it is tested.
+    """A statement of a paper, and how runs test it.
 
-    ``effect`` maps the last rows of the runs of each setting, in the order of ``settings``, to
-    samples: one list of numbers, whose mean is the effect, or two, of which it is the mean of the
-    first less that of the second. The claim says that the effect is below ``bound``.
+    ``effect`` takes, for each of ``settings``, the last log rows of its runs. It returns one list
+    of numbers, whose mean is the effect, or two lists, whose difference of means (first less
+    second) is the effect. The claim says that the effect is below ``bound``.
     """
 
     name: str
@@ -125,7 +125,7 @@ def _column_against_plain(fractal40, plain40):
 
 
 def _anytime(rows):
-    """The largest step upwards of the error from a column to the next deeper one."""
+    """Return the largest rise of the error from a column to the next deeper one."""
     steps = []
     for row in rows:
         errors = row["column_errors"]

@@ -1,9 +1,9 @@
-"""What each network of an ensemble contributes, from the predictions of all of them."""
+"""Measure what each member of a network contributes to their ensemble."""
 
 import math
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -11,13 +11,13 @@ from tqdm import tqdm
 from analysis.paths import count_lengths
 from network import members
 from training.build import wrap_network
-from training.evaluation import predict_images, recompute_bn_statistics
+from training.evaluation import TrainedRun, predict_images, recompute_bn_statistics
 from training.metrics import Predictions, probabilities
 
 
 @dataclass(frozen=True)
 class MemberPredictions:
-    """What one member of a network says."""
+    """The Predictions of one member of a network."""
 
     path: Tuple[str, ...]  # the route it takes at each block
     length: int  # weight layers
@@ -43,16 +43,18 @@ class Study:
     whole: float
     ensemble: float  # of all members
     mean: float  # of the members' own errors
-    margin: float  # the mean over every member is within it with 95% confidence; 0: all are here
+    margin: float  # half the 95% confidence interval of ``mean``; 0 if all members were tested
     members: int  # that the network has
     contributions: Tuple[Contribution, ...]  # from shallow to deep
 
 
-def study_members(whole, members, there):
-    """The Study of a network with the Predictions ``whole`` and ``there`` members.
+def study_members(whole: Predictions, members: Sequence[MemberPredictions], there: int) -> Study:
+    """Return the Study of a network from the predictions of its members.
 
     Args:
-        members: MemberPredictions of the same images, a random sample of those there are or all.
+        whole: Predictions of the whole network.
+        members: those of all its members, or of a random sample, for the same images.
+        there: the number of members that the network has.
     """
     members = sorted(members, key=lambda member: member.length)
     shares = [probabilities(member.predictions.logits) for member in members]
@@ -85,15 +87,19 @@ def study_members(whole, members, there):
     )
 
 
-def measure_members(trained, size, seed):
+def measure_members(
+    trained: TrainedRun, size: int, seed: int
+) -> Tuple[Predictions, List[MemberPredictions], int]:
     """Test the network that a run trained, and its members, on the images of its test errors.
 
-    A member of an ``ensemble`` was trained as it is. A member of another network never was alone:
-    its moving averages are recomputed from training images, and all else is the whole network's.
+    A member of an ``ensemble`` was trained with its own moving averages. A member of another
+    network was not trained alone: it shares the network's parameters, and its moving averages are
+    recomputed from training images.
 
     Args:
-        trained: a training.evaluation.TrainedRun.
-        size, seed: the most members, and what decides which where there are more of them.
+        trained: the run.
+        size: the most members to test; more than these are sampled.
+        seed: of the sample.
 
     Returns:
         (Predictions of the whole; MemberPredictions; number of members that the network has).
@@ -129,7 +135,7 @@ def _predict_alone(trained, member):
 
 
 def _margin(sample, there):
-    """1.96 standard errors of the mean of a sample, drawn without putting back from ``there``."""
+    """Return 1.96 standard errors of the mean of a sample drawn without replacement."""
     if len(sample) == there:
         return 0.0
     if len(sample) == 1:

@@ -1,9 +1,9 @@
-"""Lesions: a trained network without some of what its blocks add or average.
+"""Lesions: remove (ablate) branches of a trained network and measure its error.
 
-Every summand with weights ends in a batch normalisation, so that it is taken out by gamma = beta =
-0. Where a join averages, gamma and beta of the inputs that stay are multiplied by (inputs) /
-(inputs that stay): what follows them is ReLU, pooling and linear, and the join's mean becomes that
-of those that stay. So a lesion is a change of parameters, and moving averages stay what they were.
+Every branch with weights ends in a batch normalisation and is removed by gamma = beta = 0. In a
+join that averages n inputs of which m remain, gamma and beta of the remaining ones are multiplied
+by n / m. As only ReLU, pooling and linear operations follow, the join then gives the mean of the
+remaining inputs. A lesion thus only changes parameters; moving averages are not recomputed.
 After Veit et al., "Residual Networks Behave Like Ensembles of Relatively Shallow Networks".
 """
 
@@ -16,6 +16,7 @@ from mxnet.gluon import nn
 from tqdm import tqdm
 
 from command import InputError
+from training.evaluation import TrainedRun
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class Fusion:
 
     norms: Dict[str, nn.BatchNorm]  # of each summand with weights, by name, the last it passes
     is_mean: bool
-    keeps: bool  # whether it also adds what has no weights and cannot be taken out: an identity
+    keeps: bool  # whether it also adds an identity, which has no weights and cannot be removed
 
 
 def find_fusions(net):
-    """The Fusions of several summands in ``net``, in order.
+    """Return the Fusions of several summands in ``net``, in order.
 
     Raises:
         InputError: nothing is fused in it.
@@ -37,22 +38,24 @@ def find_fusions(net):
     for number, block in enumerate(getattr(net, "blocks", ()), 1):
         if hasattr(block, "joins"):
             for join, units in enumerate(block.joins(), 1):
-                norms = {f"block{number} join{join} column{c}": _norm(u) for c, u in units.items()}
+                norms = {
+                    f"block{number} join{join} column{c}": _find_norm(u) for c, u in units.items()
+                }
                 found.append(Fusion(norms, is_mean=True, keeps=False))
         elif hasattr(block, "routes"):
-            routes = {name: _norm(layers) for name, layers in block.routes().items()}
+            routes = {name: _find_norm(layers) for name, layers in block.routes().items()}
             norms = {f"block{number} {name}": norm for name, norm in routes.items() if norm}
             found.append(Fusion(norms, is_mean=False, keeps=len(norms) < len(routes)))
     found = [fusion for fusion in found if len(fusion.norms) + fusion.keeps > 1]
     if not found:
-        raise InputError(f"{net.name} fuses nothing that could be taken out")
+        raise InputError(f"{net.name} fuses nothing that could be removed")
     return found
 
 
 def list_single(found):
-    """Names of what is taken out in turn: {label: names}, each summand, and whole blocks.
+    """Return the single lesions, {label: names of summands}: each summand, and whole blocks.
 
-    A block's branches go together where an identity stays, which then is the block.
+    A whole block can only be removed where an identity remains.
     """
     lesions = {}
     for fusion in found:
@@ -63,9 +66,9 @@ def list_single(found):
 
 
 def draw_order(found, seed):
-    """Names of summands in random order, so that any number of them, from the first on, may go.
+    """Return names of summands in a random order in which they can be removed.
 
-    Of each fusion something stays.
+    Each fusion keeps at least one summand.
     """
     rng, order = random.Random(seed), []
     for fusion in found:
@@ -77,12 +80,12 @@ def draw_order(found, seed):
 
 
 def scale_factors(net, found, removed):
-    """{parameter: what it is multiplied by} where ``removed`` names are taken out of ``net``.
+    """Return {parameter: factor} of the lesion of ``net`` that removes the ``removed`` names.
 
     Parameters are named as ``net.load_parameters`` has them, without the prefix of ``net``.
 
     Raises:
-        ValueError: nothing would stay of a fusion.
+        ValueError: nothing would remain of a fusion.
     """
     result = {}
     for fusion in found:
@@ -98,25 +101,25 @@ def scale_factors(net, found, removed):
 
 @dataclass(frozen=True)
 class LesionStudy:
-    """Errors (%) of a network with parts taken out."""
+    """Errors (%) of a network with branches removed."""
 
     whole: float
-    single: Dict[str, float]  # what is taken out -> error
-    random: Dict[int, Tuple[float, ...]]  # how many are taken out at random -> error of each draw
+    single: Dict[str, float]  # what is removed -> error
+    random: Dict[int, Tuple[float, ...]]  # how many are removed at random -> error of each draw
 
 
 def doubling(most):
-    """1, 2, 4, ... up to ``most``."""
+    """Return [1, 2, 4, ...] up to ``most``."""
     return [2**power for power in range(most.bit_length())]
 
 
 def lesion_study(error, single, orders):
-    """A LesionStudy of a network.
+    """Return the LesionStudy of a network.
 
     Args:
-        error: called with the names of what is taken out; the network's error (%) without.
-        single: {label: names} to take out in turn.
-        orders: lists of names, all as long; of each its first 1, 2, 4, ... are taken out.
+        error: function from names of summands to the network's error (%) without them.
+        single: {label: names} of the single lesions.
+        orders: lists of names of equal length; the first 1, 2, 4, ... of each are removed.
     """
     return LesionStudy(
         whole=error(()),
@@ -128,15 +131,16 @@ def lesion_study(error, single, orders):
     )
 
 
-def measure_lesions(trained, draws, seed):
+def measure_lesions(trained: TrainedRun, draws: int, seed: int) -> LesionStudy:
     """Return the LesionStudy of a trained network, on the images that the run is tested on.
 
     Args:
-        trained: a training.evaluation.TrainedRun; its network loses its parameters' values.
-        draws, seed: how many random orders to remove summands in, and what decides them.
+        trained: the run; the parameters of its network are overwritten.
+        draws: number of random orders in which summands are removed.
+        seed: of these orders.
 
     Raises:
-        InputError: the network fuses nothing.
+        InputError: the network has no fusion.
     """
     engine = trained.engine
     fusions = find_fusions(engine.net)
@@ -156,13 +160,13 @@ def measure_lesions(trained, draws, seed):
         return lesion_study(error, single, orders)
 
 
-def _norm(layers):
-    """The last batch normalisation of layers in a row, however nested; None if there is none."""
+def _find_norm(layers):
+    """Return the last batch normalisation in nested sequential layers; None if there is none."""
     for layer in reversed(list(layers)):
         if isinstance(layer, nn.BatchNorm):
             return layer
         if isinstance(layer, nn.HybridSequential):
-            norm = _norm(layer)
+            norm = _find_norm(layer)
             if norm:
                 return norm
     return None

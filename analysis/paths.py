@@ -1,13 +1,13 @@
-"""Lengths of the paths through a network, exactly, off its compiled graph.
+"""Compute the lengths of the paths through a network exactly, from its compiled graph.
 
 A path leads from the images to an output; its length is the number of weight layers on it. They are
-counted by dynamic programming over the graph in whole numbers and fractions, however many there
-are. Two questions have two answers, each {length: how much}:
+computed by dynamic programming over the graph, in integers and Fractions. There are two
+distributions, each {length: amount}:
 
-- ``count_lengths``: how many paths have the length, each counted once.
-- ``walk_lengths``: how likely a random path has it, that is drawn from the output back and takes at
-  each sum one of the summands, each as likely. A sum that is only added to others, as the merged
-  shortcuts of merge-and-run, is no fork of its own: its summands count with those of the other.
+- ``count_lengths``: the number of paths of the length.
+- ``walk_lengths``: the probability that a random path has the length. The path is drawn backwards
+  from the output and takes one of the summands of each sum, all with the same probability. A sum
+  that is only added to other sums, as the merged shortcuts of merge-and-run, is merged with them.
 
 A 1x1 convolution with a stride is a shortcut where the width changes. It has no length, as in Zhao
 et al., "On the Connection of Deep Fusion to Ensembling", unless ``projections`` asks for it.
@@ -17,6 +17,7 @@ import json
 import math
 from collections import Counter
 from fractions import Fraction
+from typing import Any, Dict, Mapping, Tuple, Union
 
 from network.complexity import WEIGHT_LAYERS
 from network.graph import to_symbol
@@ -28,23 +29,25 @@ CUTS = ("BlockGrad", "zeros_like", "ones_like", "shape_array")  # the image goes
 PAPER_CHANCES = {"resnet": Fraction(1, 2), "half": Fraction(2, 3), "cross": Fraction(1, 3)}
 
 
-def count_lengths(net, projections=False):
-    """{length: number of paths} from the images to the output of ``net``, whole numbers."""
-    nodes, inputs = _graph(net)
+def count_lengths(net: Any, projections: bool = False) -> Dict[int, int]:
+    """Return {length: number of paths} from the images to the output of ``net``."""
+    nodes, inputs = _read_graph(net)
     return _lengths(nodes, inputs, lambda count: 1, projections)
 
 
-def walk_lengths(net, projections=False):
-    """{length: probability} of a random path through ``net``, Fractions whose sum is 1."""
-    nodes, inputs = _graph(net)
-    return _lengths(nodes, _summands(nodes, inputs), lambda count: Fraction(1, count), projections)
+def walk_lengths(net: Any, projections: bool = False) -> Dict[int, Fraction]:
+    """Return {length: probability} of a random path through ``net``; the sum is 1."""
+    nodes, inputs = _read_graph(net)
+    return _lengths(
+        nodes, _find_summands(nodes, inputs), lambda count: Fraction(1, count), projections
+    )
 
 
-def binomial_lengths(blocks, chance):
-    """{length: probability} of 2 Binomial(``blocks``, ``chance``) + 2.
+def binomial_lengths(blocks: int, chance: Fraction) -> Dict[int, Fraction]:
+    """Return {length: probability} of 2 Binomial(``blocks``, ``chance``) + 2.
 
-    The paper's figure: ``blocks`` fusions, at each of which a path takes a branch of two
-    convolutions with probability ``chance`` or else a shortcut; stem and classifier.
+    This is the model of Zhao et al.: at each of ``blocks`` fusions, a path takes a branch of two
+    convolutions with probability ``chance``, or else a shortcut; stem and classifier add 2.
     """
     chance = Fraction(chance)
     return {
@@ -53,8 +56,8 @@ def binomial_lengths(blocks, chance):
     }
 
 
-def mean_and_deviation(lengths):
-    """Mean and standard deviation of {length: number or probability}."""
+def mean_and_deviation(lengths: Mapping[int, Union[int, Fraction]]) -> Tuple[float, float]:
+    """Return mean and standard deviation of {length: number or probability}."""
     total = sum(lengths.values())
     mean = Fraction(sum(length * weight for length, weight in lengths.items())) / total
     squares = Fraction(sum(length**2 * weight for length, weight in lengths.items())) / total
@@ -62,7 +65,9 @@ def mean_and_deviation(lengths):
 
 
 def _lengths(nodes, inputs, weight, projections):
-    """{length: sum over paths to the last node}, each arrival at a node times ``weight(arrivals)``.
+    """Return {length: amount} of the paths to the last node.
+
+    A path through a node with n inputs is multiplied by ``weight(n)`` there.
 
     Args:
         inputs: for each node the places of those it is computed from, none where paths begin.
@@ -79,15 +84,15 @@ def _lengths(nodes, inputs, weight, projections):
 
 
 def _is_layer(node, projections):
-    """Whether a node has a length of 1."""
+    """Return whether a node adds 1 to the length of a path."""
     attributes = node.get("attrs", {})
     strided = attributes.get("stride", "(1, 1)") != "(1, 1)"
     projection = attributes.get("kernel") == "(1, 1)" and strided
     return node["op"] in WEIGHT_LAYERS and (projections or not projection)
 
 
-def _graph(net):
-    """What images pass on their way through ``net``: (nodes, for each the places of its inputs).
+def _read_graph(net):
+    """Return the nodes that depend on the images: (nodes, the places of each one's inputs).
 
     The first is the images, the last the output; an input comes before what is computed from it.
     """
@@ -101,10 +106,10 @@ def _graph(net):
     return nodes, inputs
 
 
-def _summands(nodes, inputs):
-    """For each node its inputs, and in place of sums that are only added to others what they add.
+def _find_summands(nodes, inputs):
+    """Return the inputs of each node; a sum that is only added to others is replaced by its own.
 
-    Multiplying by a number changes nothing in that.
+    Multiplication by a constant is ignored.
     """
     users = [[] for _ in nodes]
     for user, sources in enumerate(inputs):
@@ -112,7 +117,7 @@ def _summands(nodes, inputs):
             users[source].append(user)
 
     def only_added(place):
-        """Whether a sum, or a multiple of one, is used in sums alone."""
+        """Return whether a sum, or a multiple of it, is an input of sums only."""
         return bool(users[place]) and all(
             nodes[user]["op"] in SUMS or (nodes[user]["op"] in SCALES and only_added(user))
             for user in users[place]

@@ -1,11 +1,12 @@
-"""The papers' claims against the runs that there are: effects, intervals, verdicts."""
+"""Judge the papers' claims by finished runs: effects, intervals and verdicts."""
 
 import json
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from statistics import mean, variance
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 
 from analysis.claims import CLAIMS, TEST_IMAGES, TRAIN_IMAGES, Claim, require_scale
 from analysis.paths import PAPER_CHANCES, binomial_lengths, mean_and_deviation, walk_lengths
@@ -21,7 +22,7 @@ FUSIONS = 9  # blocks of the networks whose path lengths the paper prints
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim at a scale, and what the runs say of it."""
+    """A claim at a scale, with its effect and verdict from the runs."""
 
     claim: Claim
     scale: str
@@ -33,7 +34,7 @@ class Judgement:
     verdict: str
 
 
-def judge_claims(folder, scale):
+def judge_claims(folder: Union[str, Path], scale: str) -> List[Judgement]:
     """Return the Judgement of every claim by the finished runs at or below ``folder``.
 
     Raises:
@@ -84,7 +85,7 @@ def judge(claim, scale, records):
     rows = [[_read_row(record) for record in group] for group in groups]
     try:
         samples = claim.effect(*rows) if all(rows) else None
-    except KeyError:  # the members' part has not been measured
+    except KeyError:  # the members have not been measured
         samples = None
     if samples is None:
         return Judgement(claim, scale, runs, folders, None, None, None, UNDECIDED)
@@ -144,7 +145,7 @@ def _read_row(record):
 
 
 def write_members(folder, study):
-    """Write what the members contribute beside a run's log.
+    """Write the errors of a run's members and ensembles to ``members.json`` in its folder.
 
     Args:
         study: an analysis.ensembling.Study.

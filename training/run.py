@@ -110,8 +110,8 @@ class RuntimeConfig:
     wait_limit: int = option(
         600,
         metavar="SECONDS",
-        help="with dist_sync, stop after waiting so long for the other workers; a training step must "
-        "be shorter",
+        help="with dist_sync, stop after waiting so long for the other workers; steps must be "
+        "shorter",
         low=1,
     )
     test_batch_size: int = option(250, help="images tested at once", low=1)

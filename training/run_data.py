@@ -27,10 +27,6 @@ class RunData:
         self._run = run
         if run.classes is None:
             self.source = SmallImages(get_spec(run.dataset, run.data_dir))
-        elif run.val_split:
-            raise InputError(
-                "val_split is for small images: photographs have a val set", argument="val_split"
-            )
         else:
             self.source = Photographs(run.data_dir, run.classes, run.data_shape)
         self.classes = self.source.classes
