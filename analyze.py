@@ -1,4 +1,4 @@
-"""Study what networks are made of: their paths, their member networks, what they can do without."""
+"""Study networks: lengths of their paths, their members, and errors without some branches."""
 
 import sys
 from fractions import Fraction
@@ -27,7 +27,7 @@ EXAMPLES = """examples:
   python analyze.py lesion snapshot/cifar10/resnet_d56w1/run1
   python analyze.py lesion snapshot/cifar10/fractal_d20w1/run1 --draws 10
 
-python analyze.py COMMAND --help tells what each does."""
+python analyze.py COMMAND --help explains each command."""
 
 PATHS = """How many weight layers the paths through a network have, exactly, off its compiled graph.
 
@@ -42,24 +42,25 @@ MEMBERS = """Errors of a trained network, of its members and of ensembles of mem
 that the run was tested on.
 
 A member takes one route at each block (fuse3: line or deep) and has the weights of the whole. Its
-moving averages are estimated anew, from mean 0 and variance 1, over 50 batches of the run's own
-training images; those of the ensemble network were trained. An ensemble's prediction is the mean of
-its members' probabilities. Networks with more members than --members have that many drawn, each as
-likely; the mean error of all of them lies, with 95% confidence, within the interval given.
+moving averages are recomputed from 50 batches of the run's own training images (precise BN); those
+of the ensemble network were trained. An ensemble's prediction is the mean of its members'
+probabilities. Of a network with more members than --members, that many are drawn at random, all
+with the same probability; the mean error of all members lies, with 95% confidence, within the
+interval given.
 """
 
 LESION = """Errors of a trained network without some of what its blocks sum or its joins average,
 on the images that the run was tested on.
 
-Each summand with weights is taken out in turn, and a block's branches together where an identity is
-left, which then is the block; then 1, 2, 4, ... at random, in several draws, of each sum at least
-one stays. A join (FractalNet) becomes the mean of the inputs that stay. Moving averages are those
+First each summand with weights is removed alone, and all branches of a block together where an
+identity remains. Then 1, 2, 4, ... summands are removed at random, in several draws; each sum keeps
+at least one. A join (FractalNet) gives the mean of its remaining inputs. Moving averages are those
 of the whole network.
 """
 
 
 def make_parser():
-    """The command line."""
+    """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     paths = commands.add_parser("paths", help="lengths of paths", description=PATHS)
@@ -78,13 +79,13 @@ def make_parser():
     paths.set_defaults(call=show_paths)
     members = commands.add_parser("members", help="errors of members", description=MEMBERS)
     members.add_argument("run", metavar="RUN", help="a run's folder")
-    members.add_argument("--members", type=int, default=64, help="the most; default: 64")
-    members.add_argument("--seed", type=int, default=0, help="which are drawn; default: 0")
+    members.add_argument("--members", type=int, default=64, help="the most to test; default: 64")
+    members.add_argument("--seed", type=int, default=0, help="of the random choice; default: 0")
     members.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
     members.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
     members.add_argument("--output", help="the picture; default: members.png in the run's folder")
     members.set_defaults(call=show_members)
-    lesion = commands.add_parser("lesion", help="errors without parts", description=LESION)
+    lesion = commands.add_parser("lesion", help="errors without some branches", description=LESION)
     lesion.add_argument("run", metavar="RUN", help="a run's folder")
     lesion.add_argument("--draws", type=int, default=5, help="random orders; default: 5")
     lesion.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
@@ -120,7 +121,7 @@ def _shares(counts):
 
 
 def _summary(found):
-    """A line of mean and standard deviation for each distribution."""
+    """Return a line of mean and standard deviation for each distribution."""
     return [
         "{}: {:.2f} +- {:.2f} layers".format(kind, *mean_and_deviation(shares))
         for kind, shares in found.items()
@@ -128,7 +129,7 @@ def _summary(found):
 
 
 def _lengths(counts, found):
-    """A line for each length: number of paths, and percent in each distribution."""
+    """Return a line for each length: number of paths, and percent in each distribution."""
     rows = [["layers", "number of paths", *(f"{kind} %" for kind in found)]]
     for length in sorted(set(counts).union(*found.values())):
         shares = [f"{100 * float(shares.get(length, 0)):.3f}" for shares in found.values()]
@@ -167,7 +168,7 @@ def _drawn(result):
 
 
 def show_lesions(args):
-    """Print and draw the errors of a run's network with parts taken out."""
+    """Print and draw the errors of a run's network with branches removed."""
     if args.draws < 1:
         raise InputError(f"--draws must be at least 1, not {args.draws}")
     folder = Path(args.run)
@@ -176,7 +177,7 @@ def show_lesions(args):
     )
     output = Path(args.output or folder / "lesions.png")
     draw_lesions(result, output, f"{folder.parent.name} {folder.name}")
-    single = [["taken out", "error %"], ["nothing", f"{result.whole:.2f}"]]
+    single = [["removed", "error %"], ["nothing", f"{result.whole:.2f}"]]
     single += [[label, f"{error:.2f}"] for label, error in result.single.items()]
     drawn = [["at random", "mean error %", "lowest %", "highest %"]]
     for size, errors in result.random.items():
@@ -187,7 +188,7 @@ def show_lesions(args):
 
 @command
 def main(argv=None):
-    """Carry out one of the studies."""
+    """Run one of the studies."""
     args = make_parser().parse_args(argv)
     args.call(args)
 

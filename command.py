@@ -1,4 +1,4 @@
-"""What every command shares: errors of one line, exit status 2, and no traceback for bad input."""
+"""Shared code of the commands: bad input ends with one line, status 2 and no traceback."""
 
 import argparse
 import difflib
@@ -28,13 +28,13 @@ class CommandError(Exception):
 
 
 class InputError(CommandError, ValueError):
-    """What somebody gave cannot be used; the message says what, where and what to do."""
+    """The user's input cannot be used; the message says what, where and what to do."""
 
     status = 2
 
 
 class Interrupted(CommandError):
-    """The command was told to stop (Ctrl-C); the message says how to go on."""
+    """The command was told to stop (Ctrl-C); the message says how to resume."""
 
     status = 130
 
@@ -90,7 +90,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _end_output():
-    """Write what was printed, or let go of it: Python would complain of it at its end."""
+    """Flush stdout or discard it, so that Python does not report an error at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -98,15 +98,15 @@ def _end_output():
 
 
 def _print_everything():
-    """Let output replace what its encoding lacks; names of files and classes may be any bytes."""
+    """Let stdout escape characters that its encoding lacks, as in names of files."""
     if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def command(main):
-    """Make ``main(argv=None)`` end bad input with one line on stderr and status 2.
+    """Make ``main(argv=None)`` report bad input in one line on stderr, with exit status 2.
 
-    What the system refuses (a full disk, a folder that may not be written) ends the same way.
+    Errors of the system (a full disk, a folder without permission) are reported the same way.
     """
 
     @functools.wraps(main)

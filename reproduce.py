@@ -1,4 +1,4 @@
-"""The papers' claims, and what the runs here say of them; trains the runs that are missing."""
+"""Judge the papers' claims by the runs in a folder; train the runs that are missing."""
 
 import argparse
 import json

@@ -95,7 +95,7 @@ PROGRAM = cli.Program(
 
 
 def make_parser():
-    """Return the command line."""
+    """Return the parser of the command line."""
     return cli.make_parser(PROGRAM)
 
 

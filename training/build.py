@@ -15,7 +15,7 @@ from network.complexity import Complexity, complexity
 from network.initializer import INITIALIZERS
 from training.run import RuntimeConfig
 
-OF_THE_RECIPE = (  # what engines take of it
+ENGINE_OPTIONS = (  # values of a recipe that engines take
     "optimizer",
     "momentum",
     "momentum_correction",
@@ -28,7 +28,7 @@ OF_THE_RECIPE = (  # what engines take of it
 
 @dataclass(frozen=True)
 class Networks:
-    """The network of a run, twice: as it trains, and as it predicts."""
+    """The network of a run in two forms, for training and for prediction."""
 
     net: Any
     predictor: Any  # the same parameters, without dropout and drop-path
@@ -53,7 +53,7 @@ def build_networks(run, data):
         options["dropout"] = recipe.dropout
     if recipe.drop_path in drop_path.LOCAL_MODES:
         options["drop_path"] = recipe.drop_path_rate
-    smallest = image_shape(run.network)[1] // 7  # what leaves the last stage a pixel, and more
+    smallest = image_shape(run.network)[1] // 7  # so that the last stage has at least a pixel
     if data.image_shape[1] < smallest:
         raise InputError(
             f"{run.network} sees nothing in images of {data.image_shape[1]} pixels: "
@@ -76,9 +76,9 @@ def build_networks(run, data):
 
 
 def find_built_depth(run, data, cost):
-    """Return the least depth that builds the same network as the run's: blocks are whole.
+    """Return the least depth that builds the same network as the run's depth.
 
-    None where the network has its depth in its name.
+    Depths are rounded down to whole blocks. None for a network whose name contains its depth.
 
     Args:
         cost: the Complexity of the run's network.
@@ -96,10 +96,10 @@ def find_built_depth(run, data, cost):
 
 
 def find_devices(run, kind, gpus):
-    """Return the devices that an engine of ``kind`` runs on, ready for the run's dtype.
+    """Return the devices that an engine of ``kind`` runs on, prepared for the run's dtype.
 
     Raises:
-        InputError: a device is not there, or it does not compute in the run's dtype.
+        InputError: a device is missing, or it cannot compute in the run's dtype.
     """
     if kind == "torch":
         precision.require_known(run.dtype, precision.TORCH_DTYPES)
@@ -110,7 +110,7 @@ def find_devices(run, kind, gpus):
 
 
 def build_engine(run, data, networks, devices, kind=RuntimeConfig.engine, **options):
-    """Return an engine of ``networks``, whose parameters it initializes by the run's seed.
+    """Initialize the parameters of ``networks`` by the run's seed; return an engine of them.
 
     Args:
         options: see ``wrap_network``.
@@ -132,7 +132,7 @@ def wrap_network(
         workers: see engine.distributed; None is this process alone.
         compile: whether the engine on PyTorch compiles its steps.
     """
-    settings = {name: getattr(run.recipe, name) for name in OF_THE_RECIPE}
+    settings = {name: getattr(run.recipe, name) for name in ENGINE_OPTIONS}
     settings.update(predictor=predictor, dtype=run.dtype, workers=workers)
     if kind == "torch":
         return TorchEngine(net, *devices, compile=compile, **settings)

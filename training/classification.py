@@ -1,4 +1,4 @@
-"""Pictures of any size classified by the network of a run, or by exported files."""
+"""Classify pictures of any size by the network of a run, or by exported files."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from training.metrics import probabilities
 
 @dataclass(frozen=True)
 class Classifier:
-    """What makes logits, or features, of pictures."""
+    """Functions that read a picture and compute logits, or features, of a batch."""
 
     read: Callable[[Union[str, Path]], np.ndarray]  # path of a picture -> (3, height, width)
     predict: Callable[[np.ndarray], np.ndarray]  # (batch, 3, height, width) -> (batch, numbers)
@@ -38,7 +38,7 @@ def load_run(
 
     Args:
         gpus, epoch: see ``training.evaluation.restore``.
-        embed: whether ``predict`` gives features, what the classifier takes, and not logits.
+        embed: whether ``predict`` gives features, the input of the dense layer, and not logits.
 
     Raises:
         InputError: there is no such run, or no checkpoint.
@@ -101,7 +101,7 @@ def classify(
     batch_size: int = 64,
     on_problem: Optional[Callable[[str], None]] = None,
 ) -> Iterator[Tuple[Union[str, Path], np.ndarray]]:
-    """Yield (path, what ``classifier.predict`` gives for it) of every picture that can be read.
+    """Yield (path, output of ``classifier.predict``) for every picture that can be read.
 
     Args:
         batch_size: how many pictures are predicted at once.
@@ -125,7 +125,7 @@ def classify(
 
 
 def rank_classes(classifier: Classifier, logits: np.ndarray, top: int) -> List[Tuple[str, float]]:
-    """Return [(name of a class, its probability)] of the ``top`` likeliest, the likeliest first."""
+    """Return [(class name, probability)] of the ``top`` most likely classes, in that order."""
     shares = probabilities(logits[None])[0]
     best = np.argsort(-shares, kind="stable")[:top]
     return [(classifier.names[index], float(shares[index])) for index in best]

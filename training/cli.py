@@ -1,4 +1,4 @@
-"""What the training programs share: flags, the run that they describe, resuming, several seeds."""
+"""Shared code of the training programs: flags, runs, resuming, several seeds."""
 
 import json
 import shlex
@@ -22,13 +22,13 @@ from training.trainer import fit
 
 @dataclass(frozen=True)
 class Program:
-    """What one training program has of its own."""
+    """The differences between the training programs."""
 
     description: str
     examples: str
     augmentations: Tuple[str, ...]  # names by --aug-type
-    words: Tuple[str, ...]  # what each does
-    complete: Callable  # ({name: value} of the Run's options that were given) -> with what follows
+    words: Tuple[str, ...]  # a description of each
+    complete: Callable  # {name: value} of the Run's given options -> with those that follow
     run_flags: dict  # changes of the Run's flags; see training.options.add_flags
     runtime_flags: dict  # of the RuntimeConfig's
     skip: Tuple[str, ...] = ()  # options of a Run without a flag
@@ -91,7 +91,7 @@ def build_run(args, program):
 
 
 def _given_run(args):
-    """Return {name: value} of a Run's options that were given, whatever folder it resumes in."""
+    """Return {name: value} of the given options of a Run; the path ``init_from`` is absolute."""
     values = given(args, Run)
     if "init_from" in values:
         values["init_from"] = str(Path(values["init_from"]).absolute())
@@ -183,7 +183,7 @@ def _resume(folder, args, program, say):
 
 
 def _changed_settings(run, config, args, program):
-    """Return names of the settings that flags would change and that may not change."""
+    """Return names of the settings that flags would change although they are fixed."""
     asked = _given_run(args)
     folder = {"data_dir": args.data_dir or run.data_dir}
     asked.pop("data_dir", None)
@@ -202,7 +202,7 @@ def _changed_settings(run, config, args, program):
 
 
 def _finish(run, config, say, folder=None):
-    """Train a run to its end, and say where to look."""
+    """Train a run to its end, and say where its files are."""
     if folder is not None and not read_run(folder).problem:
         lines = [f"finished already: {folder}"]
     else:
@@ -217,7 +217,7 @@ def _finish(run, config, say, folder=None):
 
 
 def _describe_end(run, folder):
-    """Yield lines that say what a run reached, and where it is."""
+    """Yield lines about the errors that a run reached and its files."""
     rows = read_run(folder).rows
     best = min(rows, key=lambda row: row["test_error"])
     yield (

@@ -9,7 +9,7 @@ batch normalisation, and sub-networks that are not trained by themselves.
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Dict, Iterable, Optional, Union
 
 from command import InputError
 from training import checkpoint
@@ -50,7 +50,7 @@ class TrainedRun:
         """Return the Predictions of the network or a sub-network; see ``predict_images``."""
         return predict_images(self.data, self.engine, images, subnetwork, batch_size, crops)
 
-    def prepare_subnetworks(self, indices=None):
+    def prepare_subnetworks(self, indices: Optional[Iterable[int]] = None) -> None:
         """Recompute the moving averages of sub-networks unless the run did so at that epoch.
 
         Args:
@@ -66,7 +66,7 @@ class TrainedRun:
         for index in range(self.engine.num_subnetworks) if indices is None else indices:
             refresh_bn_statistics(self.run, self.data, self.engine, index)
 
-    def require_training_images(self):
+    def require_training_images(self) -> None:
         """Make sure that the training images are those that the run was trained on.
 
         Raises:
@@ -113,7 +113,7 @@ def restore(
     values, momenta, rows = checkpoint.load(path)
     if parameters:
         values = replace_values(values, parameters)
-    changes = {"dtype": dtype, "data_dir": data_dir}
+    changes: Dict[str, Any] = {"dtype": dtype, "data_dir": data_dir}
     run = replace(run, **{name: value for name, value in changes.items() if value})
     devices, data = find_devices(run, engine, gpus), RunData(run)
     built = build_engine(run, data, build_networks(run, data), devices, engine)

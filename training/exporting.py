@@ -1,4 +1,4 @@
-"""Exported files of a network: written aside, checked against it, and replaced as a set."""
+"""Export a network to files: write them aside, check them, then replace old ones as a set."""
 
 import importlib
 import json
@@ -87,10 +87,10 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
 
     Args:
         graph: a symbol with the input ``data``, and one output (batch, classes).
-        values: {name: NDArray} of what else goes in.
+        values: {name: NDArray} of its other inputs, the parameters.
         shape: of an image, (channels, height, width).
         kind: one of EXPORT_FORMATS.
-        place: path of the files, without the endings that tell them apart.
+        place: path of the files, without their endings.
         images, logits: arrays (N, *shape) and (N, classes).
         quantize: called with the path of the files that were checked, without their endings, to
             make them smaller; its result goes into the description as ``int8``.
@@ -100,7 +100,7 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
 
     Raises:
         InputError: the network has an operator that ``kind`` cannot hold.
-        CommandError: what is written gives something else; nothing is left of it.
+        CommandError: the files compute other logits; they have been removed.
     """
     folder, name = place.parent, place.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def replace_values(values, path):
     unknown = sorted(set(arrays) - set(values))
     if unknown:
         raise InputError(
-            f"{path} has an array {unknown[0]}, which the network has not: it must come from "
+            f"{path} has an array {unknown[0]}, which the network does not have: it must come from "
             "export.py --format torch --trainable of this run"
         )
     return {**values, **{name: a.astype(values[name].dtype) for name, a in arrays.items()}}

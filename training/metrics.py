@@ -14,7 +14,7 @@ class Predictions:
     labels: np.ndarray  # (examples,), integers
 
     @classmethod
-    def averaged(cls, logits, labels, views):
+    def averaged(cls, logits: np.ndarray, labels: np.ndarray, views: int) -> "Predictions":
         """Return Predictions of examples whose ``views`` consecutive rows are averaged.
 
         The logits of an example are the logarithms of its views' mean probabilities.
@@ -30,32 +30,32 @@ class Predictions:
         means = np.log(np.exp(logs - highest).mean(axis=1)) + highest[:, 0]
         return cls(means, labels[::views])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
-    def losses(self):
+    def losses(self) -> np.ndarray:
         """The cross entropy of each example, in nats, shape (examples,)."""
         logits = self.logits.astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         return np.log(np.exp(logits).sum(axis=1)) - self._pick_labels(logits)[:, 0]
 
     @property
-    def loss(self):
+    def loss(self) -> float:
         """The mean cross entropy, in nats."""
         return float(self.losses.mean())
 
     @property
-    def classes(self):
+    def classes(self) -> np.ndarray:
         """The predicted class of each example: the largest logit, the first of equal ones."""
         return self.logits.argmax(axis=1)
 
     @cached_property
-    def confidences(self):
+    def confidences(self) -> np.ndarray:
         """The probability of each example's predicted class."""
         return probabilities(self.logits).max(axis=1)
 
-    def error(self, top=1):
+    def error(self, top: int = 1) -> float:
         """Return the percentage of examples whose label is not among the ``top`` largest logits.
 
         Of equal logits the first counts as larger.
@@ -65,13 +65,13 @@ class Predictions:
         rank = ((self.logits > right) | ((self.logits == right) & before)).sum(axis=1)
         return 100 * float((rank >= top).mean())
 
-    def confusion(self):
+    def confusion(self) -> np.ndarray:
         """Return counts, shape (classes, classes): rows are labels, columns predictions."""
         counts = np.zeros((self.logits.shape[1],) * 2, int)
         np.add.at(counts, (self.labels, self.classes), 1)
         return counts
 
-    def class_errors(self):
+    def class_errors(self) -> np.ndarray:
         """Return the error of each class in percent; nan for a class without examples."""
         counts = self.confusion()
         totals = counts.sum(axis=1)
@@ -82,7 +82,7 @@ class Predictions:
         return np.take_along_axis(logits, self.labels[:, None], axis=1)
 
 
-def probabilities(logits):
+def probabilities(logits: np.ndarray) -> np.ndarray:
     """Return the softmax of each row of (examples, classes), in double precision."""
     logits = logits.astype(np.float64)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))

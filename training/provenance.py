@@ -1,4 +1,4 @@
-"""Where a run was carried out: versions, threads, commit and command line, for ``config.json``."""
+"""Describe the environment of a run for ``config.json``: versions, threads, commit, command."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ CODE = Path(__file__).resolve().parent.parent
 
 
 def describe_environment(config):
-    """Return where a run, or a part of it, was carried out, as plain values.
+    """Return the environment of this process as plain values.
 
     Args:
         config: the RuntimeConfig of the run.

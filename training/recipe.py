@@ -127,12 +127,12 @@ class Recipe:
                 argument="warmup_epochs",
             )
 
-    def to_json(self):
+    def to_json(self) -> Dict[str, Any]:
         """Return the recipe as plain values for ``config.json``."""
         return {**asdict(self), "lr_steps": [str(step) for step in self.lr_steps]}
 
     @classmethod
-    def from_json(cls, values):
+    def from_json(cls, values: Any) -> "Recipe":
         """Return the recipe that ``to_json`` wrote.
 
         Raises:

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import asdict, dataclass
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from command import InputError
 from engine.distributed import DISTRIBUTED
@@ -58,16 +58,16 @@ class Run:
             )
 
     @property
-    def tested_on(self):
+    def tested_on(self) -> str:
         """The images that the log's test errors are of: "test", or "held-out" ones."""
         return "held-out" if self.val_split else "test"
 
-    def to_json(self):
+    def to_json(self) -> Dict[str, Any]:
         """Return plain values for ``config.json``."""
         return {"format": CONFIG_FORMAT, **asdict(self), "recipe": self.recipe.to_json()}
 
     @classmethod
-    def from_json(cls, config):
+    def from_json(cls, config: Dict[str, Any]) -> "Run":
         """Return the run of a ``config.json``.
 
         Raises:
@@ -162,7 +162,7 @@ class RuntimeConfig:
             )
 
     @classmethod
-    def from_json(cls, config):
+    def from_json(cls, config: Dict[str, Any]) -> "RuntimeConfig":
         """Return the settings of a ``config.json``.
 
         Raises:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Optional
+from typing import Any, Dict, List, Optional, Union
 
 import filesystem
 from command import InputError
@@ -159,7 +159,7 @@ def write_config(folder, config):
     write_whole(Path(folder) / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
-def read_config(folder):
+def read_config(folder: Union[str, Path]) -> Dict[str, Any]:
     """Return what ``write_config`` wrote, as a dict.
 
     Raises:
@@ -188,7 +188,7 @@ def _parse_object(text):
     return values
 
 
-def read_log(folder):
+def read_log(folder: Union[str, Path]) -> List[Dict[str, Any]]:
     """Return the rows of ``log.jsonl``, one dict an epoch, for epochs 1, 2, 3, ... without a gap.
 
     An incomplete last line, which a killed process leaves, is ignored.
@@ -238,7 +238,7 @@ class RunRecord:
     problem: str = ""  # why it cannot be used; empty for a finished run
 
 
-def read_run(folder):
+def read_run(folder: Union[str, Path]) -> RunRecord:
     """Return the RunRecord of ``folder``; unless the run has finished, ``problem`` says why."""
     folder = Path(folder)
     try:
@@ -264,7 +264,7 @@ def _last_line(path):
         return ""
 
 
-def find_runs(path):
+def find_runs(path: Union[str, Path]) -> List[Path]:
     """Return the folders of all runs at or below ``path``, sorted by name, run10 after run9.
 
     Raises:

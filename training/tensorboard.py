@@ -1,4 +1,4 @@
-"""A run's log as TensorBoard reads it."""
+"""Write a run's log in TensorBoard's format."""
 
 import time
 from pathlib import Path
@@ -11,16 +11,16 @@ FILE = "events.out.tfevents.run"
 
 
 class Board:
-    """Writes a run's epochs to the folder ``tensorboard`` in its own.
+    """Write a run's epochs to the folder ``tensorboard`` in the run's folder.
 
-    As records, not by tensorboardX's SummaryWriter, whose flush waits for nothing.
+    Records are written directly, because tensorboardX's SummaryWriter does not flush to the file.
     """
 
     def __init__(self, folder, rows, tested_on="test"):
-        """Write the file again from ``rows`` of the log: on resuming no epoch is there twice.
+        """Rewrite the file from ``rows`` of the log, so that no epoch is doubled on resuming.
 
         Args:
-            tested_on: what the images of the test errors are called; a part of the tags.
+            tested_on: name of the images that were tested, for the tags: "test" or "held-out".
         """
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.record_writer import RecordWriter
@@ -35,7 +35,7 @@ class Board:
             self.write(row)
 
     def write(self, row):
-        """Add a row of the log, in the file when this returns."""
+        """Add a row of the log; it is in the file when this returns."""
         self._time += row["seconds"]
         found = scalars(row, self._tested_on)
         values = [{"tag": tag, "simple_value": value} for tag, value in found.items()]
@@ -47,12 +47,12 @@ class Board:
         self._writer.flush()
 
     def close(self):
-        """Write no more."""
+        """Close the file."""
         self._writer.close()
 
 
 def require():
-    """Make sure that there is tensorboardX.
+    """Make sure that tensorboardX is installed.
 
     Raises:
         InputError: it is not installed.
@@ -67,7 +67,7 @@ def require():
 def scalars(row, tested_on="test"):
     """Return ``{tag: value}`` of a row of the log.
 
-    TensorBoard draws together what is equal up to the /.
+    TensorBoard groups tags by the part before the /.
     """
     found = {name: row[name] for name in ("lr", "images_per_second")}
     for quantity in QUANTITIES:

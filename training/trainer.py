@@ -56,10 +56,7 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
     """
     devices, data = find_devices(run, config.engine, config.gpus), RunData(run)
     networks = build_networks(run, data)
-    if config.log_columns and not hasattr(networks.net, "column"):
-        raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
-    if config.tensorboard:
-        tensorboard.require()
+    _require_usable(config, run, networks.net)
     info = RunInfo(
         recipe_changes=differences(run.recipe, run.recipe_name),
         parameters=networks.cost.parameters,
@@ -75,13 +72,26 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
         options = {"workers": workers, "compile": config.compile}
         engine = build_engine(run, data, networks, devices, config.engine, **options)
         data.cache_on_device(engine)
-        begun = folder is not None and read_log(folder)
-        origin = initialize_from(engine, run.init_from) if run.init_from and not begun else ""
+        origin = _initialize(engine, run, folder)
         if folder is None and workers.rank == 0:
             folder = _start_folder(run, config, info)
         with _resumable(folder, run, workers):
             Trainer(run, config, folder, info, data, engine, origin).train()
     return folder if workers.rank == 0 else None
+
+
+def _require_usable(config, run, net):
+    """Refuse options of ``config`` that need what the network or the machine lacks."""
+    if config.log_columns and not hasattr(net, "column"):
+        raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
+    if config.tensorboard:
+        tensorboard.require()
+
+
+def _initialize(engine, run, folder):
+    """Load the parameters that a run without epochs starts from; return a line about them."""
+    begun = folder is not None and read_log(folder)
+    return initialize_from(engine, run.init_from) if run.init_from and not begun else ""
 
 
 def _connect(config, devices):
