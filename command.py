@@ -33,6 +33,12 @@ class InputError(CommandError, ValueError):
     status = 2
 
 
+class StorageError(CommandError, OSError):
+    """A file could not be read or written; the message says which, why and what to do."""
+
+    status = 2
+
+
 class Interrupted(CommandError):
     """The command was told to stop (Ctrl-C); the message says how to resume."""
 
@@ -106,7 +112,8 @@ def _print_everything():
 def command(main):
     """Make ``main(argv=None)`` report bad input in one line on stderr, with exit status 2.
 
-    Errors of the system (a full disk, a folder without permission) are reported the same way.
+    Errors of the system (a full disk, a folder without permission), which have an ``errno``, are
+    reported the same way. Everything else is a fault of the program and keeps its traceback.
     """
 
     @functools.wraps(main)
@@ -122,6 +129,8 @@ def command(main):
             _end_output()
             raise SystemExit(1) from None
         except (CommandError, OSError) as error:
+            if not isinstance(error, CommandError) and error.errno is None:
+                raise  # not the system's: a library's own, whose traceback says where
             message, status = str(error), getattr(error, "status", 2)
             argument = getattr(error, "argument", None)
             if argument:

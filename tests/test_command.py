@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from command import CommandError, InputError, Interrupted, Parser, command, nearest
+from command import CommandError, InputError, Interrupted, Parser, StorageError, command, nearest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -93,7 +93,7 @@ def test_value_of_the_wrong_type_names_flag_and_value(capsys):
         ),
         (OSError(28, "No space left on device"), 2, "error: No space left on device"),
         (
-            OSError("[Errno 30] Read-only file system; mend it"),
+            StorageError("[Errno 30] Read-only file system; mend it"),
             2,
             "error: Read-only file system; mend it",
         ),
@@ -104,6 +104,17 @@ def test_value_of_the_wrong_type_names_flag_and_value(capsys):
 )
 def test_foreseen_error_ends_with_one_line(capsys, error, status, line):
     assert ended(error, capsys) == (status, line)
+
+
+@pytest.mark.parametrize("fault", [OSError("libx.so: cannot open"), TypeError("of a user's block")])
+def test_a_fault_that_is_not_the_systems_keeps_its_traceback(fault):
+    @command
+    def main(argv=None):
+        raise fault
+
+    with pytest.raises(type(fault)) as caught:
+        main([])
+    assert caught.value is fault
 
 
 def test_mistake_of_the_program_keeps_its_traceback():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import mxnet as mx
 
-from command import InputError
+from command import InputError, StorageError
 from filesystem import plain_path, rename_folder, sync
 from training.serialization import write_whole
 
@@ -142,7 +142,7 @@ def _write_arrays(path, arrays):
             mx.nd.save(plain, arrays)
     except mx.MXNetError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise OSError(f"{path} could not be written (is the disk full?): {reason}") from None
+        raise StorageError(f"{path} could not be written (is the disk full?): {reason}") from None
     sync(path)
 
 

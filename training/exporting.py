@@ -11,7 +11,7 @@ from typing import Callable, Tuple
 import mxnet as mx
 import numpy as np
 
-from command import CommandError, InputError
+from command import CommandError, InputError, StorageError
 from engine.torch_export import load_onnx, load_torch, write_onnx, write_torch
 from network.exporter import load_symbol, write_symbol
 from network.graph import PIXEL_CONSTANTS
@@ -111,7 +111,7 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
             difference = largest_difference(EXPORT_FORMATS[kind].load(stem), images, logits)
         except mx.MXNetError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise OSError(f"{folder} could not be written (a full disk?): {reason}") from None
+            raise StorageError(f"{folder} could not be written (a full disk?): {reason}") from None
         _require_close(difference, kind, folder)
         described = {"files": [file.name for file in files], **description}
         described["largest_difference"] = difference

@@ -192,8 +192,8 @@ FRACTAL_IMAGENET = replace(
     dropout=0.0,
 )
 
-# The lowest error in few epochs, chosen on held-out images of CIFAR-10 (see docs/training.md). One
-# cycle (Smith and Topin) with the decay of the fast CIFAR-10 recipes.
+# For a low error in few epochs: one cycle (Smith and Topin) with the weight decay of the fast
+# CIFAR-10 recipes. docs/training.md has the sketches that led to it.
 FAST = Recipe(
     epochs=15,
     batch_size=128,

@@ -11,7 +11,7 @@ from typing import Optional
 
 import numpy as np
 
-from command import CommandError, InputError, Interrupted
+from command import CommandError, InputError, Interrupted, StorageError
 from engine.distributed import connect_workers
 from engine.torch_workers import connect_torch_workers
 from network import drop_path
@@ -136,7 +136,9 @@ def _resumable(folder, run, workers):
     except OSError as error:
         if workers.rank:
             raise
-        raise OSError(f"{error}; when that is mended, go on with: {again}") from None
+        if error.errno is None and not isinstance(error, StorageError):
+            raise  # not the system's
+        raise StorageError(f"{error}; when that is mended, go on with: {again}") from None
     except RuntimeError as error:  # MXNet's and PyTorch's errors are
         if "out of memory" not in str(error).lower():
             raise
