@@ -187,7 +187,7 @@ def test_photographs_are_shared_by_any_number_of_workers(tmp_path, workers):
         ({"DMLC_ROLE": "worker", "DMLC_PS_ROOT_URI": "::1"}, [], "DMLC_PS_ROOT_PORT, DMLC_NUM_W"),
         ({}, ["--runs", "2"], "one seed a job"),
         ({}, ["--engine", "torch"], "is the MXNet engine's"),
-        ({}, ["--wait-limit", "0"], "wait_limit must be at least 1"),
+        ({}, ["--wait-limit", "0"], "--wait-limit must be at least 1"),
     ],
 )
 def test_a_worker_without_a_job_is_refused(
