@@ -35,6 +35,7 @@ from training.quantization import quantize
 LIBRARIES = {
     "mxnet": "the engine of train_cifar.py",
     "torch": "its --engine torch",
+    "torch-compiled": "its --engine torch --compile",
     "pytorch": "the same network as one writes it in PyTorch, eager",
     "pytorch-channels-last": "that, with channels last in memory",
     "pytorch-compiled": "that, by torch.compile",
@@ -42,6 +43,8 @@ LIBRARIES = {
     "onnxruntime": "the ONNX file that it writes; predicts only",
     "onnxruntime-int8": "the same with --int8, calibrated on the batch; predicts only",
 }
+ENGINES = ("mxnet", "torch", "torch-compiled")
+TORCH_ENGINE = ENGINES[1:]
 SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
 STATIC = {"static_alloc": True, "static_shape": True}
 LR, CLASSES, IMAGES, STEPS_PROFILED = 0.01, 10, 2048, 5
@@ -91,8 +94,10 @@ def make_net(case, training):
 
 def make_engine(case, training=True):
     """Build the engine of a case."""
-    if case.library == "torch":
-        return TorchEngine(make_net(case, training), torch_device(), dtype=case.dtype, **SETTINGS)
+    if case.library in TORCH_ENGINE:
+        net, compiled = make_net(case, training), case.library == "torch-compiled"
+        how = {"dtype": case.dtype, "compile": compiled, **SETTINGS}
+        return TorchEngine(net, torch_device(), **how)
     devices = contexts()
     precision.use(case.dtype, devices)
     net = make_net(case, training)
@@ -260,7 +265,7 @@ PLAIN = ("cross", "fractal", "half", "resnet")  # the networks of tools/torch_re
 EXPORTED = ("mxnet-exported", "onnxruntime", "onnxruntime-int8")
 PYTORCH = [name for name in LIBRARIES if name.startswith("pytorch")]
 STEPS = {  # (task, library) -> a Case's function of a number of steps, which waits for them
-    **{("train", name): train_by_engine for name in ("mxnet", "torch")},
+    **{("train", name): train_by_engine for name in ENGINES},
     **{("train", name): train_by_pytorch for name in PYTORCH},
     **{("predict", name): predict_by_engine for name in ("mxnet", "torch")},
     **{("predict", name): predict_by_pytorch for name in PYTORCH},
@@ -284,7 +289,7 @@ def profile_case(case):
         step()
     costs = operator_costs(engine.net, image_shape(case.network))
     name = f"{case.network} {case.depth}, batch {case.batch_size}, {case.library}"
-    if case.library == "torch":
+    if case.library in TORCH_ENGINE:
         sums = [case.batch_size * sum(each) for each in zip(*costs.values())]
         least = f"forward: {1e-9 * sums[0]:.1f} G multiply-adds, {4e-9 * sum(sums[1:]):.2f} GB"
         return f"{name}; {least}\n{profile_torch(step, STEPS_PROFILED)}"
