@@ -14,6 +14,7 @@ from command import InputError
 from tests.record_files import write_random_rec
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
+from training import evaluation
 from training.messages import describe_resuming
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run
@@ -106,6 +107,17 @@ def test_early_stopping_goes_by_held_out_images_and_keeps_the_best(data, tmp_pat
     assert kept == {f"epoch{best:04d}", f"epoch{len(rows):04d}"}
     train_cifar.main(["--resume", str(folder)])
     assert "finished already" in capsys.readouterr().out
+
+
+def test_a_run_that_stops_early_ends_with_the_errors_of_its_columns(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "BN_BATCHES", 3)
+    flags = ["--network", "fractal", "--depth", "10", "--num-epochs", "9", "--batch-size", "50"]
+    flags += ["--val-split", "30", "--early-stop", "1", "--lr", "1e-9", "--quiet"]
+    train_cifar.main([*flags, "--data-dir", str(data), "--log-dir", str(tmp_path)])
+    *before, last = read_log(tmp_path / "cifar10" / "fractal_d10w1" / "run1")
+    assert last["stopped_early"] and len(before) < 8
+    assert not any("column_errors" in row for row in before)
+    assert len(last["column_errors"]) == len(last["column_losses"]) == 2
 
 
 def test_a_depth_that_is_rounded_down_and_drops_at_once_are_said(data, tmp_path, capsys):

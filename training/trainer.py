@@ -188,6 +188,8 @@ class Trainer:
                 ) from None
             rows.append(row)
             stop = self._stops_early(rows)
+            if row.get("stopped_early"):  # a run's last row has its sub-networks' errors
+                row.update(self._test_subnetworks())
             if self._first:
                 self._save(epoch, rows, board, clock)
             if stop:
@@ -277,24 +279,36 @@ class Trainer:
 
     def _test(self, epoch):
         """Test the network and, where the log has them, its sub-networks; return their figures."""
-        run, engine = self._run, self._engine
-        every = engine.loss_weights or self._config.log_columns or epoch == run.recipe.epochs
-        found = []
-        for subnetwork in (None, *range(engine.num_subnetworks if every else 0)):
-            refresh_bn_statistics(run, self._data, engine, subnetwork)
-            size = self._config.test_batch_size
-            found.append(predict_images(self._data, engine, None, subnetwork, size))
-        whole, *subnetworks = found
+        (whole,) = self._predict([None])
         if self._config.on_divergence == "stop":
             require_convergence(whole.loss, "the test of epoch", epoch)
         figures = {"test_loss": whole.loss, "test_error": whole.error()}
         if self._data.source.shows_top5:
             figures["test_top5_error"] = whole.error(5)
-        if subnetworks:
-            kind = "member" if engine.loss_weights else "column"
-            figures[f"{kind}_losses"] = [tested.loss for tested in subnetworks]
-            figures[f"{kind}_errors"] = [tested.error() for tested in subnetworks]
+        last = epoch == self._run.recipe.epochs
+        if self._engine.loss_weights or self._config.log_columns or last:
+            figures.update(self._test_subnetworks())
         return figures
+
+    def _test_subnetworks(self):
+        """Test every sub-network; return their figures, none where the network has none."""
+        tested = self._predict(range(self._engine.num_subnetworks))
+        if not tested:
+            return {}
+        kind = "member" if self._engine.loss_weights else "column"
+        return {
+            f"{kind}_losses": [each.loss for each in tested],
+            f"{kind}_errors": [each.error() for each in tested],
+        }
+
+    def _predict(self, subnetworks):
+        """Return Predictions of the test images by each of ``subnetworks``; None is the whole."""
+        data, engine, found = self._data, self._engine, []
+        for subnetwork in subnetworks:
+            refresh_bn_statistics(self._run, data, engine, subnetwork)
+            size = self._config.test_batch_size
+            found.append(predict_images(data, engine, None, subnetwork, size))
+        return found
 
     def _save(self, epoch, rows, board, clock):
         """Save the checkpoint of an epoch, then its row of the log, then the curves."""
