@@ -6,12 +6,14 @@ from engine.base import Engine
 from engine.devices import contexts, torch_device
 from engine.distributed import connect_workers
 from engine.mxnet_engine import MXNetEngine
+from engine.optimizer import OptimizerSettings
 from engine.torch_engine import TorchEngine
 from engine.torch_workers import connect_torch_workers
 
 __all__ = [
     "Engine",
     "MXNetEngine",
+    "OptimizerSettings",
     "TorchEngine",
     "connect_torch_workers",
     "connect_workers",

@@ -103,35 +103,18 @@ class NetworkEngine:
         predictor: the same network with the same parameters, without dropout and drop-path, where
             ``net`` has them; it predicts.
         workers: who trains together; see engine.distributed.
-        momentum_correction: whether a new learning rate multiplies the momenta, which hold the
-            rate (v' = m v - lr g), by lr_new / lr_old. Without it, steps made at the old rate are
-            still taken after a drop. No correction where one of the two is 0. Goyal et al.,
-            "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", section 3, remark 2.
-        clip_norm: largest norm of the mean gradient over all parameters, devices and workers; a
-            larger gradient is multiplied by clip_norm / (norm + 1e-6), as by
-            ``torch.nn.utils.clip_grad_norm_``. 0 clips nothing.
-        ema_decay: d of the exponential average e of the parameters and moving averages w: after
-            step t, counted from 0, e' = d_t e + (1 - d_t) w with d_t = min(d, (1 + t) / (10 + t)).
-            The average predicts and is what ``state_dict`` has as values. 0 keeps no average.
+        settings: OptimizerSettings.
     """
 
-    def __init__(
-        self,
-        net,
-        workers,
-        predictor=None,
-        momentum_correction=False,
-        clip_norm=0.0,
-        ema_decay=0.0,
-    ):
+    def __init__(self, net, workers, settings, predictor=None):
         self.net = net
         self.predictor = predictor or net
         self.parameters = net.collect_params()
         self.workers = workers
         self.last_lr = None
-        self._momentum_correction = momentum_correction
-        self._clip_norm = clip_norm
-        self._ema_decay = ema_decay
+        self._momentum_correction = settings.momentum_correction
+        self._clip_norm = settings.clip_norm
+        self._ema_decay = settings.ema_decay
         self._averaged_steps = 0
 
     @property

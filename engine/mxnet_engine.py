@@ -33,8 +33,7 @@ class MXNetEngine(NetworkEngine):
     Args:
         net, predictor, workers: see NetworkEngine; initialized on ``devices``.
         devices: list of mx.Context.
-        optimizer, momentum, weight_decay, decayed: see engine.optimizer.
-        settings: momentum_correction, clip_norm, ema_decay; see NetworkEngine.
+        settings: engine.optimizer.OptimizerSettings.
         dtype: what MXNet was told to compute in; float16 has its losses scaled. See
             engine.precision.
 
@@ -42,27 +41,13 @@ class MXNetEngine(NetworkEngine):
         InputError: gradients cannot be summed here the way the workers do it.
     """
 
-    def __init__(
-        self,
-        net,
-        devices,
-        momentum,
-        weight_decay,
-        optimizer="nesterov",
-        decayed="all",
-        workers=None,
-        predictor=None,
-        dtype="float32",
-        **settings,
-    ):
-        super().__init__(net, workers or Alone(), predictor, **settings)
+    def __init__(self, net, devices, settings, workers=None, predictor=None, dtype="float32"):
+        super().__init__(net, workers or Alone(), settings, predictor)
         self.devices = devices
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
         self._soft_loss = gluon.loss.SoftmaxCrossEntropyLoss(sparse_label=False)
         store = self.workers.store
-        self.trainer = make_trainer(
-            self.parameters, optimizer, momentum, weight_decay, decayed, store
-        )
+        self.trainer = make_trainer(self.parameters, settings, store)
         try:
             # sets the KVStore up now: it writes every parameter, moving averages too
             self._restore_memory_format()

@@ -1,5 +1,7 @@
 """The optimizers of the papers."""
 
+from dataclasses import dataclass
+
 from mxnet import gluon
 
 from command import InputError, nearest
@@ -8,8 +10,46 @@ OPTIMIZERS = {"nesterov": "nag", "sgd": "sgd"}  # name -> MXNet's
 DECAYED = ("all", "weights")
 
 
-def make_trainer(parameters, optimizer, momentum, weight_decay, decayed, kv_store):
-    """Gluon Trainer of one of the OPTIMIZERS.
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """How an engine updates parameters; the values of a recipe that have these names.
+
+    Attributes:
+        momentum, weight_decay: m and d of the formulas in ``make_trainer``.
+        optimizer: one of OPTIMIZERS.
+        decayed: "all" parameters (gamma, beta and biases too), or the "weights" of convolutions and
+            dense layers alone.
+        momentum_correction: whether a new learning rate multiplies the momenta, which hold the
+            rate (v' = m v - lr g), by lr_new / lr_old. Without it, steps made at the old rate are
+            still taken after a drop. No correction where one of the two is 0. Goyal et al.,
+            "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", section 3, remark 2.
+        clip_norm: largest norm of the mean gradient over all parameters, devices and workers; a
+            larger gradient is multiplied by clip_norm / (norm + 1e-6), as by
+            ``torch.nn.utils.clip_grad_norm_``. 0 clips nothing.
+        ema_decay: d of the exponential average e of the parameters and moving averages w: after
+            step t, counted from 0, e' = d_t e + (1 - d_t) w with d_t = min(d, (1 + t) / (10 + t)).
+            The average predicts and is what ``state_dict`` has as values. 0 keeps no average.
+
+    Raises:
+        InputError: there is no such optimizer, or no such group of parameters.
+    """
+
+    momentum: float
+    weight_decay: float
+    optimizer: str = "nesterov"
+    decayed: str = "all"
+    momentum_correction: bool = False
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, known in ((self.optimizer, OPTIMIZERS), (self.decayed, DECAYED)):
+            if name not in known:
+                raise InputError(f"{name!r} is none of {', '.join(known)}{nearest(name, known)}")
+
+
+def make_trainer(parameters, settings, kv_store):
+    """Return the Gluon Trainer that updates by ``settings``.
 
     For a parameter w, the mean gradient g of a batch, learning rate lr, momentum m and decay d,
     "sgd" (FractalNet's) is
@@ -28,21 +68,16 @@ def make_trainer(parameters, optimizer, momentum, weight_decay, decayed, kv_stor
 
     Args:
         parameters: a gluon ParameterDict.
+        settings: OptimizerSettings.
         kv_store: how gradients are summed, a KVStore or its name.
-        decayed: "all" parameters (gamma, beta and biases too), or the "weights" of convolutions and
-            dense layers alone.
-
-    Raises:
-        InputError: there is no such optimizer, or no such group of parameters.
     """
-    require_known(optimizer, decayed)
     for parameter in parameters.values():
-        if not decays(parameter.name, decayed):
+        if not decays(parameter.name, settings.decayed):
             parameter.wd_mult = 0.0
     return gluon.Trainer(
         parameters,
-        OPTIMIZERS[optimizer],
-        {"momentum": momentum, "wd": weight_decay},
+        OPTIMIZERS[settings.optimizer],
+        {"momentum": settings.momentum, "wd": settings.weight_decay},
         kvstore=kv_store,
         update_on_kvstore=False,
     )
@@ -51,10 +86,3 @@ def make_trainer(parameters, optimizer, momentum, weight_decay, decayed, kv_stor
 def decays(name, decayed):
     """Whether the parameter ``name`` is among those that are ``decayed``."""
     return decayed == "all" or name.endswith("weight")
-
-
-def require_known(optimizer, decayed):
-    """Refuse what is not among OPTIMIZERS, or not among DECAYED."""
-    for name, known in ((optimizer, OPTIMIZERS), (decayed, DECAYED)):
-        if name not in known:
-            raise InputError(f"{name!r} is none of {', '.join(known)}{nearest(name, known)}")

@@ -9,7 +9,7 @@ import numpy as np
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.cuda_graph import Replayed
 from engine.distributed import Alone
-from engine.optimizer import decays, require_known
+from engine.optimizer import decays
 from engine.torch_drop_path import skip_dropped_paths
 from engine.torch_graph import torch_module
 from engine.torch_images import DeviceImages
@@ -27,10 +27,9 @@ class TorchEngine(NetworkEngine):
     Args:
         net, predictor, workers: see Engine; initialized on the CPU, where values are taken from.
         device: a torch.device.
-        optimizer, momentum, weight_decay, decayed: see engine.optimizer.
+        settings: engine.optimizer.OptimizerSettings.
         compile: whether torch.compile compiles what trains. Its first step takes 20 to 60 seconds
             more on a CPU, for each sub-network and size of a batch; dropped paths are computed.
-        settings: momentum_correction, clip_norm, ema_decay; see NetworkEngine.
         dtype: "bfloat16" computes in it what torch.autocast does; parameters, gradients and
             averages are float32 in any case.
 
@@ -39,32 +38,20 @@ class TorchEngine(NetworkEngine):
     """
 
     def __init__(
-        self,
-        net,
-        device,
-        momentum,
-        weight_decay,
-        optimizer="nesterov",
-        decayed="all",
-        workers=None,
-        predictor=None,
-        dtype="float32",
-        compile=False,
-        **settings,
+        self, net, device, settings, workers=None, predictor=None, dtype="float32", compile=False
     ):
         import torch
 
-        super().__init__(net, workers or Alone(), predictor, **settings)
-        require_known(optimizer, decayed)
+        super().__init__(net, workers or Alone(), settings, predictor)
         self._device, self.devices = device, [device]
         self._autocast = partial(
             torch.autocast, device.type, getattr(torch, dtype), dtype != "float32"
         )
-        self._update = partial(UPDATES[optimizer], momentum=momentum)
+        self._update = partial(UPDATES[settings.optimizer], momentum=settings.momentum)
         self._tensors = {p.name: self._tensor(p) for p in self.parameters.values()}
         self._float = next(iter(self._tensors.values())).dtype
         self._momenta = {p.name: torch.zeros_like(self._tensors[p.name]) for p in self.trainable()}
-        self._groups = self._grouped(weight_decay, decayed)
+        self._groups = self._grouped(settings.weight_decay, settings.decayed)
         self._compiled = compile
         self._stepped = False
         self._predicting = self._tensors  # another set where an average of them predicts

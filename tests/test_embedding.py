@@ -6,6 +6,7 @@ import pytest
 import torch
 from mxnet.gluon import HybridBlock, nn
 
+from engine.optimizer import OptimizerSettings
 from engine.torch_engine import TorchEngine
 from network import features, get_model, list_models
 from tests.test_all_networks import DEPTHS
@@ -101,7 +102,7 @@ def test_features_run_on_the_engines():
     net, x = build("resnet"), images()
     head = features(net)
     wanted = head(x).asnumpy()
-    engine = TorchEngine(head, torch.device("cpu"), momentum=0.9, weight_decay=0.0)
+    engine = TorchEngine(head, torch.device("cpu"), OptimizerSettings(0.9, 0.0))
     found = engine.to_numpy(engine.predict(x.asnumpy()))
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 

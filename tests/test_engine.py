@@ -9,6 +9,7 @@ from mxnet.gluon import nn
 from command import InputError
 from data.records import Batch
 from engine.mxnet_engine import MXNetEngine
+from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
 
@@ -23,7 +24,7 @@ def make(contexts=ONE, net=None, dtype="float32", **settings):
     net.initialize(DeepFusionInit(0), ctx=contexts)
     net.cast(dtype)
     net.hybridize(static_alloc=True, static_shape=True)
-    return MXNetEngine(net, contexts, MOMENTUM, DECAY, **settings)
+    return MXNetEngine(net, contexts, OptimizerSettings(MOMENTUM, DECAY, **settings))
 
 
 def batch(count, seed=0):

@@ -11,6 +11,7 @@ import train_cifar
 from data import records
 from data.spec import get_spec
 from engine.mxnet_engine import MXNetEngine
+from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
 from tests.record_files import write_random_rec
@@ -30,7 +31,7 @@ def make(name="ensemble"):
 
 def engine_of(net):
     net.hybridize(static_alloc=True, static_shape=True)
-    return MXNetEngine(net, [mx.cpu()], momentum=0.0, weight_decay=0.0, optimizer="sgd")
+    return MXNetEngine(net, [mx.cpu()], OptimizerSettings(0.0, 0.0, optimizer="sgd"))
 
 
 def batch(count=6, seed=0):

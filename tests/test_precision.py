@@ -20,6 +20,7 @@ import benchmark
 from command import CommandError, InputError
 from engine import precision
 from engine.mxnet_engine import MXNetEngine
+from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
 from tests.record_files import encoded, write_random_rec, write_rec
@@ -190,7 +191,7 @@ def products(dtype):
     net = Products(dtype)
     net.initialize(mx.init.Constant(mx.nd.array(WEIGHT)))
     net.hybridize(static_alloc=True, static_shape=True)
-    return MXNetEngine(net, [mx.cpu()], 0.9, 0.0, dtype=dtype)
+    return MXNetEngine(net, [mx.cpu()], OptimizerSettings(0.9, 0.0), dtype=dtype)
 
 
 def examples():
@@ -260,7 +261,7 @@ def test_scaling_the_loss_changes_no_bit_of_a_step():
         net = get_model("cross", 14)
         net.initialize(DeepFusionInit(0))
         net.hybridize(static_alloc=True, static_shape=True)
-        engine = MXNetEngine(net, [mx.cpu()], 0.9, 1e-4, dtype=dtype)
+        engine = MXNetEngine(net, [mx.cpu()], OptimizerSettings(0.9, 1e-4), dtype=dtype)
         for _ in range(2):
             engine.train_step(images, labels, 0.1)
         found.append(engine.state_dict())

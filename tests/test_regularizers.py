@@ -10,6 +10,7 @@ from mxnet import autograd, gluon
 
 from data.records import Batch
 from engine.mxnet_engine import MXNetEngine
+from engine.optimizer import OptimizerSettings
 from engine.optimizer_state import OptimizerState
 from network import get_model
 from network.initializer import DeepFusionInit
@@ -35,7 +36,7 @@ def make(kind, optimizer="nesterov", dtype="float64", **settings):
     else:
         net.hybridize(static_alloc=True, static_shape=True)
         engine = MXNetEngine
-    return engine(net, places, MOMENTUM, DECAY, optimizer, **settings)
+    return engine(net, places, OptimizerSettings(MOMENTUM, DECAY, optimizer, **settings))
 
 
 def batch(seed):

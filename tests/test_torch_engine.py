@@ -12,6 +12,7 @@ from test_drop_path import RATE, kept, probability
 from command import InputError
 from data.records import Batch
 from engine.mxnet_engine import MXNetEngine
+from engine.optimizer import OptimizerSettings
 from network import get_model, list_models
 from network.drop_path import Join
 from network.initializer import DeepFusionInit
@@ -26,8 +27,8 @@ from engine.torch_graph import torch_module  # noqa: E402
 CPU, LR = torch.device("cpu"), 1e-4
 SMALL = {**DEPTHS, "fractal_imagenet": 6}
 SETTINGS = {
-    "nesterov": {"momentum": 0.9, "weight_decay": 1e-2},
-    "sgd": {"momentum": 0.9, "weight_decay": 1e-2, "optimizer": "sgd", "decayed": "weights"},
+    "nesterov": OptimizerSettings(0.9, 1e-2),
+    "sgd": OptimizerSettings(0.9, 1e-2, optimizer="sgd", decayed="weights"),
 }
 
 
@@ -48,7 +49,7 @@ def make_net(name, dtype="float64"):
 def engines(name, settings=SETTINGS["nesterov"], dtype="float64"):
     """The same network on MXNet and on PyTorch."""
     ours, theirs = make_net(name, dtype), make_net(name, dtype)
-    return MXNetEngine(ours, [mx.cpu()], **settings), TorchEngine(theirs, CPU, **settings)
+    return MXNetEngine(ours, [mx.cpu()], settings), TorchEngine(theirs, CPU, settings)
 
 
 def batch(count, seed=0, size=32):
@@ -158,7 +159,7 @@ def test_dropout_is_drawn_anew_and_follows_the_seed():
     net = get_model("fractal", 10, dropout=0.1, drop_path=0.15)
     net.initialize(DeepFusionInit(0))
     plain = get_model("fractal", 10, params=net.collect_params())
-    engine = TorchEngine(net, CPU, predictor=plain, **SETTINGS["sgd"])
+    engine = TorchEngine(net, CPU, SETTINGS["sgd"], predictor=plain)
     images, labels = batch(8)
     losses = []
     for seed in (1, 1, 2):
@@ -180,7 +181,7 @@ def test_the_state_is_a_copy():
 
 def test_bfloat16_is_near_float32():
     full, half = (
-        TorchEngine(make_net("cross", "float32"), CPU, dtype=dtype, **SETTINGS["nesterov"])
+        TorchEngine(make_net("cross", "float32"), CPU, SETTINGS["nesterov"], dtype=dtype)
         for dtype in ("float32", "bfloat16")
     )
     images, labels = batch(16)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from engine.cuda_graph import WARM_UP
+from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
 
@@ -14,7 +15,7 @@ if not torch.cuda.is_available():
 
 from engine.torch_engine import TorchEngine  # noqa: E402
 
-SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
+SETTINGS = OptimizerSettings(0.9, 1e-4)
 STATISTICS = {"mean": (125.3, 122.9, 113.8), "std": (63.0, 62.1, 66.7)}
 
 
@@ -24,11 +25,11 @@ def full_precision(monkeypatch):
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
 
 
-def make(name, depth, device, **settings):
+def make(name, depth, device, **options):
     net = get_model(name, depth)
     net.initialize(DeepFusionInit(0))
     net(mx.nd.zeros((1, 3, 32, 32)))
-    return TorchEngine(net, torch.device(device), **SETTINGS, **settings)
+    return TorchEngine(net, torch.device(device), SETTINGS, **options)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -57,7 +58,7 @@ def test_steps_are_the_cpus_before_and_after_recording(name, depth, compiled):
 def test_dropout_is_new_in_each_replay():
     net = get_model("fractal", 10, dropout=0.1, drop_path=0.15)
     net.initialize(DeepFusionInit(0))
-    engine = TorchEngine(net, torch.device("cuda"), **SETTINGS)
+    engine = TorchEngine(net, torch.device("cuda"), SETTINGS)
     images, labels = np.ones((20, 3, 32, 32), np.float32), np.zeros(20)
     sums = [engine.train_step(images, labels, 0.0) for _ in range(WARM_UP + 4)]
     losses = engine.fetch(sums)[WARM_UP + 1 :, 0]

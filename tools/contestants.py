@@ -19,6 +19,7 @@ from data.spec import get_spec
 from engine import precision
 from engine.devices import contexts, torch_device
 from engine.mxnet_engine import MXNetEngine
+from engine.optimizer import OptimizerSettings
 from engine.torch_engine import TorchEngine
 from network import default_depth, get_model, has_columns, image_shape
 from network.complexity import operator_costs
@@ -96,14 +97,14 @@ def make_engine(case, training=True):
     """Build the engine of a case."""
     if case.library in TORCH_ENGINE:
         net, compiled = make_net(case, training), case.library == "torch-compiled"
-        how = {"dtype": case.dtype, "compile": compiled, **SETTINGS}
-        return TorchEngine(net, torch_device(), **how)
+        how = {"dtype": case.dtype, "compile": compiled}
+        return TorchEngine(net, torch_device(), OptimizerSettings(**SETTINGS), **how)
     devices = contexts()
     precision.use(case.dtype, devices)
     net = make_net(case, training)
     net.collect_params().reset_ctx(devices)
     net.hybridize(**STATIC)
-    return MXNetEngine(net, devices, dtype=case.dtype, **SETTINGS)
+    return MXNetEngine(net, devices, OptimizerSettings(**SETTINGS), dtype=case.dtype)
 
 
 def mixed(columns):

@@ -1,6 +1,6 @@
 """The network and the engine of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import mxnet as mx
@@ -9,21 +9,12 @@ from command import InputError, nearest
 from engine import precision
 from engine.devices import contexts, torch_device
 from engine.mxnet_engine import MXNetEngine
+from engine.optimizer import OptimizerSettings
 from engine.torch_engine import TorchEngine
 from network import drop_path, get_model, image_shape
 from network.complexity import Complexity, complexity
 from network.initializer import INITIALIZERS
 from training.run import RuntimeConfig
-
-ENGINE_OPTIONS = (  # values of a recipe that engines take
-    "optimizer",
-    "momentum",
-    "momentum_correction",
-    "weight_decay",
-    "decayed",
-    "clip_norm",
-    "ema_decay",
-)
 
 
 @dataclass(frozen=True)
@@ -132,13 +123,14 @@ def wrap_network(
         workers: see engine.distributed; None is this process alone.
         compile: whether the engine on PyTorch compiles its steps.
     """
-    settings = {name: getattr(run.recipe, name) for name in ENGINE_OPTIONS}
-    settings.update(predictor=predictor, dtype=run.dtype, workers=workers)
+    names = [field.name for field in fields(OptimizerSettings)]
+    settings = OptimizerSettings(**{name: getattr(run.recipe, name) for name in names})
+    how = {"predictor": predictor, "dtype": run.dtype, "workers": workers}
     if kind == "torch":
-        return TorchEngine(net, *devices, compile=compile, **settings)
+        return TorchEngine(net, *devices, settings, compile=compile, **how)
     for each in (net, predictor):
         each.hybridize(static_alloc=True, static_shape=True)
-    return MXNetEngine(net, devices, **settings)
+    return MXNetEngine(net, devices, settings, **how)
 
 
 def _require(name, known, what):
