@@ -28,6 +28,7 @@ EXAMPLES = """examples:
   python evaluate.py snapshot/imagenet/fractal_imagenet_d34w1/run1 --crops 10
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --columns
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --early-exit
+  python evaluate.py cross26-cifar10                         a network that comes with the project
 
 Column c of a FractalNet has 2^c convolutions a block: 0 is the shallowest. Moving averages of a
 column that the run did not test at that epoch are recomputed from its training images first.
@@ -40,7 +41,7 @@ a chain whose largest probability is at least the threshold; see analysis/early_
 def make_parser():
     """The command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("run", help="folder of a run, or name of a pretrained network")
     parser.add_argument("--epoch", type=int, help="of the checkpoint; default: the newest")
     parser.add_argument(
         "--images",
@@ -154,7 +155,8 @@ def show_early_exit(args, trained, points, testing, name, title):
     curves = trace_curves(points, testing, choose_thresholds(testing))
     print(f"thresholds picked on {picked_on}")
     print(TABLE_FORMATS[args.format](early_exit_table(points, matched)))
-    picture, written = args.run / f"{name}.png", args.run / f"{name}.json"
+    folder = trained.stored.folder
+    picture, written = folder / f"{name}.png", folder / f"{name}.json"
     draw_early_exit(points, curves, matched, picture, title)
     about = {"epoch": trained.row["epoch"], "images": "test", "picked_on": picked_on}
     found = {"networks": points, "matched": matched, "curves": curves}
@@ -174,8 +176,7 @@ def main(argv=None):
     kind, epoch = choose_images(args, trained), trained.row["epoch"]
     images = trained.data.images(kind)
     crops = ", 10 crops" if args.crops == 10 else ""
-    parent = args.run.resolve().parent.name
-    title = f"{parent} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
+    title = f"{trained.stored.name} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
     if args.columns or args.early_exit:
         trained.prepare_subnetworks()
 
@@ -190,7 +191,7 @@ def main(argv=None):
         found = [*map(predict, range(trained.engine.num_subnetworks)), whole]
         points, suffix = measure_columns(trained, found), f"{kind}_epoch{epoch:04d}"
         if args.columns:
-            picture = args.run / f"anytime_{suffix}.png"
+            picture = trained.stored.folder / f"anytime_{suffix}.png"
             draw_anytime(points, picture, title)
             print(f"{TABLE_FORMATS[args.format](anytime_table(points))}\n{picture}")
         if args.early_exit:

@@ -34,7 +34,7 @@ run; evaluate.py RUN --parameters NAME.safetensors reads them back after trainin
 def make_parser():
     """The command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("run", help="folder of a run, or name of a pretrained network")
     parser.add_argument(
         "--format", choices=EXPORT_FORMATS, required=True, help="one of %(choices)s"
     )
@@ -79,7 +79,7 @@ def describe(args, trained):
     run, data = trained.run, trained.data
     return {
         "format": args.format,
-        "run": str(args.run),
+        "run": args.run,
         "epoch": trained.row["epoch"],
         "network": run.network,
         "depth": run.depth if column is None else trained.engine.net.depths[column],

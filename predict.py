@@ -1,4 +1,4 @@
-"""Classify pictures with the network of a run, or with an exported file of it."""
+"""Classify pictures with the network of a run, a pretrained one, or an exported file."""
 
 import csv
 import json
@@ -12,8 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from command import InputError, Parser, command
+from network import read_card
 from plotting.tables import TABLE_FORMATS
-from training.classification import classify, load_exported, load_run, rank_classes
+from training.classification import Answer, classify, load_exported, load_run, rank_classes
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")  # of the pictures in a folder, in any case
 FORMATS = (*TABLE_FORMATS, "csv", "jsonl")
@@ -23,6 +24,8 @@ EXAMPLES = """examples:
   python predict.py pictures --exported exported/network.onnx --format csv
   find pictures -name '*.png' | python predict.py - --run snapshot/cifar10/cross_d110w1/run1
   python predict.py pictures --run snapshot/cifar10/cross_d110w1/run1 --features pictures.npy
+  python predict.py pictures --run snapshot/cifar10/fractal_d20w1/run1 --early-exit 0.9
+  python predict.py cat.jpg --network cross26-cifar10     trained parameters that come along
 
 A picture is PNG, JPEG or BMP of any size. For a network of 32x32 images its shorter side is made 32
 and the centre taken; for one of photographs it is treated as a test image is. A folder stands for
@@ -39,7 +42,18 @@ def make_parser():
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument("--run", type=Path, help="folder of a run")
     network.add_argument(
+        "--network", metavar="NAME", help="name of a pretrained network, such as cross26-cifar10"
+    )
+    network.add_argument(
         "--exported", type=Path, metavar="FILE", help="a file that export.py wrote, of any format"
+    )
+    parser.add_argument(
+        "--early-exit",
+        type=float,
+        metavar="THRESHOLD",
+        help="of a FractalNet: its shallowest column answers where its largest probability is at "
+        "least THRESHOLD, else the next, at last the whole network; which one is shown. "
+        "evaluate.py --early-exit measures thresholds",
     )
     parser.add_argument("--epoch", type=int, help="of the checkpoint; default: the newest")
     parser.add_argument("--top", type=int, default=5, help="classes to name; default: 5")
@@ -66,8 +80,13 @@ def check_flags(args):
     for flag, value in (("--top", args.top), ("--batch-size", args.batch_size)):
         if value < 1:
             raise InputError(f"{flag} must be at least 1, not {value}")
-    if args.exported and (args.features or args.epoch is not None or args.gpus):
-        raise InputError("--features, --epoch and --gpus are for --run")
+    given = (args.epoch, args.early_exit, args.features, args.gpus)
+    if args.exported and any(value is not None for value in given):
+        raise InputError("--features, --early-exit, --epoch and --gpus are for --run")
+    if args.features and args.early_exit is not None:
+        raise InputError("--early-exit is for classes: leave --features out")
+    if args.network:
+        read_card(args.network)
     if args.features and not Path(args.features).resolve().parent.is_dir():
         raise InputError(f"--features {args.features}: there is no such folder")
 
@@ -92,28 +111,38 @@ def list_pictures(names):
     return paths
 
 
-def write_classes(found, form):
+def write_classes(found, form, early=False):
     """Print the classes of each picture: a table at the end, or lines as they come.
 
     Args:
-        found: iterable of (path, [(class, probability)]).
+        found: iterable of (path, [(class, probability)], name of the network that answered).
         form: one of FORMATS.
+        early: whether to show which network answered.
     """
-    head, rows = ["picture", "class", "probability %"], []
+    head, rows = ["picture", "class", "probability %", *(["answered by"] if early else [])], []
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if form == "csv":
         writer.writerow(head)
-    for path, ranked in found:
-        cells = [[path, name, f"{100 * share:.2f}"] for name, share in ranked]
+    for path, ranked, by in found:
+        answered = [by] if early else []
+        cells = [[path, name, f"{100 * share:.2f}", *answered] for name, share in ranked]
         if form == "csv":
             writer.writerows(cells)
         elif form == "jsonl":
             classes = [{"class": name, "probability": share} for name, share in ranked]
-            print(json.dumps({"picture": path, "classes": classes}))
+            line = {"picture": path, "classes": classes}
+            print(json.dumps({**line, "answered_by": by} if early else line))
         else:
             rows += cells
     if form in TABLE_FORMATS:
         print(TABLE_FORMATS[form]([head, *rows]))
+
+
+def rank(classifier, found, top, early):
+    """Yield what ``write_classes`` takes of what ``classify`` yields."""
+    for path, output in found:
+        answer = output if early else Answer(output, "")
+        yield path, rank_classes(classifier, answer.logits, top), answer.network
 
 
 def write_features(found, path):
@@ -146,7 +175,9 @@ def main(argv=None):
     if args.exported:
         classifier = load_exported(args.exported)
     else:
-        classifier = load_run(args.run, args.gpus, args.epoch, bool(args.features))
+        source = args.network or args.run
+        embed, early_exit = bool(args.features), args.early_exit
+        classifier = load_run(source, args.gpus, args.epoch, embed, early_exit)
     if classifier.names_problem and not args.features:
         sys.stderr.write(f"classes have numbers: {classifier.names_problem}\n")
 
@@ -159,8 +190,8 @@ def main(argv=None):
     if args.features:
         write_features(found, args.features)
     else:
-        ranked = ((path, rank_classes(classifier, row, args.top)) for path, row in found)
-        write_classes(ranked, args.format)
+        early = args.early_exit is not None
+        write_classes(rank(classifier, found, args.top, early), args.format, early)
     return 1 if problems else 0
 
 

@@ -46,6 +46,7 @@ setup(
     packages=[
         "network",
         "network.drawing",
+        "network.pretrained",
         "data",
         "engine",
         "plotting",
@@ -54,6 +55,7 @@ setup(
         "analysis",
         "tools",
     ],
+    package_data={"network.pretrained": ["*.json", "*.params"]},
     py_modules=sorted(path.stem for path in HERE.glob("*.py") if path.name != "setup.py"),
     python_requires=">=3.8,<3.13",  # MXNet 1.9.1 runs on these
     install_requires=[

@@ -14,6 +14,7 @@ from typing import Tuple
 
 import numpy as np
 
+from training.early_exit import answer_early
 from training.metrics import Predictions
 
 MOST_PICKED = 5000
@@ -79,12 +80,14 @@ def measure_exit(points, found, chain, threshold):
     Args:
         points, found: Points and Predictions of every network, in the same order.
     """
-    answered = np.full(len(found[0]), chain[-1])
-    for index in reversed(chain[:-1]):
-        answered[found[index].confidences >= threshold] = index
-    shares = [float((answered == index).mean()) for index in chain]
+    logits, answered = answer_early(
+        lambda index, rows: (found[index].logits[rows], found[index].confidences[rows]),
+        len(found[0]),
+        chain,
+        threshold,
+    )
+    shares = [float((answered == position).mean()) for position in range(len(chain))]
     reached = 1 - np.cumsum([0, *shares[:-1]])
-    logits = np.stack([each.logits for each in found])[answered, np.arange(len(answered))]
     return Exit(
         chain=chain,
         threshold=threshold,

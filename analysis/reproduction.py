@@ -12,7 +12,7 @@ from analysis.claims import CLAIMS, TEST_IMAGES, TRAIN_IMAGES, Claim, require_sc
 from analysis.paths import PAPER_CHANCES, binomial_lengths, mean_and_deviation, walk_lengths
 from command import InputError
 from network import get_model
-from training.run_folder import find_runs, read_run
+from training.run_folder import find_runs, keep_newest, read_run
 from training.serialization import write_whole
 
 MEMBERS = "members.json"  # beside a run's log: what its members contribute
@@ -46,7 +46,7 @@ def judge_claims(folder: Union[str, Path], scale: str) -> List[Judgement]:
 
 
 def list_finished(folder):
-    """Return the RunRecords of the finished runs at or below ``folder``, oldest first."""
+    """Return the RunRecords of the finished runs at or below ``folder``."""
     try:
         records = map(read_run, find_runs(folder))
     except InputError:  # there is no such folder: nothing has been trained
@@ -55,31 +55,44 @@ def list_finished(folder):
 
 
 def find_evidence(records, setting):
-    """Return the RunRecords that are of ``setting``, one of each seed: the newest.
+    """Return the RunRecords that are of ``setting``, one of each seed; see ``keep_newest``.
 
     They are trained on all training images, on one device, from random values, and tested on the
     test set.
     """
-    found = {}
-    for record in records:
-        run, info = record.run, record.info
-        same = (
-            (run.network, run.depth, run.widen_factor, run.dataset)
-            == (setting.network, setting.depth, setting.widen_factor, setting.dataset)
-            and run.recipe == setting.recipe
-            and not (run.val_split or run.init_from)
-            and info.devices * info.workers == 1
-            and info.data["train"]["examples"] == TRAIN_IMAGES
-            and info.data["test"]["examples"] == TEST_IMAGES
-        )
-        if same:
-            found[run.seed] = record
+    found = keep_newest(record for record in records if _is_of(record, setting))
     return [found[seed] for seed in sorted(found)]
+
+
+def _is_of(record, setting):
+    run, info = record.run, record.info
+    return (
+        (run.network, run.depth, run.widen_factor, run.dataset)
+        == (setting.network, setting.depth, setting.widen_factor, setting.dataset)
+        and run.recipe == setting.recipe
+        and not (run.val_split or run.init_from)
+        and info.devices * info.workers == 1
+        and info.data["train"]["examples"] == TRAIN_IMAGES
+        and info.data["test"]["examples"] == TEST_IMAGES
+    )
+
+
+def group_evidence(records, settings):
+    """Return the evidence of each of ``settings``, all of it on the same images.
+
+    Where there are runs on different images, such as a data set's own and JPEG copies of them, the
+    images count that the setting with the fewest runs has the most runs on.
+    """
+    by_images = {}
+    for record in records:
+        by_images.setdefault(json.dumps(record.info.data, sort_keys=True), []).append(record)
+    groups = [[find_evidence(same, each) for each in settings] for same in by_images.values()]
+    return max(groups, key=lambda group: sorted(map(len, group)), default=[[] for _ in settings])
 
 
 def judge(claim, scale, records):
     """Return the Judgement of a claim by RunRecords."""
-    groups = [find_evidence(records, setting[scale]) for setting in claim.settings]
+    groups = group_evidence(records, [setting[scale] for setting in claim.settings])
     runs = {str(s[scale]): len(group) for s, group in zip(claim.settings, groups)}
     folders = tuple(str(record.folder) for group in groups for record in group)
     rows = [[_read_row(record) for record in group] for group in groups]

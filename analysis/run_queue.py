@@ -12,7 +12,7 @@ from command import CommandError, InputError, Interrupted
 from filesystem import InUse
 from training.evaluation import restore
 from training.run import Run
-from training.run_folder import find_run, locked
+from training.run_folder import find_run, is_published, locked
 from training.trainer import fit
 
 MOST_MEMBERS = 64  # of an ensemble that are measured
@@ -94,7 +94,8 @@ def _train(setting, seed, config, data_dir, say):
         )
         say(f"{setting}, seed {seed}")
         folder = fit(run, config, find_run(run, config))
-    if setting.network in ("fuse3", "ensemble") and not (folder / MEMBERS).exists():
+    measured = (folder / MEMBERS).exists() or is_published(folder)  # which has no parameters
+    if setting.network in ("fuse3", "ensemble") and not measured:
         study = study_members(*measure_members(restore(folder), MOST_MEMBERS, seed=0))
         write_members(folder, study)
 

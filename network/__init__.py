@@ -25,6 +25,7 @@ from network.complexity import Complexity, complexity
 from network.drawing.picture import visualize
 from network.embedding import features
 from network.layers import conv_bn, conv_chain, relu, residual_branch, shortcut
+from network.pretrained.cards import Card, list_pretrained, read_card
 from network.registry import (
     default_classes,
     default_depth,
@@ -37,6 +38,7 @@ from network.registry import (
 )
 
 __all__ = [
+    "Card",
     "Complexity",
     "FusionNet",
     "complexity",
@@ -49,6 +51,8 @@ __all__ = [
     "has_columns",
     "image_shape",
     "list_models",
+    "list_pretrained",
+    "read_card",
     "recipe_family",
     "register_model",
     "relu",

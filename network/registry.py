@@ -8,6 +8,7 @@ from mxnet.gluon import HybridBlock
 
 from command import InputError, nearest
 from network import gluoncv_zoo
+from network.pretrained.cards import load_pretrained
 
 Constructor = TypeVar("Constructor", bound=Callable[..., HybridBlock])
 REQUIRED = ("depth", "classes", "widen_factor")  # parameters of every constructor
@@ -161,6 +162,7 @@ def get_model(
     depth: Optional[int] = None,
     classes: int = 10,
     widen_factor: int = 1,
+    pretrained: Optional[str] = None,
     **options: Any,
 ) -> HybridBlock:
     """Build the network ``name``.
@@ -170,25 +172,33 @@ def get_model(
         depth: weight layers of the corresponding plain network; None takes the network's default.
         classes: number of logits; see ``default_classes`` for what the network is made for.
         widen_factor: multiplies the network's widths.
+        pretrained: data set of trained parameters that come with the project; see
+            ``list_pretrained``. None leaves the network uninitialized.
         options: the network's own, and ``prefix`` and ``params`` as for any Gluon block.
 
     Returns:
-        A HybridBlock, not yet initialized: images (batch, 3, height, width) -> logits (batch,
-        classes).
+        A HybridBlock, images (batch, 3, height, width) -> logits (batch, classes), not yet
+        initialized or, with ``pretrained``, on the CPU.
 
     Raises:
         InputError: (a ValueError) an unknown name or option, or a depth, width or number of classes
-            that is impossible; the message lists what is possible.
+            that is impossible; the message lists what is possible. Or there are no pretrained
+            parameters of that network.
     """
     require_positive(classes=classes, widen_factor=widen_factor)
     if gluoncv_zoo.is_gluoncv(name):
+        if pretrained is not None:
+            raise InputError("pretrained is for networks of the project, not for gluoncv's")
         return gluoncv_zoo.get_gluoncv_model(name, depth, classes, widen_factor, **options)
     constructor = _find(name).constructor
     depth = default_depth(name) if depth is None else depth
     require_positive(depth=depth)
     _require_known_options(name, constructor, options)
     options.setdefault("prefix", f"{name}_")  # parameters get the same names in every process
-    return constructor(depth, classes=classes, widen_factor=widen_factor, **options)
+    net = constructor(depth, classes=classes, widen_factor=widen_factor, **options)
+    if pretrained is not None:
+        load_pretrained(net, name, depth, widen_factor, pretrained)
+    return net
 
 
 def _require_known_options(

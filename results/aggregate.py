@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import List, Optional, Sequence, Tuple
 
 from results.papers import explain_difference, paper_error
-from training.run_folder import ROWS, RunRecord, find_runs, read_run
+from training.run_folder import RunRecord, find_runs, is_published, keep_newest, read_run
 
 DIVERGED_LOSS = 10.0  # nats; guessing among 1,000 classes has 6.9
 
@@ -89,7 +89,7 @@ def collect(path) -> Tuple[List[Result], List[RunRecord]]:
 def read_settings(path) -> Tuple[List[List[RunRecord]], List[RunRecord]]:
     """Read every run at or below ``path`` and group the runs that differ in the seed alone.
 
-    Of runs with the same setting and the same seed only the newest counts.
+    Of runs with the same setting and the same seed one counts; see ``keep_newest``.
 
     Returns:
         (a list of RunRecords for each setting; RunRecords that do not count).
@@ -105,7 +105,7 @@ def read_settings(path) -> Tuple[List[List[RunRecord]], List[RunRecord]]:
             groups[_setting(record)].append(record)
     settings = []
     for records in groups.values():
-        counted, repeated = _keep_newest(records)
+        counted, repeated = _split_repeated(records)
         settings.append(counted)
         left_out += repeated
     return sorted(settings, key=_order), left_out
@@ -124,25 +124,25 @@ def table_name(what) -> str:
     return what.dataset if what.tested_on == "test" else f"{what.dataset} {what.tested_on}"
 
 
-def _keep_newest(records):
-    """Split runs of one setting into the newest of each seed, and the others with a problem.
+def _split_repeated(records):
+    """Split runs of one setting into those that count, one of each seed, and the others.
 
-    The newest is the run whose log was written last; the folder's name decides between equals.
+    The others have a problem that says which run counts in their place.
     """
-    newest = {}
-    for record in sorted(records, key=lambda record: (record.folder / ROWS).stat().st_mtime_ns):
-        newest[record.run.seed] = record
-    counted = [record for record in records if newest[record.run.seed] is record]
-    repeated = [
-        replace(
-            record,
-            problem=f"repeats seed {record.run.seed}: {newest[record.run.seed].folder} "
-            "has the same setting and is newer",
-        )
-        for record in records
-        if newest[record.run.seed] is not record
+    counted = keep_newest(records)
+    kept = [record for record in records if counted[record.run.seed] is record]
+    repeated = [record for record in records if counted[record.run.seed] is not record]
+    return kept, [
+        replace(record, problem=_describe_repetition(record, counted[record.run.seed]))
+        for record in repeated
     ]
-    return counted, repeated
+
+
+def _describe_repetition(record, counted):
+    why = "is newer"
+    if is_published(record.folder) and not is_published(counted.folder):
+        why = "goes before a published run"
+    return f"repeats seed {record.run.seed}: {counted.folder} has the same setting and {why}"
 
 
 def _order(records):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import evaluate
+import predict
 import train_cifar
 from analysis.anytime import Point
 from analysis.early_exit import (
@@ -16,10 +17,11 @@ from analysis.early_exit import (
     match_costs,
     measure_exit,
 )
-from tests.record_files import write_random_rec
+from tests.record_files import encoded, random_pixels, write_random_rec
 from tests.test_scripts import refused
 from training import evaluation
-from training.metrics import Predictions
+from training.early_exit import answer_early
+from training.metrics import Predictions, probabilities
 from training.run_folder import read_log
 
 pytestmark = pytest.mark.medium
@@ -59,6 +61,23 @@ def test_an_exit_is_what_a_count_by_hand_gives(
     assert exit_.multiply_adds == pytest.approx(multiply_adds)
     assert exit_.seconds == pytest.approx(seconds)
     assert exit_.shares == pytest.approx(shares)
+
+
+def test_networks_are_asked_only_for_what_those_before_are_not_sure_of():
+    asked = []
+
+    def ask(network, rows):
+        asked.append((network, rows.tolist()))
+        logits = np.stack([rows, np.full(len(rows), network)], axis=1)
+        return logits, np.array([0.9, 0.2, 0.5, 0.8])[rows] + network / 10
+
+    logits, answered = answer_early(ask, 4, (0, 1, 2), 0.6)
+    assert asked == [(0, [0, 1, 2, 3]), (1, [1, 2]), (2, [1])]
+    assert answered.tolist() == [0, 2, 1, 0]
+    assert logits.tolist() == [[0, 0], [1, 2], [2, 1], [3, 0]]
+    asked.clear()
+    assert answer_early(ask, 4, (0, 1, 2), 0)[1].tolist() == [0] * 4
+    assert len(asked) == 1
 
 
 def test_chains_are_the_columns_without_and_with_the_whole():
@@ -117,6 +136,45 @@ def test_the_script_prints_draws_and_writes(run, capsys):
     assert longer[-1]["error"] == pytest.approx(errors[2])
     costs = [each["multiply_adds"] for each in written["networks"]]
     assert longer[-1]["multiply_adds"] == pytest.approx(sum(costs))
+
+
+def shown(capsys, run, paths, *flags):
+    """What predict.py shows as lines of JSON."""
+    predict.main([*map(str, paths), "--run", str(run), "--format", "jsonl", *flags])
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_pictures_are_answered_by_the_first_column_that_is_sure(run, tmp_path, capsys):
+    paths = [tmp_path / f"{index}.png" for index in range(5)]
+    for path, pixels in zip(paths, random_pixels(5)):
+        path.write_bytes(encoded(pixels))
+    trained = evaluation.restore(run, "cpu")
+    images = np.stack([trained.data.source.picture(path) for path in paths])
+    networks = {"column 0": 0, "column 1": 1, "whole": None}
+    found = {
+        name: probabilities(trained.engine.to_numpy(trained.engine.predict(images, index)))
+        for name, index in networks.items()
+    }
+    median = float(np.median(found["column 0"].max(axis=1)))
+    for threshold in (0, median, 2):
+        lines = shown(capsys, run, paths, "--early-exit", str(threshold), "--top", "1")
+        for index, line in enumerate(lines):
+            sure = [name for name in networks if found[name][index].max() >= threshold]
+            assert line["answered_by"] == (sure or ["whole"])[0]
+            expected = found[line["answered_by"]][index].max()
+            assert line["classes"][0]["probability"] == pytest.approx(expected, abs=1e-5)
+        assert {line["answered_by"] for line in lines} <= set(networks)
+        if threshold == 2:  # which no probability reaches
+            assert lines[0]["classes"] == shown(capsys, run, paths, "--top", "1")[0]["classes"]
+    predict.main([str(paths[0]), "--run", str(run), "--early-exit", "0", "--format", "csv"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(",answered by") and lines[1].endswith(",column 0")
+    for flags, message in (
+        (["--early-exit", "-1"], "--early-exit must be at least 0"),
+        (["--early-exit", "1", "--features", "x.npy"], "leave --features out"),
+    ):
+        status, err = refused(capsys, paths[0], "--run", run, *flags, main=predict.main)
+        assert status == 2 and message in err
 
 
 @pytest.mark.parametrize(

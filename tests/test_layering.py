@@ -40,6 +40,7 @@ FOUNDATION |= {
     "exporter",
     "folding",
     "drawing",
+    "pretrained",
 }  # of any network
 IS_ALSO = {  # a family that is that other
     ("fuse6", "fuse3"),

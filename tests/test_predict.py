@@ -260,6 +260,7 @@ def test_wrong_flags_are_one_line(run, tmp_path, capsys):
         (["--exported", tmp_path / "x-symbol.json"], "there is no"),
         (["--exported", tmp_path / "x.onnx", "--gpus", "cpu"], "are for --run"),
         (["--run", run, "--features", "nowhere/x.npy"], "no such folder"),
+        (["--run", run, "--early-exit", "0.5"], "--early-exit: plain has no columns"),
     ):
         status, err = refused(capsys, path, *flags, main=predict.main)
         assert status == 2 and message in err

@@ -8,7 +8,6 @@ import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -33,7 +32,7 @@ from tests.test_scripts import refused
 from training import trainer
 from training.recipe import RECIPES
 from training.run import Run, RunInfo, RuntimeConfig
-from training.run_folder import find_runs, locked, read_config
+from training.run_folder import RunRecord, find_runs, locked, read_config
 
 pytestmark = pytest.mark.medium
 
@@ -54,9 +53,7 @@ def record(setting, seed, error, tmp_path=Path("nowhere"), **row):
     )
     data = {"train": {"examples": 50_000}, "test": {"examples": 10_000}}
     info = RunInfo({}, 1, 1, 1, 1, data)
-    return SimpleNamespace(
-        run=run, info=info, folder=tmp_path, rows=({"test_error": error, **row},)
-    )
+    return RunRecord(tmp_path, run, info, ({"test_error": error, **row},))
 
 
 def judged(name, first, second):
@@ -110,12 +107,36 @@ def test_what_is_no_evidence_is_left_out():
         replace(good.run, depth=38),
         replace(good.run, recipe=replace(good.run.recipe, lr=0.3)),
     ]
-    records = [SimpleNamespace(**{**vars(good), "run": run}) for run in others]
+    records = [replace(good, run=run) for run in others]
     few = {"train": {"examples": 100}, "test": {"examples": 10_000}}
     for info in (replace(good.info, data=few), replace(good.info, devices=2)):
-        records.append(SimpleNamespace(**{**vars(good), "info": info}))
+        records.append(replace(good, info=info))
     assert find_evidence(records, setting) == []
     assert find_evidence([good, *records, again], setting) == [again]  # a seed counts once
+
+
+def test_a_published_run_counts_where_no_other_has_its_seed(tmp_path):
+    """Whatever the times of its files, which a checkout sets."""
+    setting = CROSS["cpu"]
+    own = replace(record(setting, 0, 12.0, tmp_path / "abc1"), written=1)
+    copy, other = (
+        replace(record(setting, seed, 12.0, tmp_path / f"published{seed}"), written=2)
+        for seed in (0, 1)
+    )
+    for records in ([own, copy, other], [copy, own, other]):
+        assert find_evidence(records, setting) == [own, other]
+    newer = replace(own, folder=tmp_path / "run9", written=3)
+    assert find_evidence([newer, copy, own], setting) == [newer]
+
+
+def test_runs_of_a_claim_are_compared_on_the_same_images():
+    copies = {"train": {"examples": 50_000, "crc32": 7}, "test": {"examples": 10_000, "crc32": 8}}
+    cross, resnet = CROSS["cpu"], RESNET["cpu"]
+    originals = [record(cross, seed, 10.0) for seed in (0, 1, 2)]
+    same = [record(setting, 0, error) for setting, error in ((cross, 12.0), (resnet, 13.0))]
+    same = [replace(each, info=replace(each.info, data=copies)) for each in same]
+    found = judge(BY_NAME["merge-and-run-below-resnet"], "cpu", [*originals, *same])
+    assert (found.effect, list(found.runs.values())) == (-1.0, [1, 1])
 
 
 def test_columns_and_members_are_judged_within_a_run(tmp_path):

@@ -3,6 +3,7 @@ import io
 import json
 import os
 import re
+import shutil
 import statistics as stdlib
 from dataclasses import replace
 
@@ -165,6 +166,20 @@ def test_of_runs_with_one_seed_the_newest_counts(tmp_path):
     newer = f"repeats seed 1: {second} has the same setting and is newer"
     assert [(r.folder, r.problem) for r in left_out] == [(first, newer), (third, newer)]
     assert newer in REPORT_FORMATS["text"](results, left_out)
+
+
+def test_a_run_and_its_published_copy_count_once(tmp_path):
+    run = make_run(tmp_path, 1, [5.0])
+    copy = run.with_name("published1")
+    shutil.copytree(run, copy)
+    for own, published in ((100, 200), (200, 100)):
+        os.utime(run / "log.jsonl", (own, own))
+        os.utime(copy / "log.jsonl", (published, published))
+        (result,), (left_out,) = collect(tmp_path)
+        assert result.runs == 1 and left_out.folder == copy
+        assert left_out.problem == (
+            f"repeats seed 1: {run} has the same setting and goes before a published run"
+        )
 
 
 def test_the_papers_figure_stands_beside_its_recipe_and_all_of_its_images_alone(tmp_path):

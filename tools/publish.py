@@ -1,55 +1,115 @@
-"""Copy finished runs without what belongs to this machine: python -m tools.publish RUN --out DIR.
+"""Publish finished runs, without what belongs to this machine: python -m tools.publish RUN.
 
-What is copied is config.json, log.jsonl, curves.png and the like: what results are computed and
-drawn from. Checkpoints stay. Folders of this machine become names, and the text log, which holds
-such folders, is left out.
+A published run has config.json, log.jsonl, curves.png and the like: what results are computed and
+drawn from. It has no checkpoints and no text log. It stands beside one's own runs, in
+snapshot/<data set>/<network>/published<k>, and is committed, where these are ignored. Folders of
+this machine become names. A run that is published again keeps its folder.
+
+With --pretrained, the parameters of the run's newest checkpoint become a pretrained network, too,
+rounded to float16, with a card that has the test error measured with them. The run must be the one
+with the median error among the seeds of its setting.
 """
 
 import json
+import platform
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from command import InputError, Parser, command
-from training.run_folder import CONFIG, ROWS, find_runs, read_config, read_run
+from tools.pretrained import publish_pretrained
+from training.run import Run, RuntimeConfig
+from training.run_folder import (
+    CONFIG,
+    PUBLISHED,
+    ROWS,
+    create_run_dir,
+    find_run,
+    find_runs,
+    is_published,
+    parent_folder,
+    read_config,
+    read_run,
+)
 from training.serialization import write_whole
 
 PICTURES = ("curves.png", "columns.png", "members.png")
 EXTRAS = ("members.json",)
 EXAMPLES = """examples:
-  python -m tools.publish snapshot/cifar10/cross_d26w1/run1 --out published
-  python -m tools.publish snapshot --out published        every finished run below snapshot/"""
+  python -m tools.publish snapshot/cifar10/cross_d26w1/run1
+  python -m tools.publish snapshot                        every finished run below snapshot/
+  python -m tools.publish snapshot --out elsewhere        to another folder than snapshot/
+  python -m tools.publish snapshot/cifar10/cross_d26w1/run1 --pretrained --images "JPEG copies" """
 
 
 def make_parser():
     """Return the command line."""
     parser = Parser(prog="python -m tools.publish", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("path", type=Path, help="a run's folder, or a folder of runs")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to copy to")
+    parser.add_argument(
+        "--out", default="snapshot", metavar="DIR", help="where to copy to; default: snapshot"
+    )
+    parser.add_argument(
+        "--pretrained", action="store_true", help="make a pretrained network of the run, too"
+    )
+    parser.add_argument(
+        "--images",
+        default="the data set's own",
+        metavar="WORDS",
+        help="with --pretrained: what the card says of the images. Default: %(default)s",
+    )
     return parser
 
 
 def clean_config(config):
-    """Return the settings of a run without folders and names of this machine."""
+    """Return the settings of a run without folders and names of this machine.
+
+    Raises:
+        InputError: something of this machine would be left in them.
+    """
     cleaned = json.loads(json.dumps(config))
     cleaned["data_dir"] = f"data/{config['dataset']}"
+    for name in ("train_file", "test_file"):
+        cleaned[name] = Path(config[name]).name
     for place in (cleaned, *cleaned.get("resumed", ())):
-        place["command"] = [
-            Path(word).name if _is_path(word) else word for word in place["command"]
-        ]
-        place["machine"]["log_dir"] = "snapshot"
-        platform = place["versions"].get("platform", "")
-        place["versions"]["platform"] = re.sub(r"^(\w+).*", r"\1", platform)
+        place["command"] = [_clean_word(word) for word in place["command"]]
+        place["machine"].update(log_dir="snapshot", exp_name=PUBLISHED)
+        system = place["versions"].get("platform", "")
+        place["versions"]["platform"] = re.sub(r"^(\w+).*", r"\1", system)
+    left = [text for text in _list_strings(cleaned) if _names_machine(text)]
+    if left:
+        raise InputError(f"the settings of the run name this machine: {left[0]}")
     return cleaned
 
 
-def _is_path(word):
-    return "/" in word and not re.fullmatch(r"\d+/\d+(,\d+/\d+)*", word)
+def _clean_word(word):
+    """Return a word of a command with the name of a file in place of its path."""
+    flag, equals, value = word.rpartition("=")
+    if "/" in value and not re.fullmatch(r"\d+/\d+(,\d+/\d+)*", value):
+        value = Path(value).name
+    return flag + equals + value
+
+
+def _list_strings(value):
+    """Return every string in a value of JSON."""
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for part in parts for text in _list_strings(part)]
+
+
+def _names_machine(text):
+    name = platform.node()
+    return re.search(r"(^|[=:,\s])[/~]\w", text) or (name and re.search(rf"\b{name}\b", text))
 
 
 def publish(folder, out):
-    """Copy the finished run in ``folder`` to ``out``/<dataset>/<network>/<run>; return its folder.
+    """Copy the finished run in ``folder`` to ``out``/<data set>/<network>/published<k>.
+
+    Returns:
+        The folder of the copy.
 
     Raises:
         InputError: the run is not finished, or something of this machine would be left in it.
@@ -57,16 +117,16 @@ def publish(folder, out):
     record = read_run(folder)
     if record.problem:
         raise InputError(f"{folder} cannot be published: {record.problem}")
-    target = out.joinpath(*folder.resolve().parts[-3:])
-    target.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(clean_config(read_config(folder)), indent=1) + "\n"
-    for part in {str(Path.home()), str(folder.resolve().parents[2])} - {"/"}:
-        if part in text:
-            raise InputError(f"{folder}/{CONFIG} still names {part}: clean it by hand")
-    write_whole(target / CONFIG, text)
+    config = clean_config(read_config(folder))
+    run, settings = Run.from_json(config), RuntimeConfig.from_json(config)
+    settings = replace(settings, log_dir=str(out))
+    target = find_run(run, settings)
+    if target is None:
+        target = create_run_dir(parent_folder(run, settings, record.info.layers), PUBLISHED)
     for name in (ROWS, *PICTURES, *EXTRAS):
         if (folder / name).exists():
             shutil.copyfile(folder / name, target / name)
+    write_whole(target / CONFIG, json.dumps(config, indent=1) + "\n")
     return target
 
 
@@ -74,11 +134,17 @@ def publish(folder, out):
 def main(argv=None):
     """Publish the finished runs that the command line names."""
     args = make_parser().parse_args(argv)
-    runs = [folder for folder in find_runs(args.path) if not read_run(folder).problem]
+    own = [folder for folder in find_runs(args.path) if not is_published(folder)]
+    runs = [folder for folder in own if not read_run(folder).problem]
     if not runs:
         raise InputError(f"there is no finished run at or below {args.path}")
+    if args.pretrained and len(runs) > 1:
+        raise InputError(f"--pretrained takes one run: there are {len(runs)} below {args.path}")
     for folder in runs:
         print(publish(folder, args.out))
+    if args.pretrained:
+        config = clean_config(read_config(runs[0]))
+        print("\n".join(map(str, publish_pretrained(runs[0], config, args.images))))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import mxnet as mx
 import numpy as np
@@ -13,9 +13,17 @@ from data.sources import Photographs, SmallImages
 from data.spec import get_spec, list_datasets
 from network import features
 from network.exporter import to_pixels
+from training.early_exit import answer_early
 from training.evaluation import restore
 from training.exporting import EXPORT_FORMATS, require_packages
 from training.metrics import probabilities
+
+
+class Answer(NamedTuple):
+    """What early exit gives for a picture."""
+
+    logits: np.ndarray
+    network: str  # that answered, such as "column 0", or "whole"
 
 
 @dataclass(frozen=True)
@@ -23,41 +31,74 @@ class Classifier:
     """Functions that read a picture and compute logits, or features, of a batch."""
 
     read: Callable[[Union[str, Path]], np.ndarray]  # path of a picture -> (3, height, width)
-    predict: Callable[[np.ndarray], np.ndarray]  # (batch, 3, height, width) -> (batch, numbers)
+    # (batch, 3, height, width) -> (batch, numbers); with early exit, an Answer for each picture
+    predict: Callable[[np.ndarray], Any]
     names: List[str]  # of the classes; their numbers where no list names them
     names_problem: str = ""  # why there are only numbers
 
 
 def load_run(
-    folder: Union[str, Path],
+    source: Union[str, Path],
     gpus: Optional[str] = None,
     epoch: Optional[int] = None,
     embed: bool = False,
+    early_exit: Optional[float] = None,
 ) -> Classifier:
-    """Return the Classifier of the run in ``folder``.
+    """Return the Classifier of a run or of a pretrained network.
 
     Args:
+        source: the run's folder, or the pretrained network's name.
         gpus, epoch: see ``training.evaluation.restore``.
         embed: whether ``predict`` gives features, the input of the dense layer, and not logits.
+        early_exit: the confidence from which a column of a FractalNet answers, shallowest first,
+            and what is left is answered by the whole network; None asks the whole alone.
 
     Raises:
-        InputError: there is no such run, or no checkpoint.
+        InputError: there is no such run, or no checkpoint, or it has no columns to exit from.
     """
-    trained = restore(folder, gpus, epoch)
+    trained = restore(source, gpus, epoch)
     data, engine = trained.data, trained.engine
 
     def predict(images: np.ndarray) -> np.ndarray:
         return engine.to_numpy(engine.predict(images))
 
-    def predict_features(images: np.ndarray) -> np.ndarray:
-        return net(mx.nd.array(images, ctx=engine.devices[0])).asnumpy()
-
+    do: Callable[[np.ndarray], Any] = predict
     if embed:
-        net = features(engine.network())
-        net.hybridize()
+        do = _make_embedding(engine)
+    elif early_exit is not None:
+        do = _make_early_exit(trained, early_exit)
     names = data.class_names or [str(label) for label in range(data.classes)]
-    do = predict_features if embed else predict
     return Classifier(data.source.picture, do, list(names), data.names_problem)
+
+
+def _make_embedding(engine):
+    """Return a function: images -> features."""
+    net = features(engine.network())
+    net.hybridize()
+    return lambda images: net(mx.nd.array(images, ctx=engine.devices[0])).asnumpy()
+
+
+def _make_early_exit(trained, threshold):
+    """Return a function: images -> an Answer for each."""
+    engine = trained.engine
+    if not threshold >= 0:
+        raise InputError(f"early_exit must be at least 0, not {threshold}", argument="early_exit")
+    if not hasattr(engine.net, "column"):
+        raise InputError(f"early_exit: {trained.run.network} has no columns", argument="early_exit")
+    trained.prepare_subnetworks()
+    columns = range(engine.num_subnetworks)
+    chain = [*columns, None]
+    names = [*(f"column {index}" for index in columns), "whole"]
+
+    def predict(images: np.ndarray) -> List[Answer]:
+        def ask(index, rows):
+            logits = engine.to_numpy(engine.predict(images[rows], index))
+            return logits, probabilities(logits).max(axis=1)
+
+        found, answered = answer_early(ask, len(images), chain, threshold)
+        return [Answer(logits, names[position]) for logits, position in zip(found, answered)]
+
+    return predict
 
 
 def load_exported(path: Union[str, Path]) -> Classifier:
@@ -100,8 +141,8 @@ def classify(
     paths: Iterable[Union[str, Path]],
     batch_size: int = 64,
     on_problem: Optional[Callable[[str], None]] = None,
-) -> Iterator[Tuple[Union[str, Path], np.ndarray]]:
-    """Yield (path, output of ``classifier.predict``) for every picture that can be read.
+) -> Iterator[Tuple[Union[str, Path], Any]]:
+    """Yield (path, its part of what ``classifier.predict`` gives) of each picture that can be read.
 
     Args:
         batch_size: how many pictures are predicted at once.

@@ -9,6 +9,7 @@ from typing import Callable, Tuple
 
 from command import InputError, Interrupted, Parser
 from engine.distributed import DISTRIBUTED
+from network import list_pretrained
 from network.drop_path import MODES
 from training import tensorboard
 from training.checkpoint import FOLDER, checkpoint_path
@@ -16,7 +17,7 @@ from training.options import add_flags, given
 from training.provenance import ROOT
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run, RuntimeConfig
-from training.run_folder import find_run, read_config, read_run
+from training.run_folder import find_run, read_config, read_run, require_checkpoints
 from training.trainer import fit
 
 
@@ -93,8 +94,9 @@ def build_run(args, program):
 def _given_run(args):
     """Return {name: value} of the given options of a Run; the path ``init_from`` is absolute."""
     values = given(args, Run)
-    if "init_from" in values:
-        values["init_from"] = str(Path(values["init_from"]).absolute())
+    source = values.get("init_from")
+    if source and (Path(source).exists() or source not in list_pretrained()):
+        values["init_from"] = str(Path(source).absolute())
     return values
 
 
@@ -164,6 +166,7 @@ def _resume(folder, args, program, say):
         InputError: a flag gives a setting of the run another value.
     """
     stored = read_config(folder)
+    require_checkpoints(folder)
     run, config = Run.from_json(stored), RuntimeConfig.from_json(stored)
     differ = _changed_settings(run, config, args, program)
     if differ:

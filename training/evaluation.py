@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Optional, Union
 
 from command import InputError
-from training import checkpoint
 from training.build import build_engine, build_networks, find_devices
 from training.exporting import replace_values
 from training.loop import evaluate
 from training.metrics import Predictions
-from training.run import Run, RunInfo, RuntimeConfig
+from training.run import Run, RuntimeConfig
 from training.run_data import RunData
-from training.run_folder import read_config
-from training.serialization import from_plain
+from training.stored import Stored, read_stored
 
 BN_BATCHES = 50  # training batches of precise BN; 0.9^50 = 0.5% of the initial averages remains
 
@@ -33,12 +31,16 @@ class TrainedRun:
     if ``row`` has their errors; otherwise call ``prepare_subnetworks`` first.
     """
 
-    folder: Path
+    stored: Stored
     run: Run
     data: RunData
     engine: Any  # an engine.base.Engine
-    row: dict  # the log's, of that epoch
     replaced: bool = False  # whether parameters of another file replace the checkpoint's
+
+    @property
+    def row(self) -> Dict[str, Any]:
+        """The log's row of that epoch."""
+        return self.stored.row
 
     def predictions(
         self,
@@ -72,15 +74,13 @@ class TrainedRun:
         Raises:
             InputError: they are not there any more, or others are.
         """
-        info = from_plain(RunInfo, read_config(self.folder))
-        if info.data.get("train") != self.data.source.facts(self.data.train):
-            raise InputError(
-                f"the training images are not those that the run in {self.folder} began with"
-            )
+        if self.stored.data.get("train") != self.data.source.facts(self.data.train):
+            name = self.stored.name if self.stored.spec else f"the run in {self.stored.folder}"
+            raise InputError(f"the training images are not those that {name} began with")
 
 
 def restore(
-    folder: Union[str, Path],
+    source: Union[str, Path],
     gpus: Optional[str] = None,
     epoch: Optional[int] = None,
     engine: str = RuntimeConfig.engine,
@@ -88,9 +88,10 @@ def restore(
     data_dir: Optional[str] = None,
     parameters: Union[str, Path, None] = None,
 ) -> TrainedRun:
-    """Return the TrainedRun in ``folder``.
+    """Return the TrainedRun of a run or of a pretrained network.
 
     Args:
+        source: the run's folder, or the pretrained network's name.
         gpus: see engine.devices.
         epoch: one that has a checkpoint; None takes the newest.
         engine: one of training.run.ENGINES; each restores what another trained.
@@ -100,25 +101,16 @@ def restore(
             ``training.exporting.replace_values``.
 
     Raises:
-        InputError: there is no such run or checkpoint, or it is damaged.
+        InputError: there is no such run, checkpoint or pretrained network, or it is damaged.
     """
-    run = Run.from_json(read_config(folder))
-    checkpoints = Path(folder) / checkpoint.FOLDER
-    path = checkpoint.latest(checkpoints)
-    if epoch is not None:
-        path = checkpoint.checkpoint_path(checkpoints, epoch)
-    if path is None or not path.is_dir():
-        there = sorted(filter(None, map(checkpoint.parse_epoch, checkpoints.glob("epoch*"))))
-        raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
-    values, momenta, rows = checkpoint.load(path)
-    if parameters:
-        values = replace_values(values, parameters)
+    stored = read_stored(source, epoch)
+    values = replace_values(stored.values, parameters) if parameters else stored.values
     changes: Dict[str, Any] = {"dtype": dtype, "data_dir": data_dir}
-    run = replace(run, **{name: value for name, value in changes.items() if value})
-    devices, data = find_devices(run, engine, gpus), RunData(run)
+    run = replace(stored.run, **{name: value for name, value in changes.items() if value})
+    devices, data = find_devices(run, engine, gpus), RunData(run, stored.spec)
     built = build_engine(run, data, build_networks(run, data), devices, engine)
-    built.load_state_dict(values, momenta)
-    return TrainedRun(Path(folder), run, data, built, rows[-1], bool(parameters))
+    built.load_state_dict(values, stored.momenta)
+    return TrainedRun(stored, run, data, built, bool(parameters))
 
 
 def predict_images(data, engine, images=None, subnetwork=None, batch_size=250, crops=1):

@@ -5,9 +5,10 @@ from pathlib import Path
 import mxnet as mx
 
 from command import InputError, nearest
-from training import checkpoint
+from network import list_pretrained
 from training.exporting import read_safetensors
 from training.run_folder import CONFIG
+from training.stored import read_stored
 
 NAMED = 5  # the most parameters that a message names
 
@@ -16,23 +17,23 @@ def load_parameters(source):
     """Return {name: array} of the parameters that ``source`` holds, without the network's prefix.
 
     Args:
-        source: a run's folder, whose newest checkpoint is taken, or a ``.params`` file, or a
-            ``.safetensors`` file, such as export.py --format torch --trainable writes.
+        source: a run's folder, whose newest checkpoint is taken, or the name of a pretrained
+            network, or a ``.params`` file, or a ``.safetensors`` file, such as export.py --format
+            torch --trainable writes.
 
     Raises:
-        InputError: it is neither, or it is damaged.
+        InputError: it is none of these, or it is damaged.
     """
-    path = Path(source)
-    if (path / CONFIG).exists():
-        newest = checkpoint.latest(path / checkpoint.FOLDER)
-        if newest is None:
-            raise InputError(f"{path} has no checkpoint to start from", argument="init_from")
-        return checkpoint.load(newest)[0]
+    path, pretrained = Path(source), list_pretrained()
+    if (path / CONFIG).exists() or (str(source) in pretrained and not path.exists()):
+        return read_stored(source).values
     if not path.is_file():
         there = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
+        names = f" ({', '.join(pretrained)})" if pretrained else ""
         raise InputError(
-            "init_from takes a run's folder or a .params or .safetensors file, and "
-            f"{path} is neither{nearest(path.name, there)}",
+            f"init_from takes a run's folder, a .params or .safetensors file or the name of a "
+            f"pretrained network{names}, and {path} is none"
+            f"{nearest(path.name, [*there, *pretrained])}",
             argument="init_from",
         )
     if path.suffix == ".safetensors":

@@ -45,9 +45,9 @@ class Run:
     )
     init_from: Optional[str] = option(
         None,
-        metavar="RUN|FILE",
-        help="start from the parameters of a run or a .params file; a classifier of another number "
-        "of classes starts at random",
+        metavar="RUN|FILE|NAME",
+        help="start from the parameters of a run, of a .params file or of a pretrained network; a "
+        "classifier of another number of classes starts at random",
     )
 
     def __post_init__(self):

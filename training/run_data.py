@@ -15,6 +15,7 @@ class RunData:
 
     Args:
         run: a training.run.Run.
+        spec: the DatasetSpec of small images; None reads the one that ``run`` names.
 
     Attributes:
         source: where the images come from; see data.sources.
@@ -23,10 +24,10 @@ class RunData:
         mean, std: per channel (RGB), 0 to 255.
     """
 
-    def __init__(self, run):
+    def __init__(self, run, spec=None):
         self._run = run
         if run.classes is None:
-            self.source = SmallImages(get_spec(run.dataset, run.data_dir))
+            self.source = SmallImages(spec or get_spec(run.dataset, run.data_dir))
         else:
             self.source = Photographs(run.data_dir, run.classes, run.data_shape)
         self.classes = self.source.classes

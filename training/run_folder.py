@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, Iterable, List, Optional, Union
 
 import filesystem
 from command import InputError
@@ -22,6 +22,7 @@ from training.run import Run, RunInfo
 from training.serialization import from_plain, write_whole
 
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
+PUBLISHED = "published"  # exp_name of the runs that come with the project; see tools/publish.py
 ROW_KEYS = (
     "epoch",
     "lr",
@@ -236,6 +237,7 @@ class RunRecord:
     info: Optional[RunInfo] = None
     rows: tuple = ()
     problem: str = ""  # why it cannot be used; empty for a finished run
+    written: int = 0  # when the log was last written, in nanoseconds
 
 
 def read_run(folder: Union[str, Path]) -> RunRecord:
@@ -253,7 +255,37 @@ def read_run(folder: Union[str, Path]) -> RunRecord:
         last = _last_line(folder / TEXT)
         if state == "stopped" and (NOT_FINITE in last or EXPLODED in last):
             problem = f"diverged: {last}"
-    return RunRecord(folder, run, info, rows, problem)
+    written = (folder / ROWS).stat().st_mtime_ns if rows else 0
+    return RunRecord(folder, run, info, rows, problem, written)
+
+
+def is_published(folder):
+    """Return whether the run in ``folder`` is a published one, which has no checkpoints."""
+    return re.fullmatch(PUBLISHED + r"\d+", Path(folder).resolve().name) is not None
+
+
+def require_checkpoints(folder):
+    """Refuse a published run.
+
+    Raises:
+        InputError: it is one.
+    """
+    if is_published(folder):
+        raise InputError(
+            f"{folder} is a published run: it has no checkpoints, and {CONFIG} in it has the "
+            "settings to train it again"
+        )
+
+
+def keep_newest(records: Iterable[RunRecord]) -> Dict[int, RunRecord]:
+    """Return the record that counts for each seed, of the records of one setting.
+
+    It is the newest, whose log was written last. A published run counts only where no other run has
+    its seed: it may be a copy of that run, and a checkout gives its files any time. Between equals
+    the later in ``records`` counts.
+    """
+    ordered = sorted(records, key=lambda each: (not is_published(each.folder), each.written))
+    return {record.run.seed: record for record in ordered}
 
 
 def _last_line(path):

@@ -1,0 +1,1 @@
+"""Trained parameters that come with the project, each file with a card that describes it."""

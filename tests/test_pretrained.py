@@ -1,0 +1,236 @@
+"""Pretrained networks: written from a run, read by name, refused where they are altered."""
+
+import json
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+import evaluate
+import export
+import predict
+import train_cifar
+from command import InputError
+from data.spec import default_folder
+from network import get_model, list_pretrained, read_card
+from network.pretrained import cards
+from tests.record_files import encoded, random_pixels, write_random_rec
+from tests.test_scripts import refused
+from tools import publish
+from training import evaluation
+from training.evaluation import restore
+from training.run_folder import read_config, read_log
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = ROOT.parent / "shared" / "data" / "cifar10"
+
+medium = pytest.mark.medium
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder of images and runs: three seeds of a plain network, one of a FractalNet."""
+    folder = tmp_path_factory.mktemp("data")
+    write_random_rec(folder / "train.rec", 130, classes=10)
+    write_random_rec(folder / "test.rec", 53, classes=10)
+    flags = ["--num-epochs", "1", "--quiet", "--data-dir", str(folder), "--log-dir", str(folder)]
+    train_cifar.main(["--network", "plain", "--depth", "5", "--runs", "3", *flags])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "BN_BATCHES", 3)
+        train_cifar.main(["--network", "fractal", "--depth", "10", "--batch-size", "30", *flags])
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder of pretrained networks."""
+    monkeypatch.setattr(cards, "FOLDER", tmp_path / "pretrained")
+    cards.FOLDER.mkdir()
+    return cards.FOLDER
+
+
+def runs_of(data, name):
+    """Return the folders of runs, the one with the median error first."""
+    runs = sorted((data / "cifar10" / name).glob("run*"))
+    runs.sort(key=lambda run: read_log(run)[-1]["test_error"])
+    middle = runs.pop(len(runs) // 2)
+    return [middle, *runs]
+
+
+def publish_pretrained(data, name, out):
+    (run, *_) = runs_of(data, name)
+    words = ["--pretrained", "--images", "random pixels"]
+    publish.main([str(run), "--out", str(out), *words])
+    return run
+
+
+@medium
+def test_a_network_is_what_its_run_was_and_its_card_says_so(data, folder, tmp_path, capsys):
+    run = publish_pretrained(data, "plain_d5w1", tmp_path)
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder / "plain5-cifar10.json")
+    assert list_pretrained() == ["plain5-cifar10"]
+    card, trained = read_card("plain5-cifar10"), restore(run, "cpu")
+    config = read_config(run)
+    assert (card.network, card.depth, card.widen_factor, card.epochs) == ("plain", 5, 1, 1)
+    assert (card.seed, card.seeds, card.engine) == (config["seed"], [0, 1, 2], "mxnet")
+    assert (card.images, card.image_size, card.classes[3]) == ("random pixels", 32, "cat")
+    assert (card.recipe, card.commit) == (config["recipe"], config["commit"])
+    assert str(data) not in (folder / "plain5-cifar10.json").read_text()
+    net = get_model("plain", 5, pretrained="cifar10")
+    images = trained.data.test_set.pixels[:8].astype(np.float32)
+    found = net(mx.nd.array(images)).asnumpy()
+    expected = trained.engine.to_numpy(trained.engine.predict(images))
+    assert np.abs(found - expected).max() < 2e-3 * np.abs(expected).max()
+    assert np.abs(found - expected).max() > 0  # float16
+    assert card.test_error == pytest.approx(card.run_error, abs=2)
+    values, _ = trained.engine.state_dict()
+    for name, value in cards.read_pretrained("plain5-cifar10")[1].items():
+        assert value.dtype == np.float32
+        if "running" in name:
+            assert (value == values[name]).all()
+
+
+@medium
+def test_programs_take_its_name(data, folder, tmp_path, capsys, monkeypatch):
+    publish_pretrained(data, "plain_d5w1", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    card = read_card("plain5-cifar10")
+    evaluate.main(["plain5-cifar10", "--data-dir", str(data)])
+    out = capsys.readouterr().out
+    assert out.startswith("plain5-cifar10 on cifar10, epoch 1, test\n")
+    assert f"top-1 error {card.test_error:.2f}%" in out
+    picture = tmp_path / "x.png"
+    picture.write_bytes(encoded(random_pixels(1)[0]))
+    predict.main([str(picture), "--network", "plain5-cifar10", "--top", "10"])
+    out = capsys.readouterr().out
+    assert all(name in out for name in card.classes)  # without any images of the data set
+    flags = ["--format", "symbol", "--data-dir", str(data), "--out", "out"]
+    export.main(["plain5-cifar10", *flags])
+    assert json.loads(Path("out/network.symbol.json").read_text())["run"] == "plain5-cifar10"
+    capsys.readouterr()
+    flags = ["--network", "plain", "--depth", "5", "--num-epochs", "1", "--lr", "0"]
+    flags += ["--data-dir", str(data), "--log-dir", "snapshot", "--init-from", "plain5-cifar10"]
+    train_cifar.main(flags)
+    assert "started from plain5-cifar10: " in capsys.readouterr().out
+    run = Path("snapshot/cifar10/plain_d5w1/run1")
+    assert read_config(run)["init_from"] == "plain5-cifar10"
+    weights = restore(run, "cpu").engine.state_dict()[0]["classifier_weight"]
+    assert (weights == cards.read_pretrained("plain5-cifar10")[1]["classifier_weight"]).all()
+
+
+@medium
+def test_columns_of_a_fractal_come_along(data, folder, tmp_path, capsys, monkeypatch):
+    publish_pretrained(data, "fractal_d10w1", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    card = read_card("fractal10-cifar10")
+    assert len(card.column_errors) == 2
+    evaluate.main(["fractal10-cifar10", "--data-dir", str(data), "--columns"])
+    out = capsys.readouterr().out
+    assert all(f"{error:.2f}" in out for error in (*card.column_errors, card.test_error))
+    assert Path("anytime_test_epoch0001.png").exists()
+
+
+@medium
+def test_the_median_of_the_seeds_is_published_and_nothing_too_large(
+    data, folder, tmp_path, capsys, monkeypatch
+):
+    median, *others = runs_of(data, "plain_d5w1")
+    words = ["--out", tmp_path, "--pretrained"]
+    for other in others:
+        status, err = refused(capsys, other, *words, main=publish.main)
+        assert status == 2 and f"{median} has the median error of 3 seeds" in err
+    status, err = refused(capsys, median.parent, *words, main=publish.main)
+    assert status == 2 and "--pretrained takes one run: there are 3" in err
+    monkeypatch.setattr(cards, "MOST_BYTES", 1000)
+    status, err = refused(capsys, median, *words, main=publish.main)
+    assert status == 2 and "plain5-cifar10 has 0.1 MB" in err
+    assert list(folder.iterdir()) == []
+
+
+@medium
+def test_an_altered_file_is_refused(data, folder, tmp_path, capsys):
+    publish_pretrained(data, "plain_d5w1", tmp_path)
+    capsys.readouterr()
+    file = folder / "plain5-cifar10.params"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    for damaged in (bytes(content), bytes(content[:100]), b"", None):
+        if damaged is None:
+            file.unlink()
+        else:
+            file.write_bytes(damaged)
+        status, err = refused(capsys, "plain5-cifar10", main=evaluate.main)
+        assert status == 2 and f"{file} is damaged or altered" in err
+        with pytest.raises(InputError, match="damaged or altered"):
+            get_model("plain", 5, pretrained="cifar10")
+    card = folder / "plain5-cifar10.json"
+    card.write_text("{}")
+    status, err = refused(capsys, "plain5-cifar10", main=evaluate.main)
+    assert status == 2 and f"{card} is damaged" in err
+
+
+@medium
+def test_an_unknown_name_lists_what_there_is(data, folder, tmp_path, capsys):
+    for names, known in (((), "there is none yet"), (("plain_d5w1",), "there are plain5-cifar10")):
+        for name in names:
+            publish_pretrained(data, name, tmp_path)
+        capsys.readouterr()
+        with pytest.raises(InputError, match=known):
+            get_model("plain", 8, pretrained="cifar10")
+        for main, words in (
+            (evaluate.main, ["plain5-cifar1"]),
+            (predict.main, ["x.png", "--network", "plain5-cifar1"]),
+        ):
+            status, err = refused(capsys, *words, main=main)
+            assert status == 2 and known in err
+            assert ("did you mean plain5-cifar10" in err) is bool(names)
+    words = ["--init-from", "plain5-cifar1", "--data-dir", data]
+    status, err = refused(capsys, *words)
+    assert status == 2 and "(plain5-cifar10)" in err
+    with pytest.raises(InputError, match="classes and no other options"):
+        get_model("plain", 5, classes=3, pretrained="cifar10")
+    with pytest.raises(InputError, match="not for gluoncv's"):
+        get_model("gluoncv:cifar_resnet20_v1", pretrained="cifar10")
+    status, err = refused(capsys, "plain5-cifar10", "--epoch", "1", main=evaluate.main)
+    assert status == 2 and "leave --epoch out" in err
+
+
+def test_values_survive_float16():
+    values = {
+        "weight": np.array([1 / 3, -2.0, 1e-9], np.float32),
+        "large_weight": np.array([1e6, 1.0], np.float32),
+        "norm_running_var": np.array([3e-7, 2e5], np.float32),
+    }
+    rounded = cards.round_values(values)
+    assert rounded["weight"].dtype == np.float16
+    assert np.abs(rounded["weight"] - values["weight"]).max() < 1e-3
+    for name in ("large_weight", "norm_running_var"):
+        assert (rounded[name] == values[name]).all()
+    with pytest.raises(InputError, match="weight has values that are not finite"):
+        cards.round_values({"weight": np.array([np.inf], np.float32)})
+
+
+def test_all_files_together_are_small_and_belong_together():
+    files = cards.list_files()
+    assert sum(path.stat().st_size for path in files) <= 12_000_000
+    assert {path.stem for path in files if path.suffix == ".params"} == set(list_pretrained())
+
+
+@pytest.mark.parametrize("name", list_pretrained() or [None])
+def test_a_pretrained_network_is_as_good_as_its_card_says(name):
+    if name is None:
+        pytest.skip("there is no pretrained network yet")
+    card = read_card(name)
+    place = REAL if card.dataset == "cifar10" else default_folder(card.dataset)
+    if not (place / "test.rec").exists():
+        pytest.skip(f"there is no {place}")
+    trained = restore(name, "cpu", data_dir=str(place))
+    images = trained.data.test_set
+    count = min(1000, len(images))
+    _, few = trained.data.source.split(images, count)
+    share = card.test_error / 100
+    margin = 100 * 4 * np.sqrt(share * (1 - share) / count) + 0.1
+    assert abs(trained.predictions(few).error() - card.test_error) < margin

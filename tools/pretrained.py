@@ -1,0 +1,89 @@
+"""Make a pretrained network of a run: its parameters as float16, and its card."""
+
+from dataclasses import replace
+
+from command import InputError
+from network.pretrained.cards import Card, round_values, write_pretrained
+from results import read_settings
+from results.aggregate import median_run
+from training.evaluation import restore
+
+
+def publish_pretrained(folder, config, images):
+    """Make a pretrained network of the finished run in ``folder``; return the paths of its files.
+
+    Its test error is measured with the rounded parameters, on the run's test images.
+
+    Args:
+        config: the run's settings without what belongs to a machine.
+        images: words that say what its images were.
+
+    Raises:
+        InputError: another run of the setting has the median error, or the run is of photographs,
+            of a network without a depth, or tested on held-out images.
+    """
+    group = _find_setting(folder)
+    median = median_run(group)
+    if median.folder != folder:
+        raise InputError(f"{median.folder} has the median error of {len(group)} seeds: publish it")
+    run = median.run
+    if run.val_split or run.classes is not None or run.depth is None:
+        raise InputError(
+            f"{folder} cannot be a pretrained network, which has a depth, is of small images and "
+            "is tested on the test set"
+        )
+    trained = restore(folder, dtype="float32")
+    values = round_values(trained.stored.values)
+    trained.engine.load_state_dict({n: v.astype("float32") for n, v in values.items()}, {})
+    card = make_card(trained, config, images, sorted(record.run.seed for record in group))
+    return write_pretrained(replace(card, **_measure(trained)), values)
+
+
+def make_card(trained, config, images, seeds):
+    """Return the Card of a TrainedRun; for the rest see ``publish_pretrained``.
+
+    Args:
+        seeds: of the runs of its setting.
+    """
+    run, data = trained.run, trained.data
+    return Card(
+        network=run.network,
+        depth=run.depth,
+        widen_factor=run.widen_factor,
+        dataset=run.dataset,
+        images=images,
+        classes=list(data.class_names),
+        image_size=data.image_shape[1],
+        mean=list(data.mean),
+        std=list(data.std),
+        recipe_name=run.recipe_name,
+        recipe=run.recipe.to_json(),
+        epochs=trained.row["epoch"],
+        engine=config["machine"]["engine"],
+        seed=run.seed,
+        seeds=seeds,
+        data=trained.stored.data,
+        run_error=trained.row["test_error"],
+        command=config["command"],
+        commit=config["commit"],
+    )
+
+
+def _measure(trained):
+    """Return the errors that a card has, of the parameters as they are."""
+    has_columns = hasattr(trained.engine.net, "column")
+    columns = range(trained.engine.num_subnetworks if has_columns else 0)
+    return {
+        "test_error": trained.predictions().error(),
+        "column_errors": [trained.predictions(None, index).error() for index in columns],
+    }
+
+
+def _find_setting(folder):
+    """Return the RunRecords that differ from the run in ``folder`` in the seed alone, and it."""
+    settings, left_out = read_settings(folder.parent)
+    for group in settings:
+        if any(record.folder == folder for record in group):
+            return group
+    (reason,) = (record.problem for record in left_out if record.folder == folder)
+    raise InputError(f"{folder} cannot be published: {reason}")

@@ -1,0 +1,99 @@
+"""Read what a trained network was stored as: a run's checkpoint, or a pretrained network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Optional, Union
+
+import numpy as np
+
+from command import InputError, nearest
+from data.spec import DatasetSpec, default_folder
+from network.pretrained.cards import list_pretrained, read_pretrained
+from training import checkpoint
+from training.recipe import Recipe
+from training.run import Run, RunInfo
+from training.run_folder import CONFIG, read_config, require_checkpoints
+from training.serialization import from_plain
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A trained network as it is stored."""
+
+    name: str  # in titles of pictures
+    folder: Path  # where files about it go: the run's, or the current folder
+    run: Run
+    data: Dict[str, Any]  # number and checksum of its images
+    values: Dict[str, np.ndarray]
+    momenta: Dict[str, np.ndarray]
+    row: Dict[str, Any]  # the log's, of its epoch
+    spec: Optional[DatasetSpec] = None  # of a pretrained network, whose images may not be here
+
+
+def read_stored(source: Union[str, Path], epoch: Optional[int] = None) -> Stored:
+    """Return the network in a run's folder, or the pretrained network of that name.
+
+    Args:
+        epoch: one that has a checkpoint; None takes the newest.
+
+    Raises:
+        InputError: there is no such run, checkpoint or pretrained network, or it is damaged.
+    """
+    path, name = Path(source), str(source)
+    names = list_pretrained()
+    named = path.name == name and (name in names or not path.is_dir())
+    if not named or (path / CONFIG).exists():
+        return _read_run(path, epoch)
+    if name not in names:
+        known = f"there are {', '.join(names)}" if names else "there is none yet"
+        raise InputError(
+            f"there is no folder {name}, and no pretrained network of that name"
+            f"{nearest(name, names)} ({known})"
+        )
+    if epoch is not None:
+        raise InputError(f"{name} has no checkpoints of epochs: leave epoch out", argument="epoch")
+    return _read_pretrained(name)
+
+
+def _read_run(folder, epoch):
+    config = read_config(folder)
+    run, info = Run.from_json(config), from_plain(RunInfo, config)
+    require_checkpoints(folder)
+    checkpoints = folder / checkpoint.FOLDER
+    path = checkpoint.latest(checkpoints)
+    if epoch is not None:
+        path = checkpoint.checkpoint_path(checkpoints, epoch)
+    if path is None or not path.is_dir():
+        there = sorted(filter(None, map(checkpoint.parse_epoch, checkpoints.glob("epoch*"))))
+        raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
+    values, momenta, rows = checkpoint.load(path)
+    name = folder.resolve().parent.name
+    return Stored(name, folder, run, info.data, values, momenta, rows[-1])
+
+
+def _read_pretrained(name):
+    card, values = read_pretrained(name)
+    run = Run(
+        network=card.network,
+        depth=card.depth,
+        dataset=card.dataset,
+        data_dir=str(default_folder(card.dataset)),
+        recipe_name=card.recipe_name,
+        recipe=Recipe.from_json(card.recipe),
+        widen_factor=card.widen_factor,
+        seed=card.seed,
+        data_shape=card.image_size,
+    )
+    row = {"epoch": card.epochs, "test_error": card.test_error}
+    if card.column_errors:
+        row["column_errors"] = card.column_errors
+    spec = DatasetSpec(
+        name=card.dataset,
+        class_names=tuple(card.classes),
+        mean=tuple(card.mean),
+        std=tuple(card.std),
+        train_count=card.data["train"]["examples"],
+        test_count=card.data["test"]["examples"],
+        size=card.image_size,
+    )
+    return Stored(name, Path(), run, card.data, values, {}, row, spec)
