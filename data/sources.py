@@ -17,7 +17,6 @@ from data import augment, records, stream
 from data.images import read_image
 from data.lists import read_classes
 from data.photographs import SIZE, convert
-from data.regularize import OFF, regularize
 
 
 class SmallImages:
@@ -56,22 +55,9 @@ class SmallImages:
         checksum = zlib.crc32(images.labels, zlib.crc32(images.pixels))
         return {"examples": len(images), "crc32": checksum}
 
-    def train_batches(
-        self,
-        images,
-        batch_size,
-        augmentation,
-        seed,
-        epoch,
-        shard=0,
-        num_shards=1,
-        regularization=OFF,
-    ):
-        """Return batches of a shard; (seed, epoch) decide order and augmentation."""
-        how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
-        how.update(shard=shard, num_shards=num_shards)
-        batches = records.train_batches(images, batch_size, **self._statistics, **how)
-        return regularize(batches, regularization, self.classes, (seed, epoch, 3, shard))
+    def train_batches(self, images, batch_size, **how):
+        """Return batches of training images; for ``how`` see ``data.records.train_batches``."""
+        return records.train_batches(images, batch_size, **self._statistics, **how)
 
     def test_batches(self, images, batch_size, crops=1):
         """Return batches of every example once, as it is."""
@@ -125,22 +111,9 @@ class Photographs:
         """Return the number of images and their checksum."""
         return images.facts()
 
-    def train_batches(
-        self,
-        images,
-        batch_size,
-        augmentation,
-        seed,
-        epoch,
-        shard=0,
-        num_shards=1,
-        regularization=OFF,
-    ):
-        """Return batches of a shard; (seed, epoch) decide order and augmentation."""
-        how = {"augmentation": augmentation, "seed": seed, "epoch": epoch}
-        how.update(shard=shard, num_shards=num_shards)
-        batches = stream.train_batches(images, batch_size, **how)
-        return regularize(batches, regularization, self.classes, (seed, epoch, 3, shard))
+    def train_batches(self, images, batch_size, **how):
+        """Return batches of training images; for ``how`` see ``data.stream.train_batches``."""
+        return stream.train_batches(images, batch_size, **how)
 
     def test_batches(self, images, batch_size, crops=1):
         """Return batches of the centre of every example, or of ten crops of each in a row."""

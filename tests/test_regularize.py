@@ -1,6 +1,7 @@
 """Label smoothing, mixup and cutout of batches, in memory and on a device."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from data.regularize import (
     regularize,
     soft_targets,
 )
-from data.sources import SmallImages
-from data.spec import get_spec
+from training.recipe import get_recipe
+from training.run import Run
+from training.run_data import RunData
 
 ALL = Regularization(label_smoothing=0.1, mixup=0.5, cutout=3)
 
@@ -98,15 +100,17 @@ def test_batches_on_a_device_are_those_in_memory():
         assert (theirs.targets == ours.targets).all()
 
 
-def test_a_source_regularizes_without_a_change_of_order_or_augmentation():
-    source = SmallImages(get_spec("cifar10"))
+def test_a_run_regularizes_without_a_change_of_order_or_augmentation():
+    recipe = get_recipe("quick", batch_size=10, label_smoothing=0.1, mixup=0.5, cutout=3)
+    run = Run("cross", 14, "cifar10", "", "", recipe, seed=1)
+    data, shards = RunData(run), [SimpleNamespace(rank=rank, count=2) for rank in range(2)]
     pixels = np.random.default_rng(0).integers(0, 256, (23, 3, 32, 32), dtype=np.uint8)
-    images = Images(pixels, np.arange(23, dtype=np.int32) % 10)
-    plain = list(source.train_batches(images, 5, "+", 1, 2, 0, 2))
-    mixed = list(source.train_batches(images, 5, "+", 1, 2, 0, 2, ALL))
+    data.train = Images(pixels, np.arange(23, dtype=np.int32) % 10)
+    plain = list(data.train_batches(2, shards[0], regularized=False))
+    mixed = list(data.train_batches(2, shards[0]))
     expected = regularize(plain, ALL, 10, (1, 2, 3, 0))
     for ours, theirs in zip(mixed, expected):
         assert (ours.images == theirs.images).all() and (ours.targets == theirs.targets).all()
         assert (ours.labels == theirs.labels).all()
-    other = next(source.train_batches(images, 5, "+", 1, 2, 1, 2, ALL))
+    other = next(iter(data.train_batches(2, shards[1])))
     assert len(other) == 5 and (other.labels != mixed[0].labels).any()

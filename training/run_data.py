@@ -5,7 +5,7 @@ from pathlib import Path
 
 from command import InputError
 from data import records
-from data.regularize import OFF, Regularization
+from data.regularize import Regularization, regularize
 from data.sources import Photographs, SmallImages
 from data.spec import get_spec, list_datasets
 
@@ -111,18 +111,19 @@ class RunData:
         Args:
             regularized: whether to apply the recipe's cutout, mixup and label smoothing.
         """
-        recipe = self._run.recipe
-        how = Regularization(recipe.label_smoothing, recipe.mixup, recipe.cutout)
+        recipe, seed = self._run.recipe, self._run.seed
         batches = self.source.train_batches(
             self.train,
             recipe.batch_size // workers.count,
-            recipe.augmentation,
-            self._run.seed,
-            epoch,
-            workers.rank,
-            workers.count,
-            how if regularized else OFF,
+            augmentation=recipe.augmentation,
+            seed=seed,
+            epoch=epoch,
+            shard=workers.rank,
+            num_shards=workers.count,
         )
+        if regularized:
+            how = Regularization(recipe.label_smoothing, recipe.mixup, recipe.cutout)
+            batches = regularize(batches, how, self.classes, (seed, epoch, 3, workers.rank))
         return _make_ahead(self.train, batches)
 
     def count_batches(self, workers):
