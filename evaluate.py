@@ -15,6 +15,7 @@ from analysis.early_exit import (
 )
 from command import InputError, Parser, command, require_picture_path
 from engine.precision import DTYPES
+from network import has_columns
 from plotting.confusion import draw_confusion
 from plotting.studies import draw_anytime, draw_early_exit
 from plotting.tables import TABLE_FORMATS
@@ -114,7 +115,7 @@ def choose_images(args, trained):
         InputError: the flags ask for what the run does not have.
     """
     run = trained.run
-    if (args.columns or args.early_exit) and not hasattr(trained.engine.net, "column"):
+    if (args.columns or args.early_exit) and not has_columns(run.network):
         raise InputError(f"{run.network} has no columns")
     if args.early_exit and trained.engine.num_subnetworks < 2:
         raise InputError(f"--early-exit needs two columns or more: {run.network} has one here")

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from command import InputError, Parser, command
+from network import has_columns
 from network.exporter import from_pixels, read_parameters, to_pixels
 from network.folding import fold_batch_norm
 from network.graph import strip_prefix, to_symbol
@@ -103,7 +104,7 @@ def describe(args, trained):
 
 def require_column(trained, column):
     """Make sure that the network has the column, with moving averages of its own."""
-    if not hasattr(trained.engine.net, "column"):
+    if not has_columns(trained.run.network):
         raise InputError(f"{trained.run.network} has no columns")
     if column not in range(trained.engine.num_subnetworks):
         most = trained.engine.num_subnetworks - 1

@@ -14,7 +14,17 @@ IMAGENET_STEM_CHANNELS = 64
 IMAGENET_CHANNELS = (256, 512, 1024, 2048)
 
 
-def split_depth(depth: int, block_depth: int) -> Tuple[int, ...]:
+class StageBlocks(Tuple[int, ...]):
+    """The number of blocks in each stage.
+
+    Attributes:
+        depth: the least depth that has as many.
+    """
+
+    depth: int
+
+
+def split_depth(depth: int, block_depth: int) -> StageBlocks:
     """Return the number of blocks in each of the three stages of a network of ``depth``.
 
     n_i = floor((depth - spent) / (block_depth (3 - i))) for i = 0, 1, 2, where ``spent`` starts at
@@ -38,7 +48,9 @@ def split_depth(depth: int, block_depth: int) -> Tuple[int, ...]:
     for stages_left in (3, 2, 1):
         blocks.append((depth - spent) // (block_depth * stages_left))
         spent += blocks[-1] * block_depth
-    return tuple(blocks)
+    found = StageBlocks(blocks)
+    found.depth = spent
+    return found
 
 
 def make_stage(blocks, channels, in_channels, stride, prefix):
@@ -120,6 +132,10 @@ class FusionNet(StagedNet):
         widen_factor: multiplies the widths.
         first_block, last_block: constructors of the network's first and last block where they
             differ from ``block``.
+
+    Attributes:
+        built_depth: the least depth that gives the same network, where ``split_depth`` gave
+            ``blocks``; else None.
     """
 
     def __init__(
@@ -132,6 +148,7 @@ class FusionNet(StagedNet):
         last_block: Optional[Block] = None,
         **kwargs: Any,
     ):
+        self.built_depth: Optional[int] = getattr(blocks, "depth", None)
         plan: List[List[Block]] = [[block] * count for count in blocks]
         plan[0][0] = first_block or block
         plan[-1][-1] = last_block or block

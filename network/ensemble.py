@@ -23,11 +23,12 @@ class EnsembleNet(HybridBlock):
         paths: for each member, the names of its routes, one a block.
         subnetworks: the members.
         loss_weights: {index of a member: weight of its loss} in every training step, all equal.
+        built_depth: see FusionNet.
     """
 
     def __init__(self, fused, **kwargs):
         super().__init__(**kwargs)
-        self.paths = list_paths(fused)
+        self.paths, self.built_depth = list_paths(fused), fused.built_depth
         self.loss_weights = dict.fromkeys(range(len(self.paths)), 1 / len(self.paths))
         with self.name_scope():
             self.subnetworks = nn.HybridSequential(prefix="")

@@ -1,7 +1,9 @@
 import pytest
 
 from command import InputError
-from network.base import split_depth
+from network import complexity, get_model
+from network.base import FusionNet, split_depth
+from network.plain import PlainBlock
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,17 @@ def test_no_depth_is_refused_unless_a_stage_would_be_empty():
             assert 0 <= depth - 2 - block_depth * sum(blocks) < block_depth
         with pytest.raises(InputError, match=f"at least {2 + 3 * block_depth}"):
             split_depth(1 + 3 * block_depth, block_depth)
+
+
+@pytest.mark.parametrize("name,least", [("plain", 5), ("resnet", 8), ("fuse3", 5), ("fuse6", 8)])
+def test_the_built_depth_is_the_least_that_gives_the_same_network(name, least):
+    """By the parameters, layers and multiply-adds of the networks of all depths below."""
+    costs = {depth: complexity(get_model(name, depth)) for depth in range(least, least + 10)}
+    for depth, cost in costs.items():
+        same = min(other for other, found in costs.items() if found == cost)
+        assert get_model(name, depth).built_depth == same
+
+
+def test_what_has_a_depth_of_its_own_has_no_built_depth():
+    assert get_model("ensemble", 10).built_depth == get_model("fuse3", 10).built_depth == 10
+    assert FusionNet(PlainBlock, (1, 2, 1), 10, 1).built_depth is None

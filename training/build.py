@@ -11,7 +11,7 @@ from engine.devices import contexts, torch_device
 from engine.mxnet_engine import MXNetEngine
 from engine.optimizer import OptimizerSettings
 from engine.torch_engine import TorchEngine
-from network import drop_path, get_model, image_shape
+from network import drop_path, get_model, has_columns, image_shape
 from network.complexity import Complexity, complexity
 from network.initializer import INITIALIZERS
 from training.run import RuntimeConfig
@@ -53,7 +53,7 @@ def build_networks(run, data):
         )
     size = (run.network, run.depth, data.classes, run.widen_factor)
     predictor = net = get_model(*size)
-    if recipe.drop_path != "none" and not hasattr(net, "column"):
+    if recipe.drop_path != "none" and not has_columns(run.network):
         raise InputError(
             f"{run.network} has no columns: drop-path is for FractalNet (drop_path none)",
             argument="drop_path",
@@ -64,26 +64,6 @@ def build_networks(run, data):
     if cost.outputs != ((data.classes,),):
         raise InputError(f"{run.network} gives outputs {cost.outputs}, not {data.classes} logits")
     return Networks(net, predictor, cost)
-
-
-def find_built_depth(run, data, cost):
-    """Return the least depth that builds the same network as the run's depth.
-
-    Depths are rounded down to whole blocks. None for a network whose name contains its depth.
-
-    Args:
-        cost: the Complexity of the run's network.
-    """
-    depth = run.depth
-    while depth:
-        try:
-            smaller = get_model(run.network, depth - 1, data.classes, run.widen_factor)
-            if complexity(smaller, data.image_shape) != cost:
-                break
-        except InputError:
-            break
-        depth -= 1
-    return depth
 
 
 def find_devices(run, kind, gpus):

@@ -14,10 +14,10 @@ import numpy as np
 from command import CommandError, InputError, Interrupted, StorageError
 from engine.distributed import connect_workers
 from engine.torch_workers import connect_torch_workers
-from network import drop_path
+from network import drop_path, has_columns
 from plotting.curves import SUBNETWORKS, draw_curves, draw_subnetworks
 from training import checkpoint, tensorboard
-from training.build import build_engine, build_networks, find_built_depth, find_devices
+from training.build import build_engine, build_networks, find_devices
 from training.evaluation import predict_images, refresh_bn_statistics
 from training.initialization import initialize_from
 from training.loop import train_epoch
@@ -56,13 +56,13 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
     """
     devices, data = find_devices(run, config.engine, config.gpus), RunData(run)
     networks = build_networks(run, data)
-    _require_usable(config, run, networks.net)
+    _require_usable(config, run)
     info = RunInfo(
         recipe_changes=differences(run.recipe, run.recipe_name),
         parameters=networks.cost.parameters,
         multiply_adds=networks.cost.multiply_adds,
         layers=networks.cost.layers,
-        built_depth=find_built_depth(run, data, networks.cost),
+        built_depth=run.depth and getattr(networks.net, "built_depth", run.depth),
         devices=len(devices),
         data=data.facts(),
     )
@@ -80,9 +80,9 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
     return folder if workers.rank == 0 else None
 
 
-def _require_usable(config, run, net):
+def _require_usable(config, run):
     """Refuse options of ``config`` that need what the network or the machine lacks."""
-    if config.log_columns and not hasattr(net, "column"):
+    if config.log_columns and not has_columns(run.network):
         raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
     if config.tensorboard:
         tensorboard.require()
