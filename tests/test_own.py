@@ -233,3 +233,13 @@ def test_an_image_larger_than_the_size_is_averaged(tmp_path):
     assert own.train.images.shape[1:] == (32, 32, 3)
     assert np.abs(own.train.images.astype(float) - 127.5).max() < 60
     assert Image.fromarray(own.train.images[0]).size == (32, 32)
+
+
+@pytest.mark.parametrize("network, depth", [("fractal", 10), ("cross_imagenet", 26)])
+def test_images_that_are_too_small_for_a_network_name_the_size(tmp_path, capsys, network, depth):
+    out = tmp_path / "data" / "insects"
+    prepare.prepare_own(tree(tmp_path / "source"), out, size=28, jobs=1)
+    flags = ["--dataset", out, "--network", network, "--depth", depth, "--log-dir", tmp_path]
+    status, err = refused(capsys, *flags, "--gpus", "cpu", main=train_cifar.main)
+    assert status == 2 and f"{network} sees nothing in images of 28 pixels" in err
+    assert "data.prepare folder --size 32 makes" in err

@@ -44,13 +44,6 @@ def build_networks(run, data):
         options["dropout"] = recipe.dropout
     if recipe.drop_path in drop_path.LOCAL_MODES:
         options["drop_path"] = recipe.drop_path_rate
-    smallest = image_shape(run.network)[1] // 7  # so that the last stage has at least a pixel
-    if data.image_shape[1] < smallest:
-        raise InputError(
-            f"{run.network} sees nothing in images of {data.image_shape[1]} pixels: "
-            f"give data_shape {smallest} at least",
-            argument="data_shape",
-        )
     size = (run.network, run.depth, data.classes, run.widen_factor)
     predictor = net = get_model(*size)
     if recipe.drop_path != "none" and not has_columns(run.network):
@@ -60,10 +53,34 @@ def build_networks(run, data):
         )
     if options:
         net = get_model(*size, params=predictor.collect_params(), **options)
-    cost = complexity(net, data.image_shape)
+    return Networks(net, predictor, _measure(run, net, data))
+
+
+def _measure(run, net, data):
+    """Return the Complexity of ``net`` on the run's images, which it must be able to take."""
+    usual, given = image_shape(run.network)[1], data.image_shape[1]
+    if given < usual // 7:  # the last stage would not have a pixel
+        raise _too_small(run, given, usual // 7)
+    try:
+        cost = complexity(net, data.image_shape)
+    except InputError:
+        if given >= usual:
+            raise
+        raise _too_small(run, given, usual) from None
     if cost.outputs != ((data.classes,),):
         raise InputError(f"{run.network} gives outputs {cost.outputs}, not {data.classes} logits")
-    return Networks(net, predictor, cost)
+    return cost
+
+
+def _too_small(run, given, size):
+    """Return the error that the network cannot take the images, and that ``size`` is enough."""
+    problem = f"{run.network} sees nothing in images of {given} pixels"
+    if run.classes is not None:
+        return InputError(f"{problem}: give data_shape {size} at least", argument="data_shape")
+    return InputError(
+        f"{problem}: {size} are enough; python -m data.prepare folder --size {size} makes images "
+        "of your own as large"
+    )
 
 
 def find_devices(run, kind, gpus):
