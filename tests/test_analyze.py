@@ -9,8 +9,7 @@ import pytest
 import analyze
 import train_cifar
 from engine.distributed import Alone
-from tests.record_files import write_random_rec
-from training.evaluation import recompute_bn_statistics
+from training import evaluation
 from training.run import Run
 from training.run_data import RunData
 from training.run_folder import read_config, read_log
@@ -19,16 +18,14 @@ pytestmark = pytest.mark.medium
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(data, tmp_path_factory):
     """A folder of small runs, by network."""
     folder = tmp_path_factory.mktemp("runs")
-    write_random_rec(folder / "train.rec", 70, classes=10)
-    write_random_rec(folder / "test.rec", 33, classes=10)
     found = {}
     for name, depth in {"fuse3": 5, "ensemble": 5, "fractal": 10}.items():
         flags = ["--network", name, "--depth", str(depth), "--num-epochs", "1", "--quiet"]
-        flags += ["--batch-size", "10"]
-        train_cifar.main([*flags, "--data-dir", str(folder), "--log-dir", str(folder)])
+        flags += ["--batch-size", "26"]
+        train_cifar.main([*flags, "--data-dir", str(data), "--log-dir", str(folder)])
         found[name] = folder / "cifar10" / f"{name}_d{depth}w1" / "run1"
     return found
 
@@ -84,7 +81,7 @@ def test_members_of_a_fused_network(runs, capsys):
         f"{a} {b} {c}" for a in ("line", "deep") for b in ("line", "deep") for c in ("line", "deep")
     }
     errors = np.array([[float(figure) for figure in line[1:5]] for line in table])
-    assert (np.abs(errors / 100 * 33 - np.round(errors / 100 * 33)) < 0.01).all()  # of 33 images
+    assert (np.abs(errors / 100 * 53 - np.round(errors / 100 * 53)) < 0.01).all()  # of 53 images
     ensemble = float(re.search(r"ensemble of its members +([\d.]+)%", out).group(1))
     assert errors[0, 0] == errors[0, 2] and errors[-1, 0] == errors[-1, 3]
     assert errors[-1, 2] == errors[0, 3] == ensemble
@@ -99,14 +96,15 @@ def test_members_of_the_ensemble_are_as_they_were_trained(runs, capsys):
     assert re.search(rf"ensemble of its members +{row['test_error']:.2f}%", out)
 
 
-def test_moving_averages_are_of_50_batches_however_few_an_epoch_has(runs):
+def test_moving_averages_are_of_50_batches_however_few_an_epoch_has(runs, quick_runs, monkeypatch):
+    monkeypatch.setattr(evaluation, "BN_BATCHES", quick_runs)
     run, seen = Run.from_json(read_config(runs["fuse3"])), []
     engine = SimpleNamespace(
         workers=Alone(), recompute_bn_statistics=lambda batches, index: seen.extend(batches)
     )
-    recompute_bn_statistics(RunData(run), engine)
-    assert [len(batch.labels) for batch in seen] == [10] * 50  # an epoch has 7
-    first, again = seen[0].images, seen[7].images
+    evaluation.recompute_bn_statistics(RunData(run), engine)
+    assert [len(batch.labels) for batch in seen] == [26] * 50  # an epoch has 5
+    first, again = seen[0].images, seen[5].images
     assert not np.array_equal(first, again)
 
 

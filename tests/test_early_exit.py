@@ -17,7 +17,7 @@ from analysis.early_exit import (
     match_costs,
     measure_exit,
 )
-from tests.record_files import encoded, random_pixels, write_random_rec
+from tests.record_files import encoded, random_pixels
 from tests.test_scripts import refused
 from training import evaluation
 from training.early_exit import answer_early
@@ -107,15 +107,11 @@ def test_thresholds_are_picked_on_other_images():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(data, tmp_path_factory):
     """Folder of a short run of a FractalNet."""
     top = tmp_path_factory.mktemp("fractal")
-    write_random_rec(top / "train.rec", 130, classes=10)
-    write_random_rec(top / "test.rec", 53, classes=10)
     flags = ["--network", "fractal", "--depth", "10", "--batch-size", "30", "--num-epochs", "1"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "BN_BATCHES", 3)
-        train_cifar.main([*flags, "--quiet", "--data-dir", str(top), "--log-dir", str(top)])
+    train_cifar.main([*flags, "--quiet", "--data-dir", str(data), "--log-dir", str(top)])
     return top / "cifar10" / "fractal_d10w1" / "run1"
 
 

@@ -14,7 +14,6 @@ from engine.mxnet_engine import MXNetEngine
 from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
-from tests.record_files import write_random_rec
 from training.metrics import Predictions
 from training.run_folder import read_log
 
@@ -150,23 +149,15 @@ def partner(path, index):
     return (*path[:index], other, *path[index + 1 :])
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write_random_rec(folder / "train.rec", 70, classes=10)
-    write_random_rec(folder / "test.rec", 33, classes=10)
-    return folder
-
-
-def train(data, *more):
+def train(data, snapshot, *more):
     flags = ["--network", "ensemble", "--depth", str(DEPTH), "--quiet"]
-    flags += ["--data-dir", str(data), "--log-dir", str(data / "runs")]
+    flags += ["--data-dir", str(data), "--log-dir", str(snapshot)]
     train_cifar.main([*flags, *more])
-    return data / "runs" / "cifar10" / f"ensemble_d{DEPTH}w1"
+    return snapshot / "cifar10" / f"ensemble_d{DEPTH}w1"
 
 
-def test_a_run_logs_the_error_of_every_member_and_of_their_mean(data):
-    folder = train(data, "--num-epochs", "2", "--exp-name", "whole") / "whole1"
+def test_a_run_logs_the_error_of_every_member_and_of_their_mean(data, tmp_path):
+    folder = train(data, tmp_path, "--num-epochs", "2", "--exp-name", "whole") / "whole1"
     rows = read_log(folder)
     net = get_model("ensemble", DEPTH)
     net.load_parameters(str(folder / "checkpoints" / "epoch0002" / "net.params"))
@@ -184,8 +175,8 @@ def test_a_run_logs_the_error_of_every_member_and_of_their_mean(data):
 
 
 @pytest.mark.parametrize("flags", [["--drop-path", "global"], ["--log-columns"]])
-def test_what_columns_alone_have_is_refused(data, capsys, flags):
+def test_what_columns_alone_have_is_refused(data, tmp_path, capsys, flags):
     with pytest.raises(SystemExit) as caught:
-        train(data, "--num-epochs", "1", *flags)
+        train(data, tmp_path, "--num-epochs", "1", *flags)
     assert caught.value.code == 2
     assert "ensemble has no columns" in capsys.readouterr().err

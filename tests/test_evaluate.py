@@ -14,7 +14,6 @@ from data.spec import get_spec
 from network import get_model
 from tests.record_files import write_random_rec
 from tests.test_scripts import refused
-from training import evaluation
 from training.run_folder import read_log
 
 pytestmark = pytest.mark.medium
@@ -24,14 +23,6 @@ NETWORKS = {
     "fractal": ["--network", "fractal", "--depth", "10", "--dropout", "0.1"],
 }
 FLAGS = ["--num-epochs", "2", "--batch-size", "30", "--checkpoint-epochs", "1"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_observed():
-    """Averages estimated from three batches, to save time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "BN_BATCHES", 3)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from network.exporter import read_parameters
 from network.folding import fold_batch_norm
 from network.graph import to_symbol
 from tests.photo_files import write_photographs
-from tests.record_files import random_pixels, write_random_rec
+from tests.record_files import random_pixels
 from tests.test_all_networks import images, make
 from tests.test_scripts import refused
 from training import evaluation, exporting
@@ -39,22 +39,12 @@ pytestmark = pytest.mark.medium
 FLAGS = ["--num-epochs", "2", "--checkpoint-epochs", "1", "--quiet"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_observed():
-    """Averages estimated from three batches, to save time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "BN_BATCHES", 3)
-        yield
-
-
 @pytest.fixture(scope="module")
-def fractal(tmp_path_factory):
+def fractal(data, tmp_path_factory):
     """Folder of a short run with dropout and drop-path."""
     top = tmp_path_factory.mktemp("fractal")
-    write_random_rec(top / "train.rec", 130, classes=10)
-    write_random_rec(top / "test.rec", 53, classes=10)
     network = ["--network", "fractal", "--depth", "10", "--batch-size", "30"]
-    train_cifar.main([*network, *FLAGS, "--data-dir", str(top), "--log-dir", str(top)])
+    train_cifar.main([*network, *FLAGS, "--data-dir", str(data), "--log-dir", str(top)])
     return top / "cifar10" / "fractal_d10w1" / "run1"
 
 

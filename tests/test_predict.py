@@ -21,7 +21,7 @@ from data.photographs import prepare
 from data.sources import Photographs, SmallImages
 from data.spec import get_spec
 from tests.photo_files import file_of, make_tree, picture, write_photographs
-from tests.record_files import encoded, random_pixels, write_random_rec
+from tests.record_files import encoded, random_pixels
 from tests.test_scripts import refused
 from training import classification, evaluation
 from training.exporting import EXPORT_FORMATS
@@ -33,13 +33,11 @@ CIFAR10 = SmallImages(get_spec("cifar10"))
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(data, tmp_path_factory):
     """Folder of a short run."""
     top = tmp_path_factory.mktemp("run")
-    for name in ("train.rec", "test.rec"):
-        write_random_rec(top / name, 53, classes=10)
     flags = ["--network", "plain", "--depth", "5", "--num-epochs", "1", "--quiet"]
-    train_cifar.main([*flags, "--data-dir", str(top), "--log-dir", str(top)])
+    train_cifar.main([*flags, "--data-dir", str(data), "--log-dir", str(top)])
     return top / "cifar10" / "plain_d5w1" / "run1"
 
 

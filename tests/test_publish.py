@@ -14,7 +14,6 @@ import show_results
 import train_cifar
 from command import InputError
 from results import collect
-from tests.record_files import write_random_rec
 from tests.test_scripts import refused
 from tools import publish
 from training.run_folder import read_config, read_run, write_config
@@ -25,14 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(data, tmp_path_factory):
     """A run that was resumed."""
     folder = tmp_path_factory.mktemp("machine")
-    for name in ("train.rec", "test.rec"):
-        write_random_rec(folder / name, 40, classes=10)
     flags = ["--network", "plain", "--depth", "5", "--num-epochs", "2", "--quiet"]
     flags += ["--checkpoint-epochs", "1", "--lr-steps", "1/2,3/4", "--batch-size", "20"]
-    train_cifar.main([*flags, "--data-dir", str(folder), "--log-dir", str(folder / "snapshot")])
+    train_cifar.main([*flags, "--data-dir", str(data), "--log-dir", str(folder / "snapshot")])
     run = folder / "snapshot" / "cifar10" / "plain_d5w1" / "run1"
     newest = run / "checkpoints" / "epoch0002"
     newest.rename(folder / "lost")
@@ -72,13 +69,13 @@ def test_published_runs_stand_beside_the_runs_themselves(run, tmp_path, capsys):
     assert {read_config(p)["seed"] for p in other.parent.glob("published*")} == {0, 1}
 
 
-def test_nothing_of_the_machine_is_left(run, tmp_path):
+def test_nothing_of_the_machine_is_left(run, data):
     config = publish.clean_config(read_config(run))
     text = json.dumps(config)
-    assert str(run.parents[3]) not in text and "/tmp" not in text
+    assert str(data) not in text and "/tmp" not in text
     assert config["resumed"] and config["data_dir"] == "data/cifar10"
     assert {"versions", "processor", "threads", "commit"} <= set(config)
-    assert read_config(run)["data_dir"] == str(run.parents[3])  # the run itself is as it was
+    assert read_config(run)["data_dir"] == str(data)  # the run itself is as it was
     written = {**read_config(run), "command": ["a/train.py", "--log-dir=/a/b", "--lr-steps", "1/2"]}
     words = ["train.py", "--log-dir=b", "--lr-steps", "1/2"]
     assert publish.clean_config(written)["command"] == words
@@ -101,14 +98,14 @@ def test_published_files_are_committed_and_no_others():
     assert ignored == paths[5:]
 
 
-def test_a_published_run_has_nothing_to_evaluate_or_to_resume(run, tmp_path, capsys):
+def test_a_published_run_has_nothing_to_evaluate_or_to_resume(run, data, tmp_path, capsys):
     copy = publish.publish(run, tmp_path)
     out = ["--format", "symbol", "--out", str(tmp_path / "out")]
     for main, words in (
         (evaluate.main, [copy]),
         (export.main, [copy, *out]),
         (train_cifar.main, ["--resume", copy]),
-        (train_cifar.main, ["--init-from", copy, "--data-dir", run.parents[3]]),
+        (train_cifar.main, ["--init-from", copy, "--data-dir", data]),
     ):
         status, err = refused(capsys, *words, main=main)
         assert status == 2 and f"{copy} is a published run: it has no checkpoints" in err

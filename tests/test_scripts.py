@@ -19,8 +19,9 @@ from data import records
 from data.spec import get_spec
 from engine.mxnet_engine import MXNetEngine
 from network import drop_path, get_model
+from plotting import draw_curves, draw_subnetworks
 from tests.record_files import patch, write_random_rec
-from training import evaluation, trainer
+from training import trainer
 from training.recipe import get_recipe
 from training.run import Run
 from training.run_folder import read_config, read_log
@@ -28,14 +29,6 @@ from training.run_folder import read_config, read_log
 pytestmark = pytest.mark.medium
 
 FAST = ["--network", "plain", "--depth", "5", "--num-epochs", "1"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write_random_rec(folder / "train.rec", 130, classes=10)
-    write_random_rec(folder / "test.rec", 53, classes=10)
-    return folder
 
 
 def train(data, snapshot, *more):
@@ -52,7 +45,8 @@ def refused(capsys, *argv, main=train_cifar.main):
     return caught.value.code, err
 
 
-def test_a_run_leaves_what_the_design_names(data, tmp_path, capsys):
+def test_a_run_leaves_what_the_design_names(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(trainer, "draw_curves", draw_curves)
     train(data, tmp_path, "--rand-seed", "3")
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
     names = {"config.json", "log.txt", "log.jsonl", "curves.png", "checkpoints", ".lock"}
@@ -155,7 +149,7 @@ def test_every_drop_path_trains_what_it_samples(data, tmp_path, monkeypatch, mod
 
     step = MXNetEngine.train_step
     monkeypatch.setattr(MXNetEngine, "train_step", train_step)
-    monkeypatch.setattr(evaluation, "BN_BATCHES", 3)
+    monkeypatch.setattr(trainer, "draw_subnetworks", draw_subnetworks)
     train(data, tmp_path, *FRACTAL, "--drop-path", mode, "--log-columns")
     assert trained == list(islice(drop_path.samples(mode, 2, (0, 1, 2)), 5))
     folder = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
@@ -170,10 +164,8 @@ def test_every_drop_path_trains_what_it_samples(data, tmp_path, monkeypatch, mod
 def one_of_three_epochs(request, data, tmp_path_factory):
     """(flags, folder of a run that was stopped after the first of three epochs)."""
     snapshot = tmp_path_factory.mktemp("one_of_three")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "BN_BATCHES", 3)
-        flags = [*FRACTAL, "--num-epochs", "3", "--checkpoint-epochs", "1"]
-        train(data, snapshot, *flags, *request.param)
+    flags = [*FRACTAL, "--num-epochs", "3", "--checkpoint-epochs", "1"]
+    train(data, snapshot, *flags, *request.param)
     folder = snapshot / "cifar10" / "fractal_d10w1" / "run1"
     for epoch in (2, 3):
         shutil.rmtree(folder / "checkpoints" / f"epoch000{epoch}")
@@ -183,10 +175,7 @@ def one_of_three_epochs(request, data, tmp_path_factory):
 
 
 @pytest.mark.parametrize("after", [[], ["--log-columns"]])
-def test_columns_may_be_logged_in_a_part_of_a_run(
-    one_of_three_epochs, tmp_path, monkeypatch, after
-):
-    monkeypatch.setattr(evaluation, "BN_BATCHES", 3)
+def test_columns_may_be_logged_in_a_part_of_a_run(one_of_three_epochs, tmp_path, after):
     before, begun = one_of_three_epochs
     folder = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
     shutil.copytree(begun, folder)

@@ -11,7 +11,6 @@ import pytest
 
 import train_cifar
 from command import InputError
-from tests.record_files import write_random_rec
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
 from training import evaluation
@@ -23,14 +22,6 @@ from training.run_folder import NoLog, read_config, read_log
 from training.trainer import Trainer
 
 pytestmark = pytest.mark.medium
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write_random_rec(folder / "train.rec", 130, classes=10)
-    write_random_rec(folder / "test.rec", 53, classes=10)
-    return folder
 
 
 def test_every_value_of_a_recipe_has_a_flag(data, tmp_path, capsys):

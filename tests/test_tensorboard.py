@@ -5,7 +5,6 @@ import pytest
 
 import train_cifar
 from command import InputError
-from tests.record_files import write_random_rec
 from tests.test_run_folder import ROW
 from tests.test_scripts import refused, train
 from training import tensorboard
@@ -61,10 +60,8 @@ def test_every_figure_of_an_epoch_is_there_once(tmp_path):
     assert len(events(tmp_path)) == len(tensorboard.scalars(first))
 
 
-def test_a_run_writes_its_log_and_a_resumed_one_no_epoch_twice(tmp_path, capsys):
-    for name in ("train.rec", "test.rec"):
-        write_random_rec(tmp_path / name, 60, classes=10)
-    train(tmp_path, tmp_path, "--num-epochs", "2", "--tensorboard")
+def test_a_run_writes_its_log_and_a_resumed_one_no_epoch_twice(data, tmp_path, capsys):
+    train(data, tmp_path, "--num-epochs", "2", "--tensorboard")
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
     assert str(folder / "tensorboard") in capsys.readouterr().out
     assert read_config(folder)["machine"]["tensorboard"] is True

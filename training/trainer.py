@@ -311,7 +311,7 @@ class Trainer:
         return found
 
     def _save(self, epoch, rows, board, clock):
-        """Save the checkpoint of an epoch, then its row of the log, then the curves."""
+        """Save the checkpoint of an epoch, then its row of the log, then, for some, the curves."""
         epochs, row = self._run.recipe.epochs, rows[-1]
         every = self._config.checkpoint_epochs or max(epochs // 8, 1)
         checkpoints = self._folder / checkpoint.FOLDER
@@ -322,7 +322,7 @@ class Trainer:
         for old in self._superseded(rows):
             if old % every:
                 checkpoint.remove(checkpoints, old)
-        if epoch % every == 0:
+        if epoch % every == 0 and epoch < epochs:  # after the last, ``train`` draws them
             self._draw(rows)
         self._log.info(describe_epoch(row, epochs, self._run.tested_on, clock.left(epoch)))
 
