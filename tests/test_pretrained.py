@@ -15,10 +15,9 @@ from command import InputError
 from data.spec import default_folder
 from network import get_model, list_pretrained, read_card
 from network.pretrained import cards
-from tests.record_files import encoded, random_pixels, write_random_rec
+from tests.record_files import encoded, random_pixels
 from tests.test_scripts import refused
 from tools import publish
-from training import evaluation
 from training.evaluation import restore
 from training.run_folder import read_config, read_log
 
@@ -29,17 +28,13 @@ medium = pytest.mark.medium
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A folder of images and runs: three seeds of a plain network, one of a FractalNet."""
-    folder = tmp_path_factory.mktemp("data")
-    write_random_rec(folder / "train.rec", 130, classes=10)
-    write_random_rec(folder / "test.rec", 53, classes=10)
-    flags = ["--num-epochs", "1", "--quiet", "--data-dir", str(folder), "--log-dir", str(folder)]
+def runs(data, tmp_path_factory):
+    """A folder of runs: three seeds of a plain network, one of a FractalNet."""
+    top = tmp_path_factory.mktemp("runs")
+    flags = ["--num-epochs", "1", "--quiet", "--data-dir", str(data), "--log-dir", str(top)]
     train_cifar.main(["--network", "plain", "--depth", "5", "--runs", "3", *flags])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "BN_BATCHES", 3)
-        train_cifar.main(["--network", "fractal", "--depth", "10", "--batch-size", "30", *flags])
-    return folder
+    train_cifar.main(["--network", "fractal", "--depth", "10", "--batch-size", "30", *flags])
+    return top
 
 
 @pytest.fixture
@@ -50,24 +45,24 @@ def folder(tmp_path, monkeypatch):
     return cards.FOLDER
 
 
-def runs_of(data, name):
+def runs_of(runs, name):
     """Return the folders of runs, the one with the median error first."""
-    runs = sorted((data / "cifar10" / name).glob("run*"))
-    runs.sort(key=lambda run: read_log(run)[-1]["test_error"])
-    middle = runs.pop(len(runs) // 2)
-    return [middle, *runs]
+    found = sorted((runs / "cifar10" / name).glob("run*"))
+    found.sort(key=lambda run: read_log(run)[-1]["test_error"])
+    middle = found.pop(len(found) // 2)
+    return [middle, *found]
 
 
-def publish_pretrained(data, name, out):
-    (run, *_) = runs_of(data, name)
+def publish_pretrained(runs, name, out):
+    (run, *_) = runs_of(runs, name)
     words = ["--pretrained", "--images", "random pixels"]
     publish.main([str(run), "--out", str(out), *words])
     return run
 
 
 @medium
-def test_a_network_is_what_its_run_was_and_its_card_says_so(data, folder, tmp_path, capsys):
-    run = publish_pretrained(data, "plain_d5w1", tmp_path)
+def test_a_network_is_what_its_run_was_and_its_card_says_so(data, runs, folder, tmp_path, capsys):
+    run = publish_pretrained(runs, "plain_d5w1", tmp_path)
     assert capsys.readouterr().out.splitlines()[-1] == str(folder / "plain5-cifar10.json")
     assert list_pretrained() == ["plain5-cifar10"]
     card, trained = read_card("plain5-cifar10"), restore(run, "cpu")
@@ -76,7 +71,7 @@ def test_a_network_is_what_its_run_was_and_its_card_says_so(data, folder, tmp_pa
     assert (card.seed, card.seeds, card.engine) == (config["seed"], [0, 1, 2], "mxnet")
     assert (card.images, card.image_size, card.classes[3]) == ("random pixels", 32, "cat")
     assert (card.recipe, card.commit) == (config["recipe"], config["commit"])
-    assert str(data) not in (folder / "plain5-cifar10.json").read_text()
+    assert str(data.parent) not in (folder / "plain5-cifar10.json").read_text()
     net = get_model("plain", 5, pretrained="cifar10")
     images = trained.data.test_set.pixels[:8].astype(np.float32)
     found = net(mx.nd.array(images)).asnumpy()
@@ -92,8 +87,8 @@ def test_a_network_is_what_its_run_was_and_its_card_says_so(data, folder, tmp_pa
 
 
 @medium
-def test_programs_take_its_name(data, folder, tmp_path, capsys, monkeypatch):
-    publish_pretrained(data, "plain_d5w1", tmp_path)
+def test_programs_take_its_name(data, runs, folder, tmp_path, capsys, monkeypatch):
+    publish_pretrained(runs, "plain_d5w1", tmp_path)
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     card = read_card("plain5-cifar10")
@@ -121,8 +116,8 @@ def test_programs_take_its_name(data, folder, tmp_path, capsys, monkeypatch):
 
 
 @medium
-def test_columns_of_a_fractal_come_along(data, folder, tmp_path, capsys, monkeypatch):
-    publish_pretrained(data, "fractal_d10w1", tmp_path)
+def test_columns_of_a_fractal_come_along(data, runs, folder, tmp_path, capsys, monkeypatch):
+    publish_pretrained(runs, "fractal_d10w1", tmp_path)
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     card = read_card("fractal10-cifar10")
@@ -135,9 +130,9 @@ def test_columns_of_a_fractal_come_along(data, folder, tmp_path, capsys, monkeyp
 
 @medium
 def test_the_median_of_the_seeds_is_published_and_nothing_too_large(
-    data, folder, tmp_path, capsys, monkeypatch
+    runs, folder, tmp_path, capsys, monkeypatch
 ):
-    median, *others = runs_of(data, "plain_d5w1")
+    median, *others = runs_of(runs, "plain_d5w1")
     words = ["--out", tmp_path, "--pretrained"]
     for other in others:
         status, err = refused(capsys, other, *words, main=publish.main)
@@ -151,8 +146,8 @@ def test_the_median_of_the_seeds_is_published_and_nothing_too_large(
 
 
 @medium
-def test_an_altered_file_is_refused(data, folder, tmp_path, capsys):
-    publish_pretrained(data, "plain_d5w1", tmp_path)
+def test_an_altered_file_is_refused(runs, folder, tmp_path, capsys):
+    publish_pretrained(runs, "plain_d5w1", tmp_path)
     capsys.readouterr()
     file = folder / "plain5-cifar10.params"
     content = bytearray(file.read_bytes())
@@ -173,10 +168,10 @@ def test_an_altered_file_is_refused(data, folder, tmp_path, capsys):
 
 
 @medium
-def test_an_unknown_name_lists_what_there_is(data, folder, tmp_path, capsys):
+def test_an_unknown_name_lists_what_there_is(data, runs, folder, tmp_path, capsys):
     for names, known in (((), "there is none yet"), (("plain_d5w1",), "there are plain5-cifar10")):
         for name in names:
-            publish_pretrained(data, name, tmp_path)
+            publish_pretrained(runs, name, tmp_path)
         capsys.readouterr()
         with pytest.raises(InputError, match=known):
             get_model("plain", 8, pretrained="cifar10")
