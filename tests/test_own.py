@@ -19,6 +19,7 @@ from data.spec import get_spec, locate, read_spec, write_spec
 from tests.photo_files import file_of, picture
 from tests.record_files import random_pixels
 from tests.test_scripts import refused
+from training.classification import load_exported, load_run
 
 
 def tree(folder, parts=("train", "test"), classes=("ant", "bee"), count=5):
@@ -193,6 +194,12 @@ def test_a_set_of_one_colour_can_be_normalised(tmp_path):
     assert describe(read_own(path), "x").std == (1.0, 1.0, 1.0)
 
 
+def answers(classifier, image):
+    """The picture as the network sees it, and its logits."""
+    picture = classifier.read(image)
+    return picture, classifier.predict(picture[None])
+
+
 def test_every_program_takes_it(tmp_path, capsys, monkeypatch):
     source = tree(tmp_path / "source")
     out = tmp_path / "data" / "insects"
@@ -213,6 +220,10 @@ def test_every_program_takes_it(tmp_path, capsys, monkeypatch):
     export.main([str(run), "--format", "symbol", "--out", str(tmp_path / "exported")])
     facts = json.loads((tmp_path / "exported" / "network.symbol.json").read_text())
     assert facts["input"]["shape"] == ["batch", 3, 28, 28]
+    assert facts["classes"] == ["ant", "bee"]
+    exported = load_exported(tmp_path / "exported" / "network-symbol.json")
+    for ours, theirs in zip(*(answers(which, image) for which in (exported, load_run(run, "cpu")))):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
     moved = tmp_path / "elsewhere"
     os.rename(out, moved)
     train_cifar.main(["--resume", str(run), "--data-dir", str(moved), "--gpus", "cpu"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from command import InputError
 from data.sources import Photographs, SmallImages
-from data.spec import get_spec, list_datasets
+from data.spec import DatasetSpec
 from network import features
 from network.exporter import to_pixels
 from training.early_exit import answer_early
@@ -124,8 +124,10 @@ def load_exported(path: Union[str, Path]) -> Classifier:
     except Exception as error:  # each library has its own errors of damaged files
         reason = str(error).strip().splitlines()
         raise InputError(f"{path} cannot be loaded: {(reason or ['damaged'])[-1]}") from None
-    small = dataset in list_datasets()
-    source = SmallImages(get_spec(dataset)) if small else Photographs(None, classes, size)
+    source: Union[Photographs, SmallImages] = Photographs(None, classes, size)
+    if [mean, std] != [[*source.mean], [*source.std]]:  # small images have statistics of their own
+        spec = DatasetSpec(dataset, tuple(names), tuple(mean), tuple(std), 0, 0, size=size)
+        source = SmallImages(spec)
 
     def read(picture):
         image = source.picture(picture)
