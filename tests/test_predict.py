@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -215,21 +216,23 @@ def test_lines_of_json_have_whole_probabilities(run, tmp_path, capsys):
 @pytest.mark.parametrize("kind", EXPORT_FORMATS)
 @pytest.mark.parametrize("pixels", [False, True])
 def test_exported_files_classify_as_the_run(run, tmp_path, capsys, kind, pixels):
+    """In a folder whose name is not UTF-8."""
     for package in EXPORT_FORMATS[kind].packages:
         pytest.importorskip(package)
-    flags = ["--format", kind, "--out", str(tmp_path / "out")]
+    out = tmp_path / os.fsdecode(b"\xff\xfe")
+    flags = ["--format", kind, "--out", str(out)]
     export.main([str(run), *flags, *(["--from-pixels"] if pixels else [])])
     paths = pictures(tmp_path)
     expected, names = classified(run, paths)
     found = []
     for ending in EXPORT_FORMATS[kind].endings:
-        classifier = classification.load_exported(tmp_path / "out" / f"network{ending}")
+        classifier = classification.load_exported(out / f"network{ending}")
         logits = np.stack([row for _, row in classification.classify(classifier, paths)])
         assert np.abs(probabilities(logits) - expected).max() < (0.02 if pixels else 1e-4)
         assert classifier.names == names
         found.append(logits)
     capsys.readouterr()
-    file = str(tmp_path / "out" / f"network.{kind}.json")
+    file = str(out / f"network.{kind}.json")
     assert predict.main([str(paths[0]), "--exported", file, "--top", "1"]) == 0
     best = names[probabilities(found[0])[0].argmax()]
     assert capsys.readouterr().out.splitlines()[1].split()[1] == best

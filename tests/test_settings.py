@@ -1,6 +1,7 @@
 """Settings of a run: from flags to config.json and back, and what a run does by them."""
 
 import json
+import os
 import shutil
 from dataclasses import fields, replace
 from types import SimpleNamespace
@@ -130,7 +131,10 @@ def test_a_depth_that_is_rounded_down_and_drops_at_once_are_said(data, tmp_path,
 def test_a_run_starts_from_another(data, tmp_path, capsys):
     train(data, tmp_path)
     first = tmp_path / "cifar10" / "plain_d5w1" / "run1"
-    for source in (first, first / "checkpoints" / "epoch0001" / "net.params"):
+    odd = tmp_path / os.fsdecode(b"\xff\xfe")  # no UTF-8
+    odd.mkdir()
+    shutil.copy(first / "checkpoints" / "epoch0001" / "net.params", odd)
+    for source in (first, odd / "net.params"):
         train(data, tmp_path, "--init-from", str(source), "--lr", "0")
         assert "started from" in capsys.readouterr().out
     values = [mx.nd.load(str(path)) for path in sorted(tmp_path.glob("**/epoch0001/net.params"))]
@@ -138,7 +142,7 @@ def test_a_run_starts_from_another(data, tmp_path, capsys):
         if "running" not in name:
             assert (array.asnumpy() == values[1][name].asnumpy()).all()
             assert (array.asnumpy() == values[2][name].asnumpy()).all()
-    for wrong, message in (("nowhere", "is neither"), (data / "test.rec", "holds no parameters")):
+    for wrong, message in (("nowhere", "is none"), (data / "test.rec", "holds no parameters")):
         status, err = refused(
             capsys, *FAST, "--data-dir", data, "--log-dir", tmp_path, "--init-from", wrong
         )

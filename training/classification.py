@@ -11,6 +11,7 @@ import numpy as np
 from command import InputError
 from data.sources import Photographs, SmallImages
 from data.spec import DatasetSpec
+from filesystem import plain_path
 from network import features
 from network.exporter import to_pixels
 from training.early_exit import answer_early
@@ -120,7 +121,8 @@ def load_exported(path: Union[str, Path]) -> Classifier:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{stem}.{kind}.json is no description of export.py's: {error}") from None
     try:
-        predict = EXPORT_FORMATS[kind].load(stem)
+        with plain_path(stem) as plain:
+            predict = EXPORT_FORMATS[kind].load(plain)
     except Exception as error:  # each library has its own errors of damaged files
         reason = str(error).strip().splitlines()
         raise InputError(f"{path} cannot be loaded: {(reason or ['damaged'])[-1]}") from None

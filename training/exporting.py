@@ -13,6 +13,7 @@ import numpy as np
 
 from command import CommandError, InputError, StorageError
 from engine.torch_export import load_onnx, load_torch, write_onnx, write_torch
+from filesystem import plain_path
 from network.exporter import load_symbol, write_symbol
 from network.graph import PIXEL_CONSTANTS
 
@@ -104,8 +105,8 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
     """
     folder, name = place.parent, place.name
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as aside:
-        stem = Path(aside) / name
+    with TemporaryDirectory(dir=folder) as aside, plain_path(Path(aside) / name) as plain:
+        stem = Path(plain)
         try:
             files = EXPORT_FORMATS[kind].write(graph, values, shape, stem)
             difference = largest_difference(EXPORT_FORMATS[kind].load(stem), images, logits)
@@ -154,7 +155,8 @@ def read_safetensors(path):
     except ImportError as error:
         raise InputError(f"{path}: {error}: pip install -e '.[torch]'") from None
     try:
-        arrays = load_file(str(path))
+        with plain_path(path) as plain:
+            arrays = load_file(plain)
     except (SafetensorError, OSError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read as .safetensors: {error}") from None
     return {name: array for name, array in arrays.items() if name not in PIXEL_CONSTANTS}

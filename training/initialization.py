@@ -5,6 +5,7 @@ from pathlib import Path
 import mxnet as mx
 
 from command import InputError, nearest
+from filesystem import plain_path
 from network import list_pretrained
 from training.exporting import read_safetensors
 from training.run_folder import CONFIG
@@ -39,7 +40,8 @@ def load_parameters(source):
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     try:
-        return {name: array.asnumpy() for name, array in dict(mx.nd.load(str(path))).items()}
+        with plain_path(path) as plain:
+            return {name: array.asnumpy() for name, array in dict(mx.nd.load(plain)).items()}
     except (mx.MXNetError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"{path} holds no parameters: {reason}", argument="init_from") from None
