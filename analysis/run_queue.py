@@ -12,7 +12,7 @@ from command import CommandError, InputError, Interrupted
 from filesystem import InUse
 from training.evaluation import restore
 from training.run import Run
-from training.run_folder import find_run, is_published, locked
+from training.run_folder import find_run, is_published, locked, read_run
 from training.trainer import fit
 
 MOST_MEMBERS = 64  # of an ensemble that are measured
@@ -25,7 +25,8 @@ def train_queue(scale, config, data_dir, hours=None, say=print):
 
     The process takes the lowest priority. Several processes may work on one queue: each run is
     trained by one of them. When the time is over, the run in progress is stopped; the next call
-    resumes it after its last whole epoch. A run that diverges is named and left.
+    resumes it after its last whole epoch. A run that diverges is named and left, by later calls,
+    too, until its folder is removed.
 
     Args:
         scale: one of analysis.claims.SCALES.
@@ -92,8 +93,12 @@ def _train(setting, seed, config, data_dir, say):
             widen_factor=setting.widen_factor,
             seed=seed,
         )
+        begun = find_run(run, config)
+        if begun and read_run(begun).diverged:
+            say(f"{setting}, seed {seed}: diverged; remove {begun} to train it again")
+            return
         say(f"{setting}, seed {seed}")
-        folder = fit(run, config, find_run(run, config))
+        folder = fit(run, config, begun)
     measured = (folder / MEMBERS).exists() or is_published(folder)  # which has no parameters
     if setting.network in ("fuse3", "ensemble") and not measured:
         study = study_members(*measure_members(restore(folder), MOST_MEMBERS, seed=0))

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -259,6 +260,24 @@ def test_a_run_that_another_process_trains_or_that_diverges_is_left(short_queue,
         said = queue(tiny)
     assert len(said) == 3 and said[1] == "the loss exploded" and "nothing is left" in said[2]
     assert find_runs(tiny / "snapshot") == []  # the queue's locks are no runs
+
+
+def test_a_run_that_diverged_is_trained_again_only_without_its_folder(tiny, monkeypatch):
+    recipe = (("epochs", 1), ("batch_size", 8), ("lr", 1e6))
+    setting = Setting("plain", 5, "quick", recipe)
+    monkeypatch.setattr(run_queue, "list_queue", lambda scale: [(setting, 0)])
+    monkeypatch.setattr(run_queue.os, "nice", lambda by: 0)
+    first = queue(tiny)
+    (folder,) = (tiny / "snapshot" / "cifar10" / "plain_d5w1").iterdir()
+    assert len(first) == 3 and f"{folder}: in epoch 1 the loss" in first[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(run_queue, "fit", None)  # is not called
+        said = queue(tiny)
+    assert len(said) == 2 and said[0].endswith(
+        f"seed 0: diverged; remove {folder} to train it again"
+    )
+    shutil.rmtree(folder)
+    assert queue(tiny) == first
 
 
 def test_missing_images_end_the_queue(short_queue, tmp_path):

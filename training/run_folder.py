@@ -23,6 +23,7 @@ from training.serialization import from_plain, write_whole
 
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
 PUBLISHED = "published"  # exp_name of the runs that come with the project; see tools/publish.py
+STOPPED_BY_LOSS = "diverged"  # the first word of such a run's problem
 ROW_KEYS = (
     "epoch",
     "lr",
@@ -239,6 +240,11 @@ class RunRecord:
     problem: str = ""  # why it cannot be used; empty for a finished run
     written: int = 0  # when the log was last written, in nanoseconds
 
+    @property
+    def diverged(self) -> bool:
+        """Whether the run stopped because its loss exploded or was no longer finite."""
+        return self.problem.startswith(STOPPED_BY_LOSS)
+
 
 def read_run(folder: Union[str, Path]) -> RunRecord:
     """Return the RunRecord of ``folder``; unless the run has finished, ``problem`` says why."""
@@ -254,7 +260,7 @@ def read_run(folder: Union[str, Path]) -> RunRecord:
         problem = f"unfinished: {state} after epoch {len(rows)} of {run.recipe.epochs}"
         last = _last_line(folder / TEXT)
         if state == "stopped" and (NOT_FINITE in last or EXPLODED in last):
-            problem = f"diverged: {last}"
+            problem = f"{STOPPED_BY_LOSS}: {last}"
     written = (folder / ROWS).stat().st_mtime_ns if rows else 0
     return RunRecord(folder, run, info, rows, problem, written)
 
@@ -285,7 +291,7 @@ def keep_newest(records: Iterable[RunRecord]) -> Dict[int, RunRecord]:
     the later in ``records`` counts.
     """
     ordered = sorted(records, key=lambda each: (not is_published(each.folder), each.written))
-    return {record.run.seed: record for record in ordered}
+    return {record.run.seed: record for record in ordered if record.run}
 
 
 def _last_line(path):
