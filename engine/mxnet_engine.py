@@ -12,9 +12,11 @@ from mxnet.contrib.amp.loss_scaler import LossScaler
 from command import CommandError, InputError
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.distributed import Alone
+from engine.factors import move_join_weights, move_powers_of_two
 from engine.mxnet_average import WeightAverage
 from engine.optimizer import make_trainer
 from engine.precision import LOSS_SCALE, SMALLEST_LOSS_SCALE
+from network.graph import INPUT
 
 STEPS_AHEAD = 8  # more would not be faster, and would hold memory and delay a stop
 
@@ -61,8 +63,10 @@ class MXNetEngine(NetworkEngine):
         self._average = WeightAverage([*self.parameters.values()]) if self._ema_decay else None
         self._synchronized = True
         self._under_way = deque()
+        self._trained = {}  # subnetwork -> what computes its logits in a step
         self._dtype = next(iter(self.parameters.values())).dtype
         self._half = dtype == "float16"
+        self._casts = dtype != "float32"  # MXNet adds casts while it traces
         self._first_scale = self._scale = LOSS_SCALE.get(dtype, 1.0)
 
     def train_step(self, images, labels, lr, loss_weights=None, total=None, targets=None):
@@ -176,7 +180,10 @@ class MXNetEngine(NetworkEngine):
 
     def _logits(self, subnetwork, images):
         """Logits of a subnetwork, in the type of the parameters."""
-        return select_subnetwork(self.net, subnetwork)(images).astype(self._dtype, copy=False)
+        if subnetwork not in self._trained:
+            net = select_subnetwork(self.net, subnetwork)
+            self._trained[subnetwork] = net if self._casts else _without_products(net, self._dtype)
+        return self._trained[subnetwork](images).astype(self._dtype, copy=False)
 
     def _zero_losses(self, loss_weights, count):
         """Return losses of zero, for a gradient of zero where no example has one.
@@ -310,6 +317,15 @@ class MXNetEngine(NetworkEngine):
     def _zero(self, parameters, context):
         """A loss of zero that gives the parameters on a device a gradient of zero."""
         return mx.nd.add_n(*[(0 * p.data(context)).sum() for p in parameters])
+
+
+def _without_products(net, dtype):
+    """Return a block of the same parameters that computes what ``net`` does, in training faster."""
+    images = mx.sym.var(INPUT, dtype=dtype)
+    symbol = move_join_weights(move_powers_of_two(net(images)))
+    block = gluon.SymbolBlock(symbol, images, params=net.collect_params())
+    block.hybridize(static_alloc=True, static_shape=True)
+    return block
 
 
 def _sums(losses, logits, labels):

@@ -9,12 +9,14 @@ import numpy as np
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.cuda_graph import Replayed
 from engine.distributed import Alone
+from engine.factors import move_join_weights, move_powers_of_two
 from engine.optimizer import decays
 from engine.torch_drop_path import skip_dropped_paths
 from engine.torch_graph import torch_module
 from engine.torch_images import DeviceImages
 from engine.torch_inplace import reuse_memory
 from engine.torch_optimizer import UPDATES
+from network.graph import INPUT
 
 
 class TorchEngine(NetworkEngine):
@@ -232,13 +234,18 @@ class TorchEngine(NetworkEngine):
         key = (subnetwork, training, predicts)
         if key not in self._modules:
             net = self.predictor if predicts else self.net
-            symbol = select_subnetwork(net, subnetwork)(mx.sym.var("data"))
+            symbol = select_subnetwork(net, subnetwork)(mx.sym.var(INPUT))
+            trains = training and not predicts
+            skips = self._device.type == "cpu" and not self._compiled
+            if trains:
+                symbol = move_powers_of_two(symbol)
+                symbol = symbol if skips else move_join_weights(symbol)
             tensors = self._predicting if predicts else self._tensors
             module = torch_module(symbol, tensors, training)
             reuse_memory(module)
-            if self._compiled and training and not predicts:
+            if self._compiled and trains:
                 module.compile(dynamic=False)
-            elif self._device.type == "cpu":  # a recorded step cannot depend on what it draws
+            elif skips:  # a recorded step cannot depend on what it draws
                 module = skip_dropped_paths(module)
             self._modules[key] = module
         return self._modules[key]

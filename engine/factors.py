@@ -1,0 +1,236 @@
+"""Factors of activations, moved into the small arrays of the layers around them.
+
+Merge-and-run halves a sum in every block. A join of FractalNet multiplies each input by a weight
+that is drawn for the batch. Each such product is a pass over all activations, and MXNet leaves
+oneDNN's memory layout for it. A network without these products follows from three rules, for a
+factor f > 0 (and f = 0, which a dropped path has):
+
+- conv(f x, w) = conv(x, f w), and the same for a dense layer;
+- f BN(x; gamma, beta) = BN(x; f gamma, f beta);
+- ReLU, pooling, means and sums commute with f.
+
+A power of two changes no bit of a result, only the exponents of floating-point numbers.
+"""
+
+import json
+from collections import Counter
+from math import frexp
+
+import mxnet as mx
+
+from network.graph import INPUT
+
+LARGEST_EXPONENT = 8  # no activation is held at more than 2^8 times its value
+SUMS = ("add_n", "elemwise_add")
+COMMUTING = ("Flatten", "Pooling", "mean")  # and ReLU
+WEIGHTED = ("Convolution", "FullyConnected")
+SHAPE_ONLY = ("_contrib_arange_like", "broadcast_like")  # use the shape of what they are like
+
+
+def move_powers_of_two(symbol):
+    """Return a symbol that computes what ``symbol`` does, bit for bit, with fewer products.
+
+    Products of activations with powers of two are removed where their factors can move.
+
+    Args:
+        symbol: an mx.sym.Symbol whose input is named ``data``. Parameters keep their names, shapes
+            and values.
+    """
+    content = json.loads(symbol.tojson())
+    powers = PowersOfTwo(content["nodes"], _count_users(content))
+    if any(powers.exponents[source] for source, *_ in content["heads"]):
+        return symbol
+    factors = {place: 2.0**exponent for place, exponent in powers.moved.items() if exponent}
+    return _rewrite(content, powers.removed, factors)
+
+
+def move_join_weights(symbol):
+    """Return a symbol that computes what ``symbol`` does, with joins that sum without products.
+
+    A weight that drop-path draws multiplies gamma and beta of the batch normalisation before the
+    join, where nothing but ReLU and pooling is between them. See ``move_powers_of_two``.
+    """
+    content = json.loads(symbol.tojson())
+    return _rewrite(content, *_find_join_weights(content["nodes"], _count_users(content)))
+
+
+def _count_users(content):
+    """Return {node: how often its values are used}."""
+    users = Counter(source for source, *_ in content["heads"])
+    users.update(source for node in content["nodes"] for source, *_ in _value_inputs(node))
+    return users
+
+
+def _value_inputs(node):
+    """Return the inputs of a node without those of which it uses the shape alone."""
+    if node["op"] == "_contrib_arange_like":
+        return []
+    return node["inputs"][:1] if node["op"] == "broadcast_like" else node["inputs"]
+
+
+class PowersOfTwo:
+    """Find products with powers of two that can be removed.
+
+    Each node is given an exponent e: the new graph computes 2^e times its value. The exponent of
+    batch normalisation is open where one node uses it: it is the one that the node needs.
+
+    Attributes:
+        exponents: {node: e}.
+        removed: {product: its input}.
+        moved: {(node, position of an input): exponent of the factor of this input}.
+    """
+
+    def __init__(self, nodes, users):
+        self.exponents, self.removed, self.moved = {}, {}, {}
+        self._open = set()
+        for index, node in enumerate(nodes):
+            self.exponents[index] = self._visit(index, node)
+            scaled = node["op"] == "BatchNorm" and node["attrs"].get("fix_gamma") == "False"
+            if scaled and users[index] == 1:
+                self._open.add(index)
+
+    def _visit(self, index, node):
+        """Return the exponent of a node."""
+        inputs = [source for source, *_ in node["inputs"]]
+        halvings = _count_halvings(node)
+        if _commutes(node):
+            return self._settle(inputs[0])
+        if node["op"] in WEIGHTED:
+            self.moved[index, 1] = -self._settle(inputs[0])
+            return 0
+        if halvings and abs(self._settle(inputs[0]) + halvings) <= LARGEST_EXPONENT:
+            self.removed[index] = inputs[0]
+            return self.exponents[inputs[0]] + halvings
+        known = [self.exponents[source] for source in inputs if source not in self._open]
+        exponent = max(known, default=0) if node["op"] in SUMS else 0
+        for position, source in enumerate(inputs):
+            self.moved[index, position] = exponent - self._settle(source, exponent)
+        return exponent
+
+    def _settle(self, source, exponent=0):
+        """Return the exponent of an input; where it is open, it becomes ``exponent``."""
+        if source in self._open:
+            self._open.remove(source)
+            self.exponents[source] = exponent
+            self.moved.update({(source, position): exponent for position in (1, 2)})
+        return self.exponents[source]
+
+
+def _count_halvings(node):
+    """Return h where a node multiplies by 2^-h, else 0."""
+    if node["op"] not in ("_mul_scalar", "_div_scalar"):
+        return 0
+    mantissa, exponent = frexp(float(node["attrs"]["scalar"]))
+    if mantissa != 0.5:
+        return 0
+    return exponent - 1 if node["op"] == "_div_scalar" else 1 - exponent
+
+
+def _commutes(node):
+    relu = node["op"] == "Activation" and node["attrs"]["act_type"] == "relu"
+    return relu or node["op"] in COMMUTING
+
+
+def _find_join_weights(nodes, users):
+    """Find joins' products whose weight batch normalisation can have in its gamma and beta.
+
+    Returns:
+        Products to remove, {node: its input}, and {(BatchNorm, position): source of the weight}.
+    """
+    removed, weights = {}, {}
+    for index, node in enumerate(nodes):
+        blocked = nodes[node["inputs"][1][0]] if node["op"] == "elemwise_mul" else None
+        if blocked is None or blocked["op"] != "BlockGrad":
+            continue
+        repeated = nodes[blocked["inputs"][0][0]]
+        norm = _find_norm(node["inputs"][0][0], nodes, users)
+        if repeated["op"] == "broadcast_like" and norm is not None:
+            removed[index] = node["inputs"][0][0]
+            weights.update({(norm, position): repeated["inputs"][0] for position in (1, 2)})
+    return removed, weights
+
+
+def _find_norm(index, nodes, users):
+    """Return the BatchNorm that alone, through ReLU and pooling, feeds a node; else None."""
+    while users[index] == 1:
+        if nodes[index]["op"] == "BatchNorm":
+            return index if nodes[index]["attrs"].get("fix_gamma") == "False" else None
+        if not _commutes(nodes[index]):
+            return None
+        index = nodes[index]["inputs"][0][0]
+    return None
+
+
+def _rewrite(content, removed, factors):
+    """Return the symbol of a graph read from JSON, in which factors have moved.
+
+    Args:
+        removed: {product: its input}.
+        factors: {(node, position of an input): a number, or the source of a weight}.
+    """
+    nodes, rewriting = content["nodes"], _Rewriting(content["nodes"])
+    for index in _order(nodes, factors):
+        if index in removed:
+            rewriting.places[index] = rewriting.places[removed[index]]
+        else:
+            rewriting.keep(index, factors)
+    content["nodes"] = rewriting.kept
+    content["heads"] = [rewriting.place(source) for source in content["heads"]]
+    content["arg_nodes"] = [i for i, node in enumerate(content["nodes"]) if node["op"] == "null"]
+    del content["node_row_ptr"]
+    return mx.sym.load_json(json.dumps(content))
+
+
+class _Rewriting:
+    """Nodes of the new graph, and the place of each old node in it."""
+
+    def __init__(self, nodes):
+        self._nodes = nodes
+        self.kept, self.places = [], {}
+
+    def place(self, source):
+        """Return the source in the new graph."""
+        index, *rest = source
+        return [self.places[index], *rest]
+
+    def keep(self, index, factors):
+        """Add an old node, its inputs multiplied by their factors."""
+        node = self._nodes[index]
+        if node["op"] == "_contrib_arange_like":  # counts the batch, as well by the images
+            inputs = [[self.places[_find_input(self._nodes)], 0, 0]]
+        else:
+            inputs = [self.place(source) for source in node["inputs"]]
+        for position, source in enumerate(inputs):
+            if (index, position) in factors:
+                name = f"{node['name']}_input{position}"
+                inputs[position] = self._multiply(source, factors[index, position], name)
+        self.places[index] = len(self.kept)
+        self.kept.append({**node, "inputs": inputs})
+
+    def _multiply(self, source, factor, name):
+        """Add the product of a source with its factor; return the product's source."""
+        if isinstance(factor, float):
+            return self._add("_mul_scalar", f"{name}_scaled", source, scalar=str(factor))
+        weight = self._add("Reshape", f"{name}_weight", self.place(factor), shape="(-1,)")
+        weight = self._add("BlockGrad", f"{name}_constant", weight)
+        return self._add("broadcast_mul", f"{name}_scaled", source, weight)
+
+    def _add(self, op, name, *inputs, **attrs):
+        self.kept.append({"op": op, "name": name, "inputs": [*inputs], "attrs": attrs})
+        return [len(self.kept) - 1, 0, 0]
+
+
+def _find_input(nodes):
+    return next(index for index, node in enumerate(nodes) if node["name"] == INPUT)
+
+
+def _order(nodes, factors):
+    """Return the indices of nodes so that weights are drawn before what they are factors of."""
+    waiting = [factor[0] for factor in factors.values() if not isinstance(factor, float)]
+    first = {_find_input(nodes)}
+    while waiting:
+        index = waiting.pop()
+        if index not in first:
+            first.add(index)
+            waiting += [source for source, *_ in _value_inputs(nodes[index])]
+    return sorted(range(len(nodes)), key=lambda index: (index not in first, index))
