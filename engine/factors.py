@@ -204,8 +204,11 @@ class _Rewriting:
             if (index, position) in factors:
                 name = f"{node['name']}_input{position}"
                 inputs[position] = self._multiply(source, factors[index, position], name)
+        attrs = dict(node.get("attrs", {}))
+        if node["name"] != INPUT:  # types follow from that of the images: Gluon's can be outdated
+            attrs.pop("__dtype__", None)
         self.places[index] = len(self.kept)
-        self.kept.append({**node, "inputs": inputs})
+        self.kept.append({**node, "inputs": inputs, "attrs": attrs})
 
     def _multiply(self, source, factor, name):
         """Add the product of a source with its factor; return the product's source."""
