@@ -152,56 +152,47 @@ DIGITS = DatasetSpec(
 _IDX_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 
-def _idx_archives(site, *facts):
-    return tuple(
-        Archive(f"{site}{name}-ubyte.gz", size, md5) for name, (size, md5) in zip(_IDX_FILES, facts)
+def _idx_spec(
+    name: str, class_names: Tuple[str, ...], mean: float, std: float, site: str, *facts: Tuple
+) -> DatasetSpec:
+    """Return the spec of a data set in four files of grey 28x28 images and their labels.
+
+    Args:
+        mean, std: over all pixels of the training images.
+        site: the address of the files' folder.
+        facts: (size, MD5 sum) of each file.
+    """
+    archives = [
+        Archive(f"{site}{file}-ubyte.gz", size, md5) for file, (size, md5) in zip(_IDX_FILES, facts)
+    ]
+    return DatasetSpec(
+        name, class_names, (mean,) * 3, (std,) * 3, 60_000, 10_000, tuple(archives), size=28
     )
 
 
-# Grey, 28x28; mean and standard deviation are over all pixels of the 60,000 training images.
-MNIST = DatasetSpec(
-    name="mnist",
-    class_names=DIGIT_NAMES,
-    mean=(33.318, 33.318, 33.318),
-    std=(78.567, 78.567, 78.567),
-    train_count=60_000,
-    test_count=10_000,
-    archives=_idx_archives(
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        (9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-        (28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
-        (1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
-        (4_542, "ec29112dd5afa0611ce80d1b7f02629c"),
-    ),
-    size=28,
+MNIST = _idx_spec(
+    "mnist",
+    DIGIT_NAMES,
+    33.318,
+    78.567,
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    (9_912_422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+    (28_881, "d53e105ee54ea40749a09fcbcd1e9432"),
+    (1_648_877, "9fb629c4189551a2d022fa330f9573f3"),
+    (4_542, "ec29112dd5afa0611ce80d1b7f02629c"),
 )
 
-FASHION_MNIST = DatasetSpec(
-    name="fashion-mnist",
-    class_names=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
-    mean=(72.940, 72.940, 72.940),
-    std=(90.021, 90.021, 90.021),
-    train_count=60_000,
-    test_count=10_000,
-    archives=_idx_archives(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        (26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-        (29_515, "25c81989df183df01b3e8a0aad5dffbe"),
-        (4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
-        (5_148, "bb300cfdad3c16e7a12a480ee83cd310"),
-    ),
-    size=28,
+_CLOTHES = "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot"
+FASHION_MNIST = _idx_spec(
+    "fashion-mnist",
+    tuple(_CLOTHES.split(", ")),
+    72.940,
+    90.021,
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    (26_421_880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+    (29_515, "25c81989df183df01b3e8a0aad5dffbe"),
+    (4_422_102, "bef4ecab320f06d8554ea6380940ec79"),
+    (5_148, "bb300cfdad3c16e7a12a480ee83cd310"),
 )
 
 _SPECS = {spec.name: spec for spec in (MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, DIGITS)}
