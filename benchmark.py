@@ -29,30 +29,7 @@ left out. FractalNet is trained with mixed drop-path."""
 def make_parser():
     """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
-        "--task", nargs="+", choices=TASKS, default=["train"], help="default: train"
-    )
-    parser.add_argument(
-        "--network",
-        nargs="+",
-        default=["cross:56"],
-        metavar="NAME[:DEPTH[:WIDEN]]",
-        help=f"of {', '.join(list_models())}, or gluoncv:NAME; default: cross:56",
-    )
-    parser.add_argument("--batch-size", nargs="+", type=int, default=[64], help="default: 64")
-    parser.add_argument(
-        "--dtype", nargs="+", choices=precision.DTYPES, default=["float32"], help="default: float32"
-    )
-    parser.add_argument(
-        "--library",
-        nargs="+",
-        choices=LIBRARIES,
-        default=["mxnet", "torch"],
-        help="; ".join(f"{name}: {what}" for name, what in LIBRARIES.items()),
-    )
-    parser.add_argument(
-        "--threads", nargs="+", type=int, default=[cores()], help="default: every core"
-    )
+    add_case_flags(parser.add_argument_group("what is timed"))
     parser.add_argument("--rounds", type=int, default=7, help="default: 7")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a round; default: 2")
     parser.add_argument(
@@ -67,6 +44,32 @@ def make_parser():
     )
     parser.add_argument("--case", help="run as a timed process of this case (internal)")
     return parser
+
+
+def add_case_flags(group):
+    """Add the flags whose values make the cases, every one with every other."""
+    group.add_argument("--task", nargs="+", choices=TASKS, default=["train"], help="default: train")
+    group.add_argument(
+        "--network",
+        nargs="+",
+        default=["cross:56"],
+        metavar="NAME[:DEPTH[:WIDEN]]",
+        help=f"of {', '.join(list_models())}, or gluoncv:NAME; default: cross:56",
+    )
+    group.add_argument("--batch-size", nargs="+", type=int, default=[64], help="default: 64")
+    group.add_argument(
+        "--dtype", nargs="+", choices=precision.DTYPES, default=["float32"], help="default: float32"
+    )
+    group.add_argument(
+        "--library",
+        nargs="+",
+        choices=LIBRARIES,
+        default=["mxnet", "torch"],
+        help="; ".join(f"{name}: {what}" for name, what in LIBRARIES.items()),
+    )
+    group.add_argument(
+        "--threads", nargs="+", type=int, default=[cores()], help="default: every core"
+    )
 
 
 @command

@@ -40,47 +40,10 @@ a chain whose largest probability is at least the threshold; see analysis/early_
 
 
 def make_parser():
-    """The command line."""
+    """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("run", help="folder of a run, or name of a pretrained network")
     parser.add_argument("--epoch", type=int, help="of the checkpoint; default: the newest")
-    parser.add_argument(
-        "--images",
-        choices=("test", "held-out", "train"),
-        help="what to evaluate on, without augmentation; default: what the log's errors are of",
-    )
-    parser.add_argument(
-        "--crops",
-        type=int,
-        choices=(1, 10),
-        default=1,
-        help="of each photograph: the centre; or corners, centre and the mirrors of these, whose "
-        "mean probabilities count. Default: 1",
-    )
-    parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
-    parser.add_argument(
-        "--columns",
-        action="store_true",
-        help="every column and the whole network: size, error, latency, throughput; the picture of "
-        "error over latency goes to the run's folder",
-    )
-    parser.add_argument(
-        "--early-exit",
-        action="store_true",
-        help="an image goes to a deeper column only where the shallower is not sure: error over "
-        "mean latency beside that of each column; picture and JSON go to the run's folder",
-    )
-    parser.add_argument("--classes", action="store_true", help="the error of each class")
-    parser.add_argument("--confusion", metavar="PNG", help="draw the confusion matrix")
-    parser.add_argument("--format", choices=TABLE_FORMATS, default="text", help="default: text")
-    parser.add_argument(
-        "--engine", choices=ENGINES, default=ENGINES[0], help="what computes; default: mxnet"
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=DTYPES,
-        help="what to compute in; default: the run's",
-    )
     parser.add_argument(
         "--parameters",
         type=Path,
@@ -88,11 +51,59 @@ def make_parser():
         help="a .safetensors file whose arrays stand for the checkpoint's: what export.py --format "
         "torch --trainable wrote, trained elsewhere",
     )
-    parser.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
-    parser.add_argument(
+    add_image_flags(parser.add_argument_group("images"))
+    add_study_flags(parser.add_argument_group("what is shown beside loss and error"))
+    add_machine_flags(parser.add_argument_group("machine"))
+    return parser
+
+
+def add_image_flags(group):
+    """Add the flags that say which images are evaluated, and how."""
+    group.add_argument(
+        "--images",
+        choices=("test", "held-out", "train"),
+        help="what to evaluate on, without augmentation; default: what the log's errors are of",
+    )
+    group.add_argument(
+        "--crops",
+        type=int,
+        choices=(1, 10),
+        default=1,
+        help="of each photograph: the centre; or corners, centre and the mirrors of these, whose "
+        "mean probabilities count. Default: 1",
+    )
+    group.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
+
+
+def add_study_flags(group):
+    """Add the flags that say what is measured and shown."""
+    group.add_argument(
+        "--columns",
+        action="store_true",
+        help="every column and the whole network: size, error, latency, throughput; the picture of "
+        "error over latency goes to the run's folder",
+    )
+    group.add_argument(
+        "--early-exit",
+        action="store_true",
+        help="an image goes to a deeper column only where the shallower is not sure: error over "
+        "mean latency beside that of each column; picture and JSON go to the run's folder",
+    )
+    group.add_argument("--classes", action="store_true", help="the error of each class")
+    group.add_argument("--confusion", metavar="PNG", help="draw the confusion matrix")
+    group.add_argument("--format", choices=TABLE_FORMATS, default="text", help="default: text")
+
+
+def add_machine_flags(group):
+    """Add the flags that say where and how the network is computed."""
+    group.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0], help="what computes; default: mxnet"
+    )
+    group.add_argument("--dtype", choices=DTYPES, help="what to compute in; default: the run's")
+    group.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
+    group.add_argument(
         "--test-batch-size", type=int, default=250, help="images predicted at once; default: 250"
     )
-    return parser
 
 
 def summarize(found):
