@@ -1,7 +1,7 @@
-"""What a network is: build one by name, register your own, count, draw and embed with it.
+"""Networks: build one by name, register a new one, measure its cost, draw it, use its features.
 
-Importing this package registers every network of the project. What a network in a file of its own
-needs is here, too; see CONTRIBUTING.md.
+Importing this package registers every network of the project. The package also exports what the
+file of a new network needs; see CONTRIBUTING.md.
 """
 
 import compat  # noqa: F401  (before anything imports mxnet)

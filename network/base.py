@@ -18,7 +18,7 @@ class StageBlocks(Tuple[int, ...]):
     """The number of blocks in each stage.
 
     Attributes:
-        depth: the least depth that has as many.
+        depth: the smallest depth that gives these numbers.
     """
 
     depth: int
@@ -28,8 +28,8 @@ def split_depth(depth: int, block_depth: int) -> StageBlocks:
     """Return the number of blocks in each of the three stages of a network of ``depth``.
 
     n_i = floor((depth - spent) / (block_depth (3 - i))) for i = 0, 1, 2, where ``spent`` starts at
-    2 (stem and classifier) and grows by n_i block_depth (the published definitions). What a stage
-    cannot use goes to the later stages.
+    2 (stem and classifier) and grows by n_i block_depth (the published definitions). Layers that do
+    not fill a block of one stage are left to the later stages.
 
     Args:
         depth: weight layers of the corresponding plain network.
@@ -41,8 +41,8 @@ def split_depth(depth: int, block_depth: int) -> StageBlocks:
     smallest = 2 + 3 * max(block_depth, 1)
     if depth < smallest or block_depth < 1:
         raise InputError(
-            f"depth {depth} leaves a stage without blocks: three stages of blocks {block_depth} "
-            f"deep need a depth of at least {smallest}"
+            f"depth {depth} leaves a stage without blocks: with blocks of {block_depth} layers, "
+            f"the depth must be at least {smallest}"
         )
     blocks, spent = [], 2
     for stages_left in (3, 2, 1):
@@ -54,7 +54,7 @@ def split_depth(depth: int, block_depth: int) -> StageBlocks:
 
 
 def make_stage(blocks, channels, in_channels, stride, prefix):
-    """Build the ``blocks`` (constructors) in a row; the first changes width and stride.
+    """Build a stage: ``blocks`` (constructors) in sequence; the first changes width and stride.
 
     (batch, in_channels, height, width) -> (batch, channels, height / stride, width / stride).
     """
@@ -77,9 +77,9 @@ class StagedNet(HybridBlock):
     Args:
         plan: for each stage, the constructors ``block(channels, in_channels, stride, prefix)`` of
             its blocks.
-        in_channels: of the stem's output.
+        in_channels: channels of the stem's output.
         widths: channels of each stage.
-        out_channels: of the last block's output.
+        out_channels: channels of the last block's output.
         classes: number of logits.
     """
 
@@ -96,7 +96,7 @@ class StagedNet(HybridBlock):
             self.classifier = nn.Dense(classes, in_units=out_channels, prefix="classifier_")
 
     def make_stem(self, channels):
-        """Build what comes before the stages: images -> ``channels`` maps."""
+        """Build the stem, the layers before the stages: images -> ``channels`` feature maps."""
         raise NotImplementedError
 
     @property
@@ -106,7 +106,7 @@ class StagedNet(HybridBlock):
 
     @staticmethod
     def may_follow(route, previous):
-        """Return whether ``route`` of a block may follow ``previous`` of the block before."""
+        """Return whether a path may take ``route`` after ``previous`` in the preceding block."""
         return True
 
     def fuse(self, x):
@@ -134,8 +134,8 @@ class FusionNet(StagedNet):
             differ from ``block``.
 
     Attributes:
-        built_depth: the least depth that gives the same network, where ``split_depth`` gave
-            ``blocks``; else None.
+        built_depth: the smallest depth that gives the same network if ``split_depth`` returned
+            ``blocks``; otherwise None.
     """
 
     def __init__(
@@ -163,9 +163,9 @@ class ImageNetFusionNet(StagedNet):
     """A StagedNet for ImageNet: four stages after a 7x7 convolution and a 3x3 max-pool.
 
     Images (batch, 3, 224, 224), or another size -> logits (batch, classes). The stem's convolution
-    has stride 2, 64 channels times ``widen_factor`` and no BN, its pool stride 2. Stages have 256,
-    512, 1024 and 2048 channels times ``widen_factor``; in 224x224 images they are 56, 28, 14 and 7
-    pixels high and wide.
+    has stride 2, 64 channels times ``widen_factor`` and no BN; its pool has stride 2. The stages
+    have 256, 512, 1024 and 2048 channels times ``widen_factor``; for 224x224 images, their feature
+    maps are 56, 28, 14 and 7 pixels high and wide.
 
     Args:
         block: constructor ``block(channels, in_channels, stride, prefix)`` of a block.
@@ -205,11 +205,11 @@ class ImageNetFusionNet(StagedNet):
 
 
 def choose_blocks(depth: int, depths: Dict[int, Tuple[int, ...]]) -> Tuple[int, ...]:
-    """Return the number of blocks in each stage; ``depths`` has them by depth.
+    """Return the number of blocks in each stage, which ``depths`` lists for each depth.
 
     Raises:
         InputError: ``depth`` is not one of ``depths``.
     """
     if depth not in depths:
-        raise InputError(f"depth {depth} cannot be: it is {' or '.join(map(str, depths))}")
+        raise InputError(f"depth {depth} is not possible: choose {' or '.join(map(str, depths))}")
     return depths[depth]

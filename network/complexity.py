@@ -1,4 +1,4 @@
-"""Parameters, multiply-adds and layers of any network, read off its compiled graph."""
+"""Count the parameters, multiply-adds and layers of any network from its compiled graph."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ WEIGHT_LAYERS = ("Convolution", "FullyConnected")
 
 @dataclass(frozen=True)
 class Complexity:
-    """What a network costs for one image."""
+    """The cost of a network for one image."""
 
     parameters: int  # trainable numbers, without moving averages
     multiply_adds: int  # of convolutions and dense layers
@@ -62,8 +62,8 @@ def operator_costs(
 ) -> Dict[str, Tuple[int, int, int]]:
     """Return {operator: (multiply-adds, numbers read, numbers written)} of a forward pass.
 
-    All are counts for one image. Numbers read are activations without parameters, which the images
-    of a batch share.
+    All counts are for one image. Numbers read are activations; parameters are not counted, because
+    the images of a batch share them.
 
     Raises:
         InputError: the network cannot take such an image.

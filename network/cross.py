@@ -31,7 +31,7 @@ class MergeAndRunBlock(HybridBlock):
         return 0.5 * (self.shortcut1(x1) + self.shortcut2(x2))
 
     def routes(self):
-        """Return {name: layers in a row}, the summands of y_1 and y_2."""
+        """Return {name: layers in sequence} of the summands of y_1 and y_2."""
         half = nn.HybridLambda(lambda F, x: 0.5 * x)
         return {
             "shortcut1": [self.shortcut1, half],
@@ -79,13 +79,14 @@ class WideningBlock(HybridBlock):
 
 
 class TwoStreams:
-    """A network of two streams: x_1 = x_2 = stem(x) at the start, one output of the last block."""
+    """A network of two streams: both start as stem(x), and the last block has one output."""
 
     @staticmethod
     def may_follow(route, previous):
         """Return whether ``previous`` feeds ``route``.
 
-        Branch i leads to stream i alone, a shortcut to both; a route takes its own stream.
+        Branch i feeds stream i only, and a shortcut feeds both streams; the input of a route is the
+        stream with its own index.
         """
         return previous in (f"branch{route[-1]}", "shortcut1", "shortcut2")
 
@@ -116,7 +117,7 @@ def cross(depth=56, classes=10, widen_factor=1, **kwargs):
 
 @register_model(image_size=224)
 def cross_imagenet(depth=50, classes=1000, widen_factor=1, **kwargs):
-    """Build DFN-MR for ImageNet; depth 50 is the paper's, 26 is a small one."""
+    """Build DFN-MR for ImageNet: depth 50 is the paper's network, depth 26 a smaller one."""
     blocks = choose_blocks(depth, {26: (2, 2, 2, 2), 50: (1, 2, 11, 2)})
     return ImageNetCrossNet(
         BottleneckBlock,

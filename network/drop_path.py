@@ -11,7 +11,7 @@ from mxnet.gluon import HybridBlock
 from command import InputError
 
 MODES = ("none", "local", "global", "mixed", "tied")
-LOCAL_MODES = ("local", "mixed", "tied")  # those that drop inputs of joins
+LOCAL_MODES = ("local", "mixed", "tied")  # modes that drop inputs of joins
 WHOLE = None  # stands for the whole network where a number stands for a column
 
 
@@ -26,7 +26,7 @@ class Join(HybridBlock):
     Inputs are of one shape (batch, channels, height, width), which is the output's.
 
     Raises:
-        InputError: ``drop_path`` is no probability below 1.
+        InputError: ``drop_path`` is not a probability below 1.
     """
 
     def __init__(self, drop_path=0.0, **kwargs):
@@ -50,7 +50,7 @@ class Join(HybridBlock):
         # a single number made from the batch's length: F.slice of activations crashes oneDNN
         one = F.ones_like(F.slice_axis(F.contrib.arange_like(like, axis=0), axis=0, begin=0, end=1))
         ones = F.tile(one, reps=count)
-        kept = F.sign(F.Dropout(ones, p=self._drop_path))  # Dropout knows training from prediction
+        kept = F.sign(F.Dropout(ones, p=self._drop_path))  # Dropout drops only in training
         chance = F.random.uniform_like(ones)
         lone = F.broadcast_equal(chance, F.max(chance))
         kept = kept + F.broadcast_mul(lone, 1 - F.max(kept))
@@ -69,7 +69,7 @@ def sample(mode, columns, rng):
     - tied: the whole network with weight 1, and every column with weight 1 / ``columns``.
 
     Args:
-        rng: a numpy Generator; none, local and tied draw nothing from it.
+        rng: a NumPy Generator; none, local and tied do not use it.
     """
     if mode == "global" or (mode == "mixed" and rng.random() < 0.5):
         return {int(rng.integers(columns)): 1.0}
@@ -79,7 +79,7 @@ def sample(mode, columns, rng):
 
 
 def samples(mode, columns, seed):
-    """Yield a ``sample`` for each mini-batch, without end; ``seed`` is any that NumPy takes."""
+    """Yield a ``sample`` for each mini-batch, endlessly; ``seed`` is any that NumPy accepts."""
     rng = np.random.default_rng(seed)
     while True:
         yield sample(mode, columns, rng)

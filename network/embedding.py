@@ -10,7 +10,7 @@ from network.graph import INPUT, to_symbol
 
 
 def features(net: HybridBlock) -> HybridBlock:
-    """Return the network that gives what the classifier of ``net`` takes.
+    """Return the network that computes the input of the classifier of ``net``.
 
     The classifier is the last weight layer before the (first) output. If it is a dense layer, the
     features are its flattened input, so ``net.classifier(features(net)(x))`` equals ``net(x)``. If
@@ -25,7 +25,7 @@ def features(net: HybridBlock) -> HybridBlock:
         A HybridBlock that shares the parameters of ``net``: images (batch, 3, height, width) ->
         features (batch, channels).
     """
-    graph = to_symbol(net)[0]  # of several outputs, the first: the others are auxiliary
+    graph = to_symbol(net)[0]  # the first of several outputs; the others are auxiliary
     nodes = json.loads(graph.tojson())["nodes"]
     classifier = [node for node in nodes if node["op"] in WEIGHT_LAYERS][-1]
     vectors = [

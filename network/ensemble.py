@@ -1,4 +1,4 @@
-"""The ensemble that three deep fusions are compared with: fuse3's members, uncoupled.
+"""The ensemble that fuse3 is compared with: the members of fuse3, without fusions between them.
 
 Zhao et al., "On the Connection of Deep Fusion to Ensembling"; ``ensemble`` of their project.
 """
@@ -20,7 +20,7 @@ class EnsembleNet(HybridBlock):
     Images (batch, 3, 32, 32) -> logits (batch, classes), logarithms of the mean probabilities.
 
     Attributes:
-        paths: for each member, the names of its routes, one a block.
+        paths: for each member, the names of its routes, one per block.
         subnetworks: the members.
         loss_weights: {index of a member: weight of its loss} in every training step, all equal.
         built_depth: see FusionNet.
@@ -40,7 +40,7 @@ class EnsembleNet(HybridBlock):
     def hybrid_forward(self, F, x):
         logits = [member(x) for member in self.subnetworks]
         logs = F.log_softmax(F.stack(*logits, axis=0), axis=-1)
-        highest = F.BlockGrad(F.max(logs, axis=0, keepdims=True))  # else exp may underflow to 0
+        highest = F.BlockGrad(F.max(logs, axis=0, keepdims=True))  # or exp may underflow to 0
         mean = F.mean(F.exp(F.broadcast_sub(logs, highest)), axis=0)
         return F.log(mean) + F.squeeze(highest, axis=0)
 

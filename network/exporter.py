@@ -1,4 +1,4 @@
-"""A compiled network as MXNet's symbol files, and what every exported format starts from."""
+"""Write a compiled network as MXNet's symbol files, and prepare it for every exported format."""
 
 import warnings
 from pathlib import Path
@@ -11,7 +11,7 @@ from network.graph import INPUT, PIXEL_CONSTANTS
 
 
 def read_parameters(graph, net):
-    """Return {name: NDArray} of what goes into ``graph``, which ``net`` compiles to, but images."""
+    """Return {name: NDArray} of the inputs of ``graph``, compiled from ``net``, except images."""
     parameters = net.collect_params()
     return {name: parameters[name].data() for name in graph.list_inputs() if name in parameters}
 
@@ -38,8 +38,8 @@ def write_symbol(graph, values, shape, stem):
 
     Args:
         graph: a symbol with the input ``data``.
-        values: {name: NDArray} of what else goes in.
-        shape: of an image; other formats need it.
+        values: {name: NDArray} of its other inputs.
+        shape: shape of an image, which the writers of other formats need.
         stem: path of the files without their endings.
 
     Returns:
@@ -54,7 +54,7 @@ def write_symbol(graph, values, shape, stem):
 
 
 def load_symbol(stem):
-    """Return what ``write_symbol`` wrote as a function: images -> logits."""
+    """Return the network that ``write_symbol`` wrote as a function: images -> logits."""
     symbol, params = map(str, _symbol_files(stem))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Cannot decide type")  # of the input

@@ -7,13 +7,13 @@ import mxnet as mx
 
 
 def fold_batch_norm(graph, values):
-    """Fold each BatchNorm that alone uses a convolution's output into that convolution.
+    """Fold each BatchNorm that is the only user of a convolution's output into the convolution.
 
     The convolution gets the weight W' = g W and the bias b' = g (b - mean) + beta, with g = gamma /
-    sqrt(variance + epsilon) for each channel. Convolutions that shared a weight get one each.
+    sqrt(variance + epsilon) for each channel. Convolutions that shared a weight get separate ones.
 
     Args:
-        graph: a symbol, of prediction.
+        graph: a symbol for prediction.
         values: {name: NDArray} of its parameters and moving averages.
 
     Returns:

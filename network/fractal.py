@@ -19,19 +19,19 @@ DEPTHS = tuple(len(BLOCK_CHANNELS) * 2**column for column in range(MOST_COLUMNS)
 
 
 def count_columns(depth, depths=DEPTHS):
-    """Return C of a network of ``depth``; ``depths`` are those of 1, 2, ... columns.
+    """Return the number of columns that give ``depth``; ``depths`` are those of 1, 2, ... columns.
 
     Raises:
         InputError: no number of columns gives that depth.
     """
     if depth not in depths:
         *most, last = map(str, depths)
-        raise InputError(f"depth {depth} cannot be: it is {', '.join(most)} or {last}")
+        raise InputError(f"depth {depth} is not possible: choose {', '.join(most)} or {last}")
     return depths.index(depth) + 1
 
 
 def conv_unit(channels, in_channels, dropout, kernel_size=3, prefix=None):
-    """Build conv, dropout, BN, ReLU (the authors' order); height and width stay.
+    """Build conv, dropout, BN, ReLU (the authors' order); height and width do not change.
 
     (batch, in_channels, height, width) -> (batch, channels, height, width).
     """
@@ -56,7 +56,7 @@ def conv_unit(channels, in_channels, dropout, kernel_size=3, prefix=None):
 
 
 def conv_units(length, channels, in_channels, dropout):
-    """Return ``length`` units, to be run in a row."""
+    """Return ``length`` units, to be run in sequence."""
     return [
         conv_unit(channels, channels if index else in_channels, dropout, prefix=f"unit{index + 1}_")
         for index in range(length)
@@ -64,7 +64,7 @@ def conv_units(length, channels, in_channels, dropout):
 
 
 def find_columns_ending(step, columns):
-    """Return which of C = ``columns`` have a convolution that ends at ``step``, 1 to 2^(C-1)."""
+    """Return which of C = ``columns`` columns end a convolution at ``step``, 1 to 2^(C-1)."""
     steps = 2 ** (columns - 1)
     return [c for c in range(columns) if step * 2**c % steps == 0]
 
@@ -106,7 +106,7 @@ class FractalBlock(HybridBlock):
         return conv_units(2**column, channels, in_channels, dropout)
 
     def column(self, index):
-        """Return the layers of column ``index``, from 0, in a row."""
+        """Return the layers of column ``index``, from 0, in sequence."""
         return [*self.columns[index], self.pool]
 
     def steps(self):
@@ -135,7 +135,7 @@ class FractalBlock(HybridBlock):
 
 
 class PlainNet(HybridBlock):
-    """logits = classifier(global average(blocks(x))), each block convolutions in a row and a pool.
+    """logits = classifier(global average(blocks(x))); a block is convolutions, then a pool.
 
     Images (batch, 3, 32, 32) -> logits (batch, classes). It has the structure of a column, so it
     loads the parameters that ``net.column(c).save_parameters`` writes for its depth.
@@ -161,7 +161,7 @@ class PlainNet(HybridBlock):
 
 
 class Column(HybridBlock):
-    """logits = classifier(global average(blocks(stem(x)))), of each block one column of ``net``.
+    """logits = classifier(global average(blocks(stem(x)))), with one column of each block of a net.
 
     Images (batch, 3, height, width) -> logits (batch, classes). See ``FractalNet.column``.
     """
@@ -183,8 +183,8 @@ class Column(HybridBlock):
 class FractalNet(HybridBlock):
     """logits = classifier(global average(blocks(stem(x)))), five blocks that halve each side.
 
-    Images (batch, 3, 32, 32) -> logits (batch, classes). The stem is empty; a subclass may fill it,
-    and have other blocks.
+    Images (batch, 3, 32, 32) -> logits (batch, classes). The stem is empty; a subclass may fill it
+    and use other blocks.
 
     Args:
         block: constructor ``block(columns, channels, in_channels, dropout, drop_path, prefix)``.
@@ -196,7 +196,7 @@ class FractalNet(HybridBlock):
             0.15.
 
     Attributes:
-        depths: of the columns, shallowest first.
+        depths: depths of the columns, shallowest first.
         subnetworks: the columns as networks of their own, shallowest first; see ``column``.
     """
 
@@ -231,7 +231,7 @@ class FractalNet(HybridBlock):
         return [block] * len(self.block_channels)
 
     def fill_stem(self, widen_factor):
-        """Add what comes before the blocks to the stem, here nothing; return its channels."""
+        """Add the layers before the blocks to the stem, here none; return its output's channels."""
         return 3
 
     def column(self, index):
@@ -267,7 +267,7 @@ def scale_dropout(dropout, index):
     """Return the dropout rate of block ``index``, from 0.
 
     Raises:
-        InputError: it would not be a rate from 0 to less than 1.
+        InputError: the rate would not be from 0 to less than 1.
     """
     if not 0 <= index * dropout < 1:
         raise InputError(f"dropout must be from 0 to less than 0.25, not {dropout}")

@@ -1,4 +1,4 @@
-"""FractalNet with square convolutions: a block's have as many input as output channels."""
+"""FractalNet with square convolutions, which have as many input as output channels."""
 
 from mxnet.gluon import contrib, nn
 
@@ -7,7 +7,7 @@ from network.registry import register_model
 
 
 class SquareBlock(FractalBlock):
-    """A FractalBlock of widen(x), a linear 1x1 convolution where the width changes, else x."""
+    """A FractalBlock of widen(x): a linear 1x1 convolution if the width changes, else x itself."""
 
     def __init__(self, columns, channels, in_channels, dropout, drop_path, **kwargs):
         super().__init__(columns, channels, channels, dropout, drop_path, **kwargs)
@@ -28,7 +28,7 @@ class SquareBlock(FractalBlock):
 
 @register_model(recipe_family="fractal", has_columns=True)
 def fractal_square(depth=20, classes=10, widen_factor=1, dropout=0.0, drop_path=0.0, **kwargs):
-    """Build FractalNet of the paper's 38.6M parameters for 20 layers (widen_factor 4).
+    """Build FractalNet with the paper's 38.6M parameters for 20 layers (widen_factor 4).
 
     The paper does not explain the number. With a 1x1 convolution before the first four blocks,
     convolutions have 38,621,376 weights, and the network has 38.65M parameters.

@@ -13,7 +13,7 @@ KERNEL_SIZES = ((3,), (1,), (1,), (1, 3))  # of each column's convolutions, repe
 class TaperedBlock(FractalBlock):
     """A FractalBlock whose column c has 1 / 2^c of the channels of column 0.
 
-    Before a join, a linear 1x1 convolution widens thinner columns to the widest that joins.
+    Before a join, a linear 1x1 convolution widens each column to the join's widest column.
     """
 
     def make_units(self, column, channels, in_channels, dropout):
@@ -39,10 +39,11 @@ def fractal_tapered(depth=DEPTH, classes=10, widen_factor=1, dropout=0.0, drop_p
     """Build FractalNet of 40 layers and 22,925,108 parameters (widen_factor 4, 100 classes).
 
     Its columns have 32, 16, 8 and 4 times ``widen_factor`` channels in the first block, and twice
-    as many in each following block but the last. The paper has "a mix of 1x1 and 3x3 filters" and
-    22.9M parameters, and does not say which. Here the widest column has 3x3, the next two have 1x1,
-    and the deepest has 1x1 and 3x3 in turn: the simplest pattern of those tried with that number.
+    as many in each following block except the last. The paper states "a mix of 1x1 and 3x3 filters"
+    and 22.9M parameters, but not which columns have which filters. Here the widest column has 3x3,
+    the next two have 1x1, and the deepest alternates 1x1 and 3x3: the simplest pattern, of those
+    tried, that has this number of parameters.
     """
     if depth != DEPTH:
-        raise InputError(f"depth {depth} cannot be: the tapered FractalNet has depth {DEPTH}")
+        raise InputError(f"depth {depth} is not possible: the tapered FractalNet has depth {DEPTH}")
     return FractalNet(TaperedBlock, depth, classes, 2 * widen_factor, dropout, drop_path, **kwargs)

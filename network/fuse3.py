@@ -14,7 +14,7 @@ from network.registry import register_model
 
 
 class FuseBlock(HybridBlock):
-    """y = relu(line(x) + deep(x)), deep ``length`` convolutions.
+    """y = relu(line(x) + deep(x)), where deep is ``length`` convolutions.
 
     The line is the identity, or one 3x3 convolution where the width changes.
     """
@@ -30,7 +30,7 @@ class FuseBlock(HybridBlock):
         return shortcut(channels, in_channels, stride, "line_", kernel_size=3)
 
     def routes(self):
-        """Return {name: layers in a row}, the summands of y."""
+        """Return {name: layers in sequence} of the summands of y."""
         return {"line": [self.line], "deep": [self.deep]}
 
     def hybrid_forward(self, F, x):
@@ -53,7 +53,7 @@ def fuse(fusions, depth, classes, widen_factor, **kwargs):
     length = (depth - 2) // fusions
     if length < 1:
         raise InputError(
-            f"depth {depth} is too small for {fusions} fusions: the least is {fusions + 2}"
+            f"depth {depth} is too small for {fusions} fusions: choose {fusions + 2} or more"
         )
     return FusionNet(
         partial(FuseBlock, length),

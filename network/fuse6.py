@@ -1,4 +1,4 @@
-"""Six deep fusions: as fuse3, of half the length (the deep fusion project's ``fuse6``)."""
+"""Six deep fusions: like fuse3, but half as long each (the deep fusion project's ``fuse6``)."""
 
 from network.fuse3 import fuse
 from network.registry import register_model

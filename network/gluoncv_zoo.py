@@ -41,8 +41,8 @@ def get_gluoncv_model(
     """Build gluoncv's network of that name, not yet initialized, with ``classes`` logits.
 
     Raises:
-        InputError: gluoncv has no such network, or it is no image classifier; or a depth or widen
-            factor is given, which a network of gluoncv has in its name.
+        InputError: gluoncv has no such network, it is not an image classifier, or a depth or widen
+            factor is given although the name determines both.
     """
     model_zoo = _import_model_zoo()
     if depth is not None or widen_factor != 1:
@@ -52,10 +52,10 @@ def get_gluoncv_model(
     if short not in constructors:
         raise InputError(
             f"gluoncv has no network {short!r}{nearest(short, constructors)} "
-            "(gluoncv.model_zoo.get_model_list() names them all)"
+            "(gluoncv.model_zoo.get_model_list() lists all of them)"
         )
     if constructors[short].__module__.split(".")[-1] not in CLASSIFIERS:
-        raise InputError(f"{name} cannot be made with {classes} classes: it classifies no images")
+        raise InputError(f"{name} cannot have {classes} classes: it does not classify images")
     with mx.name.NameManager():  # counts from 0: parameters get the same names everywhere
         return model_zoo.get_model(short, classes=classes, **options)
 
@@ -63,14 +63,14 @@ def get_gluoncv_model(
 def _import_model_zoo() -> Any:
     """Import gluoncv's model zoo while PyTorch is hidden: it fails with PyTorch 2 or later."""
     torch = sys.modules.pop("torch", None)
-    sys.modules["torch"] = None  # type: ignore[assignment]  # importing it is an ImportError now
+    sys.modules["torch"] = None  # type: ignore[assignment]  # importing it now raises ImportError
     try:
         from gluoncv import model_zoo
     except ModuleNotFoundError as error:
         if error.name != "gluoncv":
             raise
         raise InputError(
-            "gluoncv is not installed, whose networks are named gluoncv:NAME: run "
+            "gluoncv is not installed, and networks named gluoncv:NAME need it: run "
             "pip install -e '.[gluoncv]'"
         ) from None
     except ImportError as error:  # OpenCV, whose system libraries are missing

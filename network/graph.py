@@ -1,4 +1,4 @@
-"""The compiled graph of a network, MXNet's symbol, in the form in which other modules read it."""
+"""Compile a network to a graph, MXNet's symbol, in the form that other modules read."""
 
 import json
 from typing import Any
@@ -7,11 +7,11 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 INPUT = "data"  # name of the images in every compiled graph
-PIXEL_CONSTANTS = ("pixel_mean", "pixel_std")  # what an exported graph that takes pixels adds
+PIXEL_CONSTANTS = ("pixel_mean", "pixel_std")  # constants of an exported graph that takes pixels
 
 
 def to_symbol(net: HybridBlock) -> Any:
-    """Return the symbol of ``net``, in which every operator has a name of its own.
+    """Return the symbol of ``net``, in which every operator has a unique name.
 
     In the symbol that Gluon makes, a layer that is used twice has the same name both times.
 
@@ -30,7 +30,7 @@ def to_symbol(net: HybridBlock) -> Any:
 def strip_prefix(graph, values, prefix):
     """Return (graph, values) in which no name of a parameter begins with ``prefix``.
 
-    These are the names that a checkpoint and ``net.load_parameters`` have.
+    Checkpoints and ``net.load_parameters`` use names without the prefix.
     """
     content, start = json.loads(graph.tojson()), len(prefix)
     for node in content["nodes"]:

@@ -21,7 +21,7 @@ class InceptionLikeBlock(HybridBlock):
             self.shortcut = shortcut(channels, in_channels, stride, "shortcut_")
 
     def routes(self):
-        """Return {name: layers in a row}, the summands of y."""
+        """Return {name: layers in sequence} of the summands of y."""
         return {"shortcut": [self.shortcut], "branch1": [self.branch1], "branch2": [self.branch2]}
 
     def hybrid_forward(self, F, x):

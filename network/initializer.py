@@ -1,4 +1,4 @@
-"""The papers' initialisations. A value depends on the seed and the parameter's name alone."""
+"""The papers' initialisations. A value depends only on the seed and the parameter's name."""
 
 import zlib
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Initializer(mx.init.Initializer):
-    """Draws weights as the subclass says; gamma is 1, beta and bias are 0.
+    """Draws weights with the subclass's ``draw``; gamma is 1, beta and bias are 0.
 
     Each parameter has its own random stream, so its values do not depend on the order of
     initialisation, the device, the number of threads or other parameters.

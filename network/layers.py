@@ -42,7 +42,7 @@ def conv_bn(
 def conv_chain(
     length: int, channels: int, in_channels: int, stride: int, prefix: Optional[str] = None
 ) -> HybridBlock:
-    """Build ``length`` times 3x3 conv and BN, with ReLU between them and none after the last.
+    """Build ``length`` 3x3 convolutions with BN, and ReLU between them but not after the last.
 
     The first convolution has the stride: (batch, in_channels, height, width) -> (batch, channels,
     height / stride, width / stride).
@@ -73,7 +73,8 @@ def residual_branch(
 def bottleneck(channels, in_channels, stride, prefix=None):
     """Build 1x1 conv to a quarter of ``channels``, 3x3 with the stride, 1x1 to ``channels``.
 
-    Each has BN; ReLU stands between them and not after the last. Shapes as ``conv_chain``.
+    Each has BN, and ReLU stands between them but not after the last. Shapes are those of
+    ``conv_chain``.
     """
     inner = channels // 4
     layers = nn.HybridSequential(prefix=prefix)
@@ -125,7 +126,7 @@ class OwnStatistics(HybridBlock):
 
 
 def with_own_statistics(layers, prefix):
-    """Return a row of the same ``layers``, each BN replaced by one with its own moving averages.
+    """Return the ``layers`` in sequence, each BN replaced by one with its own moving averages.
 
     Layers inside a HybridSequential are replaced, too; parameters are shared.
     """
@@ -142,7 +143,7 @@ def with_own_statistics(layers, prefix):
 
 
 def relu(F: Any, x: Any) -> Any:
-    """Return ReLU of ``x`` by the operator that runs on oneDNN; ``F.relu`` does not, and is slower.
+    """Return ReLU of ``x``, computed by the operator that uses oneDNN; ``F.relu`` is slower.
 
     Args:
         F: ``mx.nd`` or ``mx.sym``, as in ``hybrid_forward``.

@@ -1,6 +1,6 @@
 """Members: the networks that a deeply-fused network is an ensemble of.
 
-A block sums routes. A path takes one route of each block; the network of these routes alone is a
+A block sums routes. A path takes one route of each block; the network with only these routes is a
 member. Zhao et al., "On the Connection of Deep Fusion to Ensembling".
 """
 
@@ -16,7 +16,7 @@ class Member(HybridBlock):
     """logits = classifier(global average(r_n(... r_1(stem(x))))), r_i = relu(a route of block i).
 
     It shares weights, gamma and beta with ``net``. It has its own moving averages, which start from
-    mean 0 and variance 1, because its layers see other activations than those of the whole.
+    mean 0 and variance 1, because the activations of its layers differ from the whole network's.
 
     Images (batch, 3, 32, 32) -> logits (batch, classes).
 
@@ -44,7 +44,7 @@ def count_members(net):
     """Return how many members the FusionNet ``net`` has.
 
     Raises:
-        InputError: ``net`` is no network of blocks that sum routes.
+        InputError: ``net`` is not a network whose blocks sum routes.
     """
     return sum(_count_continuations(net)[0].values())
 
@@ -53,7 +53,7 @@ def list_paths(net):
     """Return the path of each member, in the order in which the blocks name their routes.
 
     Raises:
-        InputError: ``net`` is no network of blocks that sum routes.
+        InputError: ``net`` is not a network whose blocks sum routes.
     """
     paths = [()]
     for routes in _list_routes(net):
@@ -65,7 +65,7 @@ def sample_paths(net, size, seed):
     """Return the paths of ``size`` different members, each equally likely, or of all if fewer.
 
     Raises:
-        InputError: ``net`` is no network of blocks that sum routes.
+        InputError: ``net`` is not a network whose blocks sum routes.
     """
     if size >= count_members(net):
         return list_paths(net)
@@ -74,7 +74,7 @@ def sample_paths(net, size, seed):
         path = []
         for counts in continuations:
             possible = {r: n for r, n in counts.items() if not path or net.may_follow(r, path[-1])}
-            index = rng.randrange(sum(possible.values()))  # whole numbers: exact however many
+            index = rng.randrange(sum(possible.values()))  # integers: exact for any number of paths
             for route, number in possible.items():
                 index -= number
                 if index < 0:
@@ -99,5 +99,5 @@ def _list_routes(net):
     """Return the names of the routes of each block."""
     blocks = net.blocks if hasattr(net, "may_follow") else ()
     if not all(hasattr(block, "routes") for block in blocks or (None,)):
-        raise InputError(f"{net.name} has no members: its blocks name no routes that they sum")
+        raise InputError(f"{net.name} has no members: its blocks do not sum routes")
     return [tuple(block.routes()) for block in blocks]

@@ -16,7 +16,7 @@ class PlainBlock(HybridBlock):
             self.layer = conv_bn(channels, in_channels, stride=stride, relu=True, prefix="layer_")
 
     def routes(self):
-        """Return {name: layers in a row}, the summands of y."""
+        """Return {name: layers in sequence} of the summands of y."""
         return {"layer": [self.layer]}
 
     def hybrid_forward(self, F, x):

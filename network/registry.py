@@ -1,4 +1,4 @@
-"""Names of networks -> their constructors and what else depends on a network: the one way in."""
+"""Register networks by name, build them, and look up the facts that depend on the name."""
 
 import inspect
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ GLUON_OPTIONS = ("prefix", "params")  # what ``**kwargs`` of a constructor stand
 
 @dataclass(frozen=True)
 class Registration:
-    """What the rest of the project must know of a network."""
+    """What the rest of the project must know about a network."""
 
     constructor: Callable[..., HybridBlock]
     image_size: int
@@ -96,7 +96,7 @@ def _find(name: str) -> Registration:
     """Return the registration of ``name``.
 
     Raises:
-        InputError: no such network; the message lists those that exist.
+        InputError: there is no such network; the message lists the networks.
     """
     if name not in _REGISTRATIONS:
         raise InputError(
@@ -181,9 +181,9 @@ def get_model(
         initialized or, with ``pretrained``, on the CPU.
 
     Raises:
-        InputError: (a ValueError) an unknown name or option, or a depth, width or number of classes
-            that is impossible; the message lists what is possible. Or there are no pretrained
-            parameters of that network.
+        InputError: (a ValueError) the name or an option is unknown, the depth, width or number of
+            classes is impossible, or there are no pretrained parameters of the network; the message
+            lists what is possible.
     """
     require_positive(classes=classes, widen_factor=widen_factor)
     if gluoncv_zoo.is_gluoncv(name):
@@ -216,10 +216,10 @@ def _require_known_options(
 
 
 def require_positive(**values: Any) -> None:
-    """Refuse all but whole numbers from 1 on.
+    """Raise an error unless every value is a whole number of at least 1.
 
     Raises:
-        InputError: a value is none; the message has its name.
+        InputError: a value is not; the message contains its name.
     """
     for name, value in values.items():
         whole = hasattr(value, "__index__") and not isinstance(value, bool)

@@ -19,7 +19,7 @@ class ResidualBlock(HybridBlock):
             self.shortcut = shortcut(channels, in_channels, stride, "shortcut_")
 
     def routes(self):
-        """Return {name: layers in a row}, the summands of y."""
+        """Return {name: layers in sequence} of the summands of y."""
         return {"shortcut": [self.shortcut], "branch": [self.branch]}
 
     def hybrid_forward(self, F, x):
@@ -41,7 +41,7 @@ class WideningBlock(HybridBlock):
             self.branch = bottleneck(channels, in_channels, stride, "branch_")
 
     def routes(self):
-        """Return {name: layers in a row}, the summands of y."""
+        """Return {name: layers in sequence} of the summands of y."""
         return {"branch": [self.branch]}
 
     def hybrid_forward(self, F, x):
@@ -56,7 +56,7 @@ def resnet(depth=56, classes=10, widen_factor=1, **kwargs):
 
 @register_model(image_size=224)
 def resnet_imagenet(depth=98, classes=1000, widen_factor=1, **kwargs):
-    """Build the ResNet that DFN-MR is compared with on ImageNet; 98 is the paper's, 26 small."""
+    """Build the ResNet that DFN-MR is compared with on ImageNet: depth 98 (the paper's) or 26."""
     blocks = choose_blocks(depth, {26: (2, 2, 2, 2), 98: (2, 4, 22, 4)})
     return ImageNetFusionNet(
         BottleneckBlock, WideningBlock, blocks, classes, widen_factor, **kwargs

@@ -17,7 +17,7 @@ class SideBlock(HybridBlock):
             self.branch2 = residual_branch(channels, in_channels, stride, "branch2_")
 
     def routes(self):
-        """Return {name: layers in a row}, the summands of y."""
+        """Return {name: layers in sequence} of the summands of y."""
         return {"branch1": [self.branch1], "branch2": [self.branch2]}
 
     def hybrid_forward(self, F, x):

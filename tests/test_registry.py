@@ -174,7 +174,7 @@ def test_peers():
         get_model("gluoncv:cifar_resnet21_v1")
     with pytest.raises(InputError, match="has its depth and width in its name"):
         get_model("gluoncv:cifar_resnet20_v1", depth=20)
-    with pytest.raises(InputError, match="cannot be made with 10 classes"):
+    with pytest.raises(InputError, match="cannot have 10 classes"):
         get_model("gluoncv:ssd_512_mobilenet1.0_voc", classes=10)
 
 

@@ -1,1 +1,1 @@
-"""The picture of a network: its compiled graph, the places of its nodes, and the files drawn."""
+"""Pictures of networks: read the compiled graph, place its nodes, and draw them to files."""

@@ -1,6 +1,6 @@
-"""A network's architecture as a graph of what one draws and reasons about, and paths through it.
+"""A network's architecture as a graph of layers and merges, and the paths through it.
 
-``network.drawing.reader`` makes a Graph of a network's compiled graph.
+``network.drawing.reader`` builds a Graph from a network's compiled graph.
 """
 
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ MERGES = ("sum", "mean", "join", "concat")  # the usual kinds of nodes with seve
 class Node:
     """The input, a unit (a convolution, a pooling, a classifier) or a merge.
 
-    ``kind`` is one of ``UNITS`` or ``MERGES``; "layer" is one that belongs to no other node. Any
-    other operator with several inputs is a merge whose kind is the operator's own name.
+    ``kind`` is one of ``UNITS`` or ``MERGES``; a "layer" is a layer that belongs to no other node.
+    Any other operator with several inputs is a merge whose kind is the operator's own name.
     """
 
     kind: str
-    inputs: Tuple[int, ...]  # positions of the nodes whose output it takes; all come before it
+    inputs: Tuple[int, ...]  # positions of the nodes that feed it; all come before it
     shape: Tuple[int, ...]  # of its own output: (channels, height, width) or (channels,)
     before: Tuple[str, ...] = ()  # layers in front of it that belong to it
     layers: Tuple[str, ...] = ()  # layers behind it that belong to it
@@ -34,12 +34,12 @@ class Node:
 
     @property
     def weight_layers(self):
-        """Return how many weight layers it counts for on a path."""
+        """Return how many weight layers the node adds to a path."""
         return self.count if self.weight else 0
 
     @property
     def is_merge(self):
-        """Return whether several inputs become one output here."""
+        """Return whether the node turns several inputs into one output."""
         return self.kind not in UNITS
 
 
@@ -61,7 +61,7 @@ class Graph:
     folds: Tuple[Fold, ...] = ()
 
     def consumers(self):
-        """Return, for each node, the positions of the nodes that take its output, in order."""
+        """Return, for each node, the positions of the nodes that use its output, in order."""
         found = [[] for _ in self.nodes]
         for position, node in enumerate(self.nodes):
             for source in dict.fromkeys(node.inputs):
@@ -78,9 +78,10 @@ def rearrange(nodes, order):
 
 
 def group_by_weight(graph):
-    """Return the nodes' positions in topological order, those that share a weight as one group.
+    """Return groups of the nodes' positions in topological order; each shares one weight.
 
-    Where no order keeps all groups together, each position is a group of its own.
+    A node without a weight is its own group. If no order keeps every group together, each position
+    is its own group.
     """
     groups, keys, first, sources = {}, [], {}, {}  # a group's key: the position of its first node
     for position, node in enumerate(graph.nodes):
@@ -99,7 +100,7 @@ def group_by_weight(graph):
 
 
 def find_components(graph, positions):
-    """Return ``positions`` as sets, each connected; no line leads from one set to another."""
+    """Return ``positions`` as connected sets; no line leads from one set to another."""
     components = []
     for position in positions:
         merged = {position}.union(graph.nodes[position].inputs).intersection(positions)
@@ -113,7 +114,7 @@ def find_components(graph, positions):
 def count_layers_above(graph):
     """Return, for each node, the weight layers on the longest path from the input to it.
 
-    The node's own are included.
+    The node's own weight layers are included.
     """
     layers = []
     for node in graph.nodes:
@@ -125,7 +126,7 @@ def count_layers_above(graph):
 def count_layers_below(graph, best=max):
     """Return, for each node, the weight layers on the longest path from it to an output.
 
-    The node's own are included. With ``best=min``, the shortest path counts.
+    The node's own weight layers are included. With ``best=min``, the shortest path counts.
     """
     consumers, layers = graph.consumers(), [0] * len(graph.nodes)
     for position in reversed(range(len(graph.nodes))):
@@ -157,5 +158,5 @@ def find_path_through(graph, weights):
 
 
 def count_layers(graph, path):
-    """Return the number of weight layers on ``path``, positions of nodes."""
+    """Return the number of weight layers on ``path``, a list of node positions."""
     return sum(graph.nodes[position].weight_layers for position in path)

@@ -1,7 +1,7 @@
-"""A network's picture as DOT text: what nodes look like and say, frames, stages, caption, legend.
+"""A network's picture as DOT text: nodes, lines, frames, stage names, caption and legend.
 
-Every place is given, by ``network.drawing.layout``; ``dot -Tpdf FILE.gv`` and the like work on the
-text as on any other.
+``network.drawing.layout`` gives every position. The text is ordinary DOT, so commands such as
+``dot -Tpdf FILE.gv`` work on it.
 """
 
 import math
@@ -29,9 +29,10 @@ def draw_diagram(graph, layout, title, facts, detail=False, marked=(), meaning=N
 
     Args:
         layout: the Layout of ``graph``.
-        title, facts: the caption; ``facts`` are written in a row where there is room.
+        title, facts: the caption; ``facts`` are written in one line if there is room.
         detail: as for ``visualize``.
-        marked: positions of the nodes on a path; ``meaning`` says in the legend what it is.
+        marked: positions of the nodes on a path, which is drawn on top.
+        meaning: the text of the marked path in the legend.
     """
     identities = find_identities(graph, layout)
     lines = [
@@ -46,7 +47,7 @@ def draw_diagram(graph, layout, title, facts, detail=False, marked=(), meaning=N
 
 
 def format_lengths(lengths):
-    """Return 3x3 for (3, 3)."""
+    """Return lengths as text, such as 3x3 for (3, 3)."""
     return "\u00d7".join(str(length) for length in lengths)
 
 
@@ -83,14 +84,14 @@ def measure_node(node, detail):
     lines = make_label(node, detail)
     width = max(map(estimate_width, lines))
     if detail:
-        return max(104, width - 8), 8 + 11 * len(lines)  # widths are estimates from above
+        return max(104, width - 8), 8 + 11 * len(lines)  # widths are upper estimates
     if node.kind == "conv":
         return (50, 20) if node.role == "branch" else (34, 16)
     return {"pool": (50, 9), "input": (50, 14)}.get(node.kind, (max(64, width + 8), 20))
 
 
 def style_node(node):
-    """Return the Graphviz attributes of a node, without text, place and size."""
+    """Return the Graphviz attributes of a node, except its text, position and size."""
     fill, line = (colors[node.stage % len(colors)] for colors in (FILLS, LINES))
     if node.kind == "conv" and node.role == "branch":
         return {"shape": "box", "style": "filled,rounded", "fillcolor": fill, "color": line}
@@ -145,14 +146,14 @@ def draw_lines(layout, identities, marked):
 
 
 def find_extent(graph, layout):
-    """Return (left, right) of everything but texts."""
+    """Return (left, right) of everything except texts."""
     left, _, right, _ = layout.box(range(len(graph.nodes)))
     xs = [x for corners in layout.lines.values() for x, _ in corners]
     return min(left, *xs), max(right, *xs)
 
 
 def draw_frames(graph, layout):
-    """Yield the statements of frames around what stands for several blocks, with their number."""
+    """Yield the statements of the frames around repeated blocks, with the number of repetitions."""
     _, right = find_extent(graph, layout)
     for index, fold in enumerate(graph.folds):
         components = find_components(graph, range(fold.first, fold.last + 1))
@@ -196,9 +197,9 @@ def is_free(layout, box):
 
 
 def draw_stage_names(graph, layout):
-    """Yield the statements of each stage's size, to the left of where the stage begins.
+    """Yield the statements of each stage's size and width, to the left of its first node.
 
-    A frame around blocks of several widths stands for their stages, which have no names then.
+    Blocks in a frame with several widths get no stage name.
     """
     left, _ = find_extent(graph, layout)
     framed = {
@@ -236,7 +237,7 @@ def draw_caption(layout, title, facts):
 
 
 def draw_legend(graph, layout, identities, meaning):
-    """Yield the statements of the legend below the picture: what it does not say by itself."""
+    """Yield the statements of the legend below the picture."""
     rows = list_legend_rows(graph, identities, meaning)
     _, _, _, y = layout.box(range(len(layout.at)))
     width = max((estimate_width(text) + 34 for text, _ in rows), default=0)

@@ -1,8 +1,8 @@
-"""Statements of DOT, Graphviz's language, for what has a place already.
+"""Write statements of DOT, Graphviz's language, for elements whose positions are known.
 
-Graphviz would place nodes by itself, but keeps neither columns straight nor rows aligned. With
-``layout=nop2`` it draws nodes, lines and texts at the places that they are given here. Coordinates
-are points (1/72 inch), y downwards as in ``network.drawing.layout``.
+Graphviz's own layouts keep neither columns straight nor rows aligned. With ``layout=nop2``, it
+draws nodes, lines and texts at the positions given here. Coordinates are points (1/72 inch), with
+y downwards as in ``network.drawing.layout``.
 """
 
 import math

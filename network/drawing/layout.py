@@ -1,8 +1,8 @@
-"""Where everything in a network's picture stands: straight columns, aligned rows, square lines.
+"""Lay out a network's picture: straight columns, aligned rows, lines with right angles.
 
-Coordinates are points (1/72 inch), x to the right, y downwards. A column holds what follows one
-after the other; where as many columns leave a merge as come to it, each continues straight on. What
-has room along its column stands in the middle of the free space.
+Coordinates are points (1/72 inch), x to the right, y downwards. A column holds nodes that follow
+one another. If as many columns leave a merge as enter it, each continues straight. A node that can
+move along its column stands in the middle of the free space.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def lay_out(graph, sizes):
 
 
 def stands_in_column(node):
-    """Return whether a node stands in a column, as all but merges and shortcuts do."""
+    """Return whether a node stands in a column: all nodes do, except merges and shortcuts."""
     return not node.is_merge and node.role != "shortcut"
 
 
@@ -74,8 +74,8 @@ class Columns:
 
     Attributes:
         sizes: (width, height) of each node; ``place`` makes joins bars.
-        narrow, wide: distance of columns that leave a fork, wide if shortcuts and identities leave
-            it, too.
+        narrow, wide: distances between columns that leave a fork; ``wide`` is used if shortcuts or
+            identities leave the fork, too.
     """
 
     def __init__(self, graph, consumers, sizes):
@@ -112,9 +112,9 @@ class Columns:
         return self.xs, self.sizes
 
     def _place_merge(self, position):
-        """Place a merge in the middle of what it takes; return x of the columns that end there.
+        """Place a merge in the middle of its inputs; return x of the columns that end there.
 
-        If only shortcuts and identities end there, they count for the place, but not as columns.
+        If only shortcuts and identities end there, they determine the place, but are no columns.
         """
         inputs = self.nodes[position].inputs
         ends = [
@@ -127,7 +127,7 @@ class Columns:
         return ends or [self.xs[position]]
 
     def _x_above_shortcut(self, position):
-        """Return x of a node, or of what a shortcut takes, as shortcuts have no place yet."""
+        """Return x of a node; for a shortcut, which has no position yet, x of its input."""
         node = self.nodes[position]
         return self.xs[node.inputs[0] if node.role == "shortcut" else position]
 
@@ -144,7 +144,7 @@ class Columns:
         return places
 
     def _span(self, position, xs):
-        """Make a join a bar across the columns at ``xs``."""
+        """Widen a join to a bar across the columns at ``xs``."""
         width, height = self.sizes[position]
         left, right = min(xs), max(xs)
         self.sizes[position] = (right - left + max(width, self.widest), height)
@@ -152,10 +152,10 @@ class Columns:
 
 
 def find_ys(graph, consumers, sizes):
-    """Return y of each node: halfway between as early and as late as possible.
+    """Return y of each node: halfway between its earliest and its latest possible position.
 
-    Nodes that share a weight have one y. Pooling stands right above its consumers, classifiers
-    stand last.
+    Nodes that share a weight have the same y. A pooling layer stands directly above its consumers,
+    and classifiers stand last.
     """
     nodes, order = graph.nodes, group_by_weight(graph)
     early, late, ys = ([0.0] * len(nodes) for _ in range(3))

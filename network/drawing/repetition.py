@@ -1,4 +1,4 @@
-"""Equal blocks that follow one another, drawn as one block and its count."""
+"""Fold consecutive equal blocks into one block with its count."""
 
 from collections import Counter
 from dataclasses import replace
@@ -9,8 +9,8 @@ from network.drawing.architecture import Fold, Graph
 def fold(graph):
     """Return the Graph with each run of equal blocks as one block and its count.
 
-    Two blocks are equal if their nodes have the same kinds, shapes, layers and connections. Where
-    no two are, as in FractalNet, blocks count as equal that differ in nothing but shapes.
+    Two blocks are equal if their nodes have the same kinds, shapes, layers and connections. If no
+    two blocks are equal, as in FractalNet, blocks that differ only in shapes count as equal.
     """
     runs = find_all_runs(graph, exact=True) or find_all_runs(graph, exact=False)
     source = list(range(len(graph.nodes)))  # of each node, the one that is drawn in its place
@@ -31,7 +31,7 @@ def fold(graph):
 
 
 def find_all_runs(graph, exact):
-    """Return all runs (start, period, count) of equal blocks, ``exact``: of equal shapes, too."""
+    """Return all runs (start, period, count) of equal blocks; ``exact`` compares shapes, too."""
     signatures = [sign(graph.nodes, position, exact) for position in range(len(graph.nodes))]
     return sorted(find_runs(graph, graph.consumers(), signatures, 1, len(signatures)))
 
@@ -56,7 +56,7 @@ def sign(nodes, position, exact):
 def find_runs(graph, consumers, signatures, begin, end):
     """Return runs (start, period, count) of equal blocks in ``graph.nodes[begin:end]``.
 
-    The run of the period that saves most nodes comes first, then the runs before and behind it.
+    The first run has the period that saves the most nodes; the runs before and after it follow.
     """
     best, saved = None, 0
     for period in range(1, (end - begin) // 2 + 1):
@@ -76,7 +76,8 @@ def find_runs(graph, consumers, signatures, begin, end):
 def find_run(graph, consumers, signatures, positions, period):
     """Return the run (start, period, count) of ``period`` within ``positions``, or None.
 
-    Of several, it is the one whose blocks fewest lines enter and leave: these blocks are whole.
+    Of several runs, the one whose blocks have the fewest connections to the outside is chosen,
+    because its blocks are complete.
     """
     length, runs = 0, []
     for start in range(positions[-1] - period, positions[0] - 1, -1):
@@ -91,9 +92,9 @@ def find_run(graph, consumers, signatures, positions, period):
 
 
 def is_chain(graph, consumers, start, period, count):
-    """Return whether each block has one stage and is connected to its neighbours alone.
+    """Return whether each block has one stage and is connected only to its neighbours.
 
-    A block of two stages would split streams that the network has side by side.
+    A block of two stages would split the parallel streams of a network.
     """
     first, last = range(start, start + period), start + period * (count - 1)
     for begin in range(start, start + period * count, period):
@@ -110,7 +111,7 @@ def is_chain(graph, consumers, start, period, count):
 
 
 def measure_openness(graph, consumers, start, period):
-    """Return from how many nodes a block takes, plus how many it gives, plus its weights."""
+    """Return the number of a block's inputs, plus its outputs, plus its distinct weights."""
     inside = range(start, start + period)
     outer = {source for p in inside for source in graph.nodes[p].inputs if source not in inside}
     giving = sum(any(user not in inside for user in consumers[p]) for p in inside)

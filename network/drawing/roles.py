@@ -1,4 +1,4 @@
-"""Order, number, stage and role of a graph's nodes: what they are to one another."""
+"""Assign order, number, stage and role to the nodes of a graph."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def assign_numbers(graph):
 def assign_roles(graph):
     """Return the Graph with the role of each convolution: branch, shortcut or projection.
 
-    A projection is a 1x1 convolution without layers of its own that is no shortcut.
+    A projection is a 1x1 convolution without layers of its own that is not a shortcut.
     """
     shortcuts, nodes = find_shortcuts(graph), []
     for position, node in enumerate(graph.nodes):
@@ -60,8 +60,8 @@ def find_shortcuts(graph):
     """Return the positions of the convolutions that are shortcuts.
 
     A shortcut has no activation, is the only node between a fork and a merge other than a join, and
-    lies on no longest path; no identity runs beside it. Where several convolutions of one fork and
-    merge are like that, the one with the smallest kernel is the shortcut.
+    lies on no longest path; no identity runs beside it. If several convolutions between the same
+    fork and merge qualify, the one with the smallest kernel is the shortcut.
     """
     consumers = graph.consumers()
     above, below = count_layers_above(graph), count_layers_below(graph)
