@@ -27,10 +27,11 @@ EXAMPLES = """examples:
   python predict.py pictures --run snapshot/cifar10/fractal_d20w1/run1 --early-exit 0.9
   python predict.py cat.jpg --network cross26-cifar10     trained parameters that come along
 
-A picture is PNG, JPEG or BMP of any size. For a network of 32x32 images its shorter side is made 32
-and the centre taken; for one of photographs it is treated as a test image is. A folder stands for
-the pictures in it and in its folders, - for a list of paths on standard input, one a line. A
-picture that cannot be read is named, and the rest is classified; the exit status is then 1."""
+A picture is PNG, JPEG or BMP of any size. For a network of small images its shorter side is made
+as long as theirs and the centre taken; for one of photographs it is treated as a test image is. A
+folder stands for the pictures in it and in its folders, - for a list of paths on standard input,
+one a line. A picture that cannot be read is named, and the rest is classified; the exit status is
+then 1."""
 
 
 def make_parser():

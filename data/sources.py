@@ -133,6 +133,10 @@ class Photographs:
 def _opened(path, read):
     """Return what ``read`` makes of the bytes at ``path``."""
     try:
-        return read(Path(path).read_bytes())
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        return read(data)
     except ValueError as error:
         raise InputError(f"{path} cannot be used: {error}") from None

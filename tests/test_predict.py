@@ -169,7 +169,11 @@ def test_classes_without_a_list_have_numbers(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "content,message",
-    [(None, "No such file"), (b"words", "no PNG, JPEG or BMP"), ("cut", "cut short")],
+    [
+        (None, "bad.png cannot be read: No such file"),
+        (b"words", "no PNG, JPEG or BMP"),
+        ("cut", "cut short"),
+    ],
 )
 def test_a_wrong_file_is_one_line_and_the_rest_is_classified(
     run, tmp_path, capsys, content, message
