@@ -28,17 +28,17 @@ class Point:
     seconds: Dict[int, float]  # batch size -> time of a prediction, from images to logits
 
 
-def measure_latency(engine, subnetworks, shape, rounds=ROUNDS):
+def measure_latency(engine, subnetworks, shape):
     """Return {batch size: median seconds of a prediction} for each of ``subnetworks``.
 
-    They are timed in turn, ``rounds`` times, after a warm-up round that is not counted.
+    They are timed in turn, ``ROUNDS`` times, after a warm-up round that is not counted.
 
     Args:
         subnetworks: indices of columns; None is the whole network.
         shape: of an image, (channels, height, width).
     """
     times = {(index, size): [] for index in subnetworks for size in BATCH_SIZES}
-    for _ in range(rounds + 1):
+    for _ in range(ROUNDS + 1):
         for (index, size), taken in times.items():
             images = np.zeros((size, *shape), np.float32)
             started = time.perf_counter()

@@ -6,6 +6,7 @@ import compat  # noqa: F401  (before any test module imports MXNet)
 
 import pytest
 
+from analysis import anytime
 from tests.record_files import write_random_rec
 from training import evaluation, trainer
 
@@ -16,7 +17,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_runs():
-    """Have runs of this process draw no curves, and precise BN take 3 batches; the real number."""
+    """In this process runs draw no curves, precise BN takes 3 batches, and latency 1 round.
+
+    What the fixture gives is the number of batches outside tests.
+    """
 
     def leave_out(rows, *arguments):
         path = next(each for each in arguments if hasattr(each, "write_bytes"))
@@ -25,6 +29,7 @@ def quick_runs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "draw_curves", leave_out)
         patch.setattr(trainer, "draw_subnetworks", leave_out)
+        patch.setattr(anytime, "ROUNDS", 1)
         batches = evaluation.BN_BATCHES
         patch.setattr(evaluation, "BN_BATCHES", 3)
         yield batches

@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import mxnet as mx
@@ -37,6 +39,8 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.medium
 
 FLAGS = ["--num-epochs", "2", "--checkpoint-epochs", "1", "--quiet"]
+QUICK = ["plain", "cross", "fractal"]  # written in every test run: a chain, two streams, columns
+OTHERS = [name for name in list_models() if name not in QUICK]  # a few seconds each
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,19 @@ def written(run, folder, *flags):
     script.main([str(run), "--out", str(folder), *flags])
 
 
+@pytest.fixture(scope="module")
+def exported(fractal, tmp_path_factory):
+    """A function: flags of export.py -> folder of the FractalNet's files, written once."""
+
+    @lru_cache(maxsize=None)
+    def write(*flags):
+        folder = tmp_path_factory.mktemp("exported")
+        written(fractal, folder, *flags)
+        return folder
+
+    return write
+
+
 def logits_of(run, part=None, epoch=None):
     """Normalised test images, their pixels, and what the network says of them."""
     trained = evaluation.restore(run, "cpu", epoch)
@@ -111,7 +128,9 @@ def make_used(name):
     return net
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+)
 def test_every_network_and_its_parts_can_be_written(name, written_networks):
     """Folded for PyTorch and as it is for MXNet and ONNX, and run on more images at once."""
     net, x = make_used(name), images(name, 3)
@@ -132,22 +151,24 @@ def test_every_network_and_its_parts_can_be_written(name, written_networks):
         np.save(folder / "logits.npy", expected)
 
 
-def test_pytorch_runs_every_network_without_mxnet(written_networks):
+@pytest.mark.parametrize("names", [QUICK, pytest.param(OTHERS, marks=pytest.mark.slow)])
+def test_pytorch_runs_every_network_without_mxnet(names, written_networks):
     """In a process that can import neither MXNet nor this project."""
-    written = sorted(folder.name for folder in written_networks.iterdir())
-    assert {name.rpartition("-")[0] for name in written} == set(list_models())
-    code = """
+    folders = [folder for name in names for folder in sorted(written_networks.glob(f"{name}-*"))]
+    assert {folder.name.rpartition("-")[0] for folder in folders} == set(names)
+    written = [folder.name for folder in folders]
+    code = f"""
 import sys
 sys.modules.update(dict.fromkeys(["mxnet", "network", "engine", "compat"]))
 import pathlib, numpy, torch
-for folder in pathlib.Path().iterdir():
+for folder in map(pathlib.Path, {written}):
     net = torch.export.load(str(folder / "torch.pt2")).module()
     found = net(torch.from_numpy(numpy.load(folder / "images.npy"))).detach().numpy()
     expected = numpy.load(folder / "logits.npy")
     assert abs(found - expected).max() <= 1e-4 * abs(expected).max(), folder
     print(folder)
 """
-    assert sorted(run_alone(code, written_networks).split()) == written
+    assert run_alone(code, written_networks).split() == written
 
 
 def run_alone(code, folder):
@@ -159,12 +180,13 @@ def run_alone(code, folder):
     return done.stdout
 
 
-def test_the_documents_lines_run_exported_files(fractal, tmp_path):
+def test_the_documents_lines_run_exported_files(exported, tmp_path):
     page = (Path(__file__).resolve().parent.parent / "docs" / "export.md").read_text("utf-8")
     snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     snippets = [code for code in snippets if "exported/" in code]
     for kind in ("onnx", "symbol"):
-        written(fractal, tmp_path / "exported", "--format", kind, "--from-pixels")
+        files = exported("--format", kind, "--from-pixels")
+        shutil.copytree(files, tmp_path / "exported", dirs_exist_ok=True)
     (tmp_path / "docs").mkdir()
     Image.fromarray(random_pixels(1, size=40)[0]).save(tmp_path / "docs" / "digit.png")
     first, second = (run_alone(code + "\nprint(logits.shape)", tmp_path) for code in snippets)
@@ -174,9 +196,9 @@ def test_the_documents_lines_run_exported_files(fractal, tmp_path):
 
 
 @pytest.mark.parametrize("kind", EXPORT_FORMATS)
-def test_a_description_says_how_to_run_its_files(fractal, tmp_path, kind):
+def test_a_description_says_how_to_run_its_files(fractal, exported, tmp_path, kind):
     """Its lines, in a process that knows nothing of this project, with nothing said before."""
-    written(fractal, tmp_path, "--format", kind)
+    shutil.copytree(exported("--format", kind), tmp_path, dirs_exist_ok=True)
     usage = json.loads((tmp_path / f"network.{kind}.json").read_text())["usage"]
     x, _, logits = logits_of(fractal)
     np.save(tmp_path / "x.npy", x)
@@ -219,27 +241,27 @@ def test_a_trainable_program_trains_as_mxnet_and_comes_back(fractal, tmp_path, c
 
 
 @pytest.mark.parametrize("flags", [(), ("--trainable",)])
-def test_parameters_by_name(fractal, tmp_path, flags):
+def test_parameters_by_name(fractal, exported, flags):
     from safetensors.numpy import load_file
 
-    written(fractal, tmp_path, "--format", "torch", *flags)
-    arrays = load_file(str(tmp_path / "network.safetensors"))
+    file = exported("--format", "torch", *flags) / "network.safetensors"
+    arrays = load_file(str(file))
     values, _ = evaluation.restore(fractal, "cpu").engine.state_dict()
     assert bool(set(arrays) - set(values)) != bool(flags)
     if flags:
         assert all((arrays[name] == values[name]).all() for name in arrays)
         engine = evaluation.restore(fractal, "cpu", 1).engine
-        line = initialize_from(engine, tmp_path / "network.safetensors")
+        line = initialize_from(engine, file)
         assert f"{len(arrays)} of {len(values)} parameters" in line
         started, _ = engine.state_dict()
         assert all((arrays[name] == started[name]).all() for name in arrays)
     assert any("running_var" in name for name in arrays) == bool(flags)
 
 
-def test_foreign_parameters_are_refused(fractal, tmp_path, capsys):
+def test_foreign_parameters_are_refused(fractal, exported, tmp_path, capsys):
     from safetensors.numpy import save_file
 
-    written(fractal, tmp_path, "--format", "torch")
+    shutil.copy(exported("--format", "torch") / "network.safetensors", tmp_path)
     save_file({"classifier_bias": np.zeros(3, np.float32)}, str(tmp_path / "small.safetensors"))
     (tmp_path / "bad.safetensors").write_bytes(b"x")
     for name, message in (
@@ -289,13 +311,12 @@ def test_a_set_of_files_never_mixes_with_an_older_one(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", RUN)
 @pytest.mark.parametrize("part", [None, 1])
-def test_files_of_a_run_give_its_logits(fractal, tmp_path, kind, part):
-    flags = [] if part is None else ["--column", str(part)]
-    written(fractal, tmp_path, "--format", kind, *flags)
+def test_files_of_a_run_give_its_logits(fractal, exported, kind, part):
+    folder = exported("--format", kind, *([] if part is None else ["--column", str(part)]))
     x, _, logits = logits_of(fractal, part)
     name = "network" if part is None else "column1"
-    assert close(RUN[kind](tmp_path, name, x), logits)
-    described = json.loads((tmp_path / f"{name}.{kind}.json").read_text())
+    assert close(RUN[kind](folder, name, x), logits)
+    described = json.loads((folder / f"{name}.{kind}.json").read_text())
     assert (described["column"], described["depth"], described["epoch"]) == (part, 10, 2)
     assert described["input"]["shape"] == ["batch", 3, 32, 32]
     assert described["classes"][9] == "truck"
@@ -336,12 +357,12 @@ def test_files_of_8_bits_that_lose_more_are_not_written(fractal, tmp_path, capsy
 
 
 @pytest.mark.parametrize("kind", RUN)
-def test_files_can_take_pixels(fractal, tmp_path, kind):
-    written(fractal, tmp_path, "--format", kind, "--from-pixels")
+def test_files_can_take_pixels(fractal, exported, kind):
+    folder = exported("--format", kind, "--from-pixels")
     _, found, logits = logits_of(fractal)
     assert found.pixels.dtype == np.uint8
-    assert close(RUN[kind](tmp_path, "network", found.pixels.astype(np.float32)), logits)
-    described = json.loads((tmp_path / f"network.{kind}.json").read_text())
+    assert close(RUN[kind](folder, "network", found.pixels.astype(np.float32)), logits)
+    described = json.loads((folder / f"network.{kind}.json").read_text())
     assert described["normalized_inside"]
     assert described["input"]["values"] == "RGB, 0 to 255"
 
@@ -375,9 +396,8 @@ def test_a_column_that_the_epoch_did_not_test_has_estimated_averages(fractal, tm
     assert not close(found, unestimated)
 
 
-def test_weights_are_constants_and_hold_batch_normalisation(fractal, tmp_path):
-    written(fractal, tmp_path, "--format", "onnx")
-    model = onnx.load(str(tmp_path / "network.onnx"))
+def test_weights_are_constants_and_hold_batch_normalisation(exported):
+    model = onnx.load(str(exported("--format", "onnx") / "network.onnx"))
     onnx.checker.check_model(model, full_check=True)
     assert [each.name for each in model.graph.input] == ["data"]
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}

@@ -145,7 +145,7 @@ def listed(path):
 
 def test_classes_without_a_list_have_numbers(tmp_path, capsys):
     data = write_photographs(tmp_path / "data", classes=3)
-    flags = ["--network", "resnet", "--depth", "26", "--data-shape", "32", "--num-epochs", "1"]
+    flags = ["--network", "gluoncv:mobilenet0.25", "--data-shape", "32", "--num-epochs", "1"]
     flags += ["--data-dir", str(data), "--log-dir", str(tmp_path), "--dataset", "photos"]
     train_imagenet.main([*flags, "--batch-size", "32", "--lr", "0.001", "--quiet"])
     (run,) = (tmp_path / "photos").glob("*/run1")

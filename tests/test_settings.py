@@ -223,7 +223,7 @@ def test_photographs_with_held_out_images_are_refused():
         RunData(run).facts()
 
 
-MODERN = ["--recipe", "fast", "--num-epochs", "3", "--warmup-epochs", "1", "--batch-size", "32"]
+MODERN = ["--recipe", "fast", "--num-epochs", "2", "--warmup-epochs", "1", "--batch-size", "32"]
 MODERN += ["--mixup", "0.3", "--cutout", "8", "--label-smoothing", "0.1", "--ema-decay", "0.9"]
 MODERN += ["--clip-norm", "1", "--checkpoint-epochs", "1", "--quiet"]
 
@@ -239,8 +239,7 @@ def test_a_resumed_run_with_everything_on_equals_the_uninterrupted_one(data, tmp
     whole = tmp_path / "cifar10" / "fractal_d10w1" / "run1"
     killed = whole.with_name("run2")
     shutil.copytree(whole, killed)
-    for epoch in ("epoch0002", "epoch0003"):
-        shutil.rmtree(killed / "checkpoints" / epoch)
+    shutil.rmtree(killed / "checkpoints" / "epoch0002")
     rows = (killed / "log.jsonl").read_text().splitlines(True)
     (killed / "log.jsonl").write_text(rows[0])
     train_cifar.main(["--resume", str(killed), "--quiet"])
