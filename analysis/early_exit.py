@@ -10,10 +10,11 @@ Threshold 0 is the first network alone; infinity runs every image through the wh
 """
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from analysis.anytime import Point
 from training.early_exit import answer_early
 from training.metrics import Predictions
 
@@ -74,7 +75,12 @@ def choose_thresholds(found, count=THRESHOLDS):
     return [0.0, *np.unique(np.quantile(sure, np.linspace(0, 1, count))).tolist(), float("inf")]
 
 
-def measure_exit(points, found, chain, threshold):
+def measure_exit(
+    points: Sequence[Point],
+    found: Sequence[Predictions],
+    chain: Tuple[int, ...],
+    threshold: float,
+) -> Exit:
     """Return the Exit of ``chain`` at ``threshold``.
 
     Args:
@@ -106,7 +112,9 @@ def trace_curves(points, found, thresholds):
     ]
 
 
-def match_costs(points, picking, testing):
+def match_costs(
+    points: Sequence[Point], picking: Sequence[Predictions], testing: Sequence[Predictions]
+) -> List[Optional[Exit]]:
     """Return for each network the Exit that costs no more than it, or None where none does.
 
     The cost is multiply-adds, which no other work on the machine changes. Chain and threshold are
@@ -126,7 +134,7 @@ def match_costs(points, picking, testing):
     return [each and measure_exit(points, testing, each.chain, each.threshold) for each in chosen]
 
 
-def early_exit_table(points, matched):
+def early_exit_table(points: Sequence[Point], matched: Sequence[Optional[Exit]]) -> List[List[str]]:
     """Return each network beside its Exit of ``match_costs`` as rows of words, heading first."""
     costs = ["error %", "ms", "M multiply-adds"]
     rows = [["network", *costs, *(f"early exit: {each}" for each in costs), "threshold", "shares"]]

@@ -4,6 +4,7 @@ import ctypes
 import os
 import re
 import sys
+from typing import Any, List, Optional
 
 import mxnet as mx
 
@@ -14,7 +15,7 @@ from engine.torch_process import prepare_cpu
 OLDEST_CAPABILITY, NEWEST_CAPABILITY = (5, 0), (8, 9)
 
 
-def contexts(gpus=None):
+def contexts(gpus: Optional[str] = None) -> List[mx.Context]:
     """Devices to train on.
 
     Args:
@@ -37,7 +38,7 @@ def contexts(gpus=None):
     return chosen
 
 
-def torch_device(gpus=None):
+def torch_device(gpus: Optional[str] = None) -> Any:
     """Return the torch.device of this process, which torchrun may have started as one of several.
 
     It becomes PyTorch's current one. On a GPU, cuDNN chooses its algorithms by measuring them, once

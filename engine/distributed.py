@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import nullcontext
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -23,7 +24,7 @@ RANK = "DMLC_WORKER_ID"  # where it is not given, MXNet deals ranks out
 FIRST_KEY = 1_000_000  # of sums in the store; gradients have theirs from 0 on
 
 
-def connect_workers(kv_store, wait_limit):
+def connect_workers(kv_store: str, wait_limit: float) -> Any:
     """The process by itself, or with all workers of its job where ``kv_store`` is dist_sync.
 
     Args:

@@ -3,12 +3,13 @@
 import os
 from contextlib import nullcontext
 from datetime import timedelta
+from typing import Any
 
 from command import CommandError
 from engine.distributed import Alone
 
 
-def connect_torch_workers(device, wait_limit):
+def connect_torch_workers(device: Any, wait_limit: float) -> Any:
     """The process by itself, or with all that torchrun started with it.
 
     Args:

@@ -95,7 +95,7 @@ class StagedNet(HybridBlock):
                     in_channels = channels
             self.classifier = nn.Dense(classes, in_units=out_channels, prefix="classifier_")
 
-    def make_stem(self, channels):
+    def make_stem(self, channels: int) -> HybridBlock:
         """Build the stem, the layers before the stages: images -> ``channels`` feature maps."""
         raise NotImplementedError
 
@@ -155,7 +155,7 @@ class FusionNet(StagedNet):
         widths = [channels * widen_factor for channels in STAGE_CHANNELS]
         super().__init__(plan, widths[0], widths, widths[-1], classes, **kwargs)
 
-    def make_stem(self, channels):
+    def make_stem(self, channels: int) -> HybridBlock:
         return conv_bn(channels, 3, relu=True, prefix="stem_")
 
 
@@ -194,7 +194,7 @@ class ImageNetFusionNet(StagedNet):
         stem = IMAGENET_STEM_CHANNELS * widen_factor
         super().__init__(plan, stem, widths, streams * widths[-1], classes, **kwargs)
 
-    def make_stem(self, channels):
+    def make_stem(self, channels: int) -> HybridBlock:
         stem = nn.HybridSequential(prefix="stem_")
         with stem.name_scope():
             stem.add(

@@ -1,6 +1,7 @@
 """The confusion matrix as a picture."""
 
-from typing import Sequence
+from pathlib import Path
+from typing import Any, Sequence, Union
 
 from plotting.figure import literal_text, new_figure, save_figure
 
@@ -10,7 +11,7 @@ LABELS = {kind: f"{kind}: percent of the label's images" for kind in ("wrong", "
 COLOUR_MAPS = {"wrong": "Oranges", "right": "Blues"}
 
 
-def draw_confusion(counts, names: Sequence[str], path, title: str) -> None:
+def draw_confusion(counts: Any, names: Sequence[str], path: Union[str, Path], title: str) -> None:
     """Draw how often each class is taken for each, into the picture at ``path``.
 
     Colours are percent of a row. The diagonal, which is right, has a hue and a scale of its own

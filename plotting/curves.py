@@ -1,7 +1,8 @@
 """A run's learning curves as pictures."""
 
 from itertools import chain, cycle
-from typing import Mapping, Sequence
+from pathlib import Path
+from typing import Mapping, Sequence, Union
 
 from plotting.figure import BLACK, COLOURS, literal_text, new_figure, save_figure
 
@@ -10,7 +11,9 @@ SUBNETWORKS = ("column", "member")
 STYLES = ("-", ":")
 
 
-def draw_curves(rows: Sequence[Mapping], path, title: str, tested_on: str = "test") -> None:
+def draw_curves(
+    rows: Sequence[Mapping], path: Union[str, Path], title: str, tested_on: str = "test"
+) -> None:
     """Draw error (%), loss and learning rate over epochs into the PNG at ``path``.
 
     Training is dashed, test solid.
@@ -33,7 +36,7 @@ def draw_curves(rows: Sequence[Mapping], path, title: str, tested_on: str = "tes
 
 
 def draw_subnetworks(
-    rows: Sequence[Mapping], kind: str, path, title: str, tested_on: str = "test"
+    rows: Sequence[Mapping], kind: str, path: Union[str, Path], title: str, tested_on: str = "test"
 ) -> None:
     """Draw error and loss of a network's sub-networks and of the whole into the PNG at ``path``.
 

@@ -1,6 +1,7 @@
 """Speed and memory of networks over depth, width and batch, as a picture."""
 
-from typing import Dict, List, Sequence
+from pathlib import Path
+from typing import Dict, List, Sequence, Union
 
 from plotting.figure import COLOURS, literal_text, new_figure, save_figure
 
@@ -8,7 +9,7 @@ AXES = {"depth": "depth", "widen_factor": "width", "batch_size": "batch"}
 FEWEST = 3  # points that make a line
 
 
-def draw_scaling(timings: Sequence, path) -> None:
+def draw_scaling(timings: Sequence, path: Union[str, Path]) -> None:
     """Draw images a second, and peak memory, over whatever varies, into the picture at ``path``.
 
     A line joins timings that differ in one of AXES alone; each axis that has such has a panel.

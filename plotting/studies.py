@@ -1,13 +1,16 @@
 """Pictures of the studies: lengths of paths, ensemble members, lesions, error over latency."""
 
-from typing import Dict, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 from plotting.figure import BLACK, COLOURS, MARKERS, literal_text, new_figure, save_figure
 
 Shares = Dict[int, float]  # length of a path in weight layers -> probability
 
 
-def draw_lengths(panels: Dict[str, Dict[str, Tuple[Shares, Optional[Shares]]]], path) -> None:
+def draw_lengths(
+    panels: Dict[str, Dict[str, Tuple[Shares, Optional[Shares]]]], path: Union[str, Path]
+) -> None:
     """Draw how likely a path is to have each length, into the PNG at ``path``.
 
     Args:
@@ -41,7 +44,7 @@ def _points(shares):
     return list(shares), [100 * float(share) for share in shares.values()]
 
 
-def draw_members(study, path, title: str) -> None:
+def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
     """Draw members alone, ensembles without one and growing ensembles into the PNG at ``path``.
 
     Args:
@@ -76,7 +79,7 @@ def draw_members(study, path, title: str) -> None:
     save_figure(figure, path)
 
 
-def draw_lesions(study, path, title: str) -> None:
+def draw_lesions(study: Any, path: Union[str, Path], title: str) -> None:
     """Draw the error of a network with blocks removed into the PNG at ``path``.
 
     One panel has the error without each of them, the other the error without several drawn at
@@ -109,7 +112,7 @@ def draw_lesions(study, path, title: str) -> None:
     save_figure(figure, path)
 
 
-def draw_anytime(points: Sequence, path, title: str) -> None:
+def draw_anytime(points: Sequence, path: Union[str, Path], title: str) -> None:
     """Draw error over latency into the PNG at ``path``, with a panel for each batch size.
 
     Args:
@@ -130,7 +133,9 @@ def draw_anytime(points: Sequence, path, title: str) -> None:
     save_figure(figure, path)
 
 
-def draw_early_exit(points, curves, matched, path, title):
+def draw_early_exit(
+    points: Sequence, curves: Sequence, matched: Sequence, path: Union[str, Path], title: str
+) -> None:
     """Draw error over mean latency and over multiply-adds of an image, into the PNG at ``path``.
 
     Args:

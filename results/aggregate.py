@@ -4,7 +4,8 @@ import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import List, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple, Union
 
 from results.papers import explain_difference, paper_error
 from training.run_folder import RunRecord, find_runs, is_published, keep_newest, read_run
@@ -72,7 +73,7 @@ class Result:
     diverged: Tuple[int, ...]  # seeds of the runs whose last loss is worse than guessing
 
 
-def collect(path) -> Tuple[List[Result], List[RunRecord]]:
+def collect(path: Union[str, Path]) -> Tuple[List[Result], List[RunRecord]]:
     """Read every run at or below ``path``.
 
     Returns:
@@ -86,7 +87,7 @@ def collect(path) -> Tuple[List[Result], List[RunRecord]]:
     return tabulate(settings), left_out
 
 
-def read_settings(path) -> Tuple[List[List[RunRecord]], List[RunRecord]]:
+def read_settings(path: Union[str, Path]) -> Tuple[List[List[RunRecord]], List[RunRecord]]:
     """Read every run at or below ``path`` and group the runs that differ in the seed alone.
 
     Of runs with the same setting and the same seed one counts; see ``keep_newest``.

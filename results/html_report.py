@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Sequence
+from typing import Sequence, Union
 
 from plotting.curves import SUBNETWORKS
 from results.aggregate import has_diverged, tabulate
@@ -45,7 +45,7 @@ class Section:
 
 
 def write_report(
-    path,
+    path: Union[str, Path],
     settings: Sequence[Sequence[RunRecord]],
     left_out: Sequence[RunRecord],
     sections: Sequence[Section] = (),

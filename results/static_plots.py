@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Union
 
 from command import InputError
 from plotting.figure import BLACK, literal_text, new_figure, save_figure
@@ -14,7 +14,9 @@ SIZES = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image
 MARKS = 8  # on a curve
 
 
-def plot_paths(tables: Sequence[str], folder, file=None) -> Dict[str, List[Path]]:
+def plot_paths(
+    tables: Sequence[str], folder: Union[str, Path], file: Union[str, Path, None] = None
+) -> Dict[str, List[Path]]:
     """Return ``{table: paths of its pictures}``.
 
     Args:

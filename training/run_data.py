@@ -2,20 +2,22 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Dict, Iterable, Optional, Tuple, Union
 
 from command import InputError
 from data import records
 from data.regularize import Regularization, regularize
 from data.sources import Photographs, SmallImages
-from data.spec import get_spec, list_datasets
+from data.spec import DatasetSpec, get_spec, list_datasets
+from engine import Engine
+from training.run import Run
 
 
 class RunData:
     """The training, held-out and test images of a run.
 
     Args:
-        run: a training.run.Run.
-        spec: the DatasetSpec of small images; None reads the one that ``run`` names.
+        spec: of small images; None reads the one that ``run`` names.
 
     Attributes:
         source: where the images come from; see data.sources.
@@ -24,8 +26,9 @@ class RunData:
         mean, std: per channel (RGB), 0 to 255.
     """
 
-    def __init__(self, run, spec=None):
+    def __init__(self, run: Run, spec: Optional[DatasetSpec] = None):
         self._run = run
+        self.source: Union[SmallImages, Photographs]
         if run.classes is None:
             self.source = SmallImages(spec or get_spec(run.dataset, run.data_dir))
         else:
@@ -35,7 +38,7 @@ class RunData:
         self.mean, self.std = self.source.mean, self.source.std
 
     @cached_property
-    def train(self):
+    def train(self) -> Any:
         """The images that the run trains on.
 
         Raises:
@@ -44,7 +47,7 @@ class RunData:
         return self._split[0] if self._run.val_split else self._training_file
 
     @cached_property
-    def held_out(self):
+    def held_out(self) -> Any:
         """The training images that the run is tested on instead of the test set.
 
         Raises:
@@ -55,16 +58,16 @@ class RunData:
         return self._split[1]
 
     @cached_property
-    def test_set(self):
+    def test_set(self) -> Any:
         """The images of the test file."""
         return self._load(self._run.test_file)
 
     @property
-    def test(self):
+    def test(self) -> Any:
         """The images that the run is tested on: held-out ones, or the test set."""
         return self.images(self._run.tested_on)
 
-    def images(self, which):
+    def images(self, which: str) -> Any:
         """Return the "train", "held-out" or "test" images."""
         return {
             "train": lambda: self.train,
@@ -72,17 +75,17 @@ class RunData:
             "test": lambda: self.test_set,
         }[which]()
 
-    def facts(self):
+    def facts(self) -> Dict[str, Any]:
         """Return number and checksum of the training and test images, for ``config.json``."""
         return {"train": self.source.facts(self.train), "test": self.source.facts(self.test)}
 
     @property
-    def class_names(self):
+    def class_names(self) -> Optional[Tuple[str, ...]]:
         """The names of the classes; None where ``names_problem`` says why there are none."""
         return None if self.names_problem else self.source.class_names
 
     @property
-    def names_problem(self):
+    def names_problem(self) -> str:
         """Why classes have no names: photographs no longer have a list of them; else empty."""
         try:
             count = len(self.source.class_names)
@@ -92,7 +95,7 @@ class RunData:
             return ""
         return f"classes.txt in {self._run.data_dir} names {count}, the run has {self.classes}"
 
-    def cache_on_device(self, engine):
+    def cache_on_device(self, engine: Engine) -> None:
         """Have ``engine`` keep the images on its device, if it can make batches there."""
         self.train = self.source.cache_on_device(self.train, engine.cache_on_device)
         tested = self.source.cache_on_device(self.test, engine.cache_on_device)
@@ -101,7 +104,9 @@ class RunData:
         else:
             self.test_set = tested
 
-    def train_batches(self, epoch, workers, regularized=True):
+    def train_batches(
+        self, epoch: int, workers: Any, regularized: bool = True
+    ) -> Iterable[records.Batch]:
         """Return the training batches of an epoch, or a worker's share of each.
 
         They are made ahead of their use, on a thread.
@@ -126,12 +131,12 @@ class RunData:
             batches = regularize(batches, how, self.classes, (seed, epoch, 3, workers.rank))
         return _make_ahead(self.train, batches)
 
-    def count_batches(self, workers):
+    def count_batches(self, workers: Any) -> int:
         """Return the number of batches in an epoch."""
         share = self._run.recipe.batch_size // workers.count
         return records.number_of_batches(len(self.train), share, workers.count)
 
-    def test_batches(self, images, batch_size, crops=1):
+    def test_batches(self, images: Any, batch_size: int, crops: int = 1) -> Iterable[records.Batch]:
         """Return batches of every example once, or of ten crops of each photograph.
 
         Args:
