@@ -12,7 +12,7 @@ from command import InputError
 from data.sources import Photographs, SmallImages
 from data.spec import DatasetSpec
 from filesystem import plain_path
-from network import features
+from network import features, has_columns
 from network.exporter import to_pixels
 from training.early_exit import answer_early
 from training.evaluation import restore
@@ -84,7 +84,7 @@ def _make_early_exit(trained, threshold):
     engine = trained.engine
     if not threshold >= 0:
         raise InputError(f"early_exit must be at least 0, not {threshold}", argument="early_exit")
-    if not hasattr(engine.net, "column"):
+    if not has_columns(trained.run.network):
         raise InputError(f"early_exit: {trained.run.network} has no columns", argument="early_exit")
     trained.prepare_subnetworks()
     columns = range(engine.num_subnetworks)
