@@ -14,7 +14,7 @@ import train_cifar
 from command import InputError
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
-from training import evaluation
+from training import evaluation, initialization
 from training.messages import describe_resuming
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run
@@ -203,8 +203,27 @@ def test_what_a_network_does_not_share_starts_at_random(data, tmp_path, capsys):
     flags = ["--network", "resnet", "--depth", "8", "--num-epochs", "1", "--init-from", str(first)]
     train_cifar.main([*flags, "--data-dir", str(data), "--log-dir", str(tmp_path)])
     said = capsys.readouterr().out
-    assert f"started from {first}: " in said and "random: stage1_block1_branch" in said
-    assert "not used: stage1_block1_" in said
+    assert f"started from {first}: " in said
+    assert "random, because they are not there: stage1_block1_branch" in said
+    assert "there, but not in this network: stage1_block1_" in said
+    assert "shapes differ" not in said
+
+
+def test_a_classifier_of_other_classes_starts_at_random_and_says_so():
+    taken = {}
+    values = {"classifier_weight": np.ones((2, 3)), "stem_weight": np.zeros(4)}
+    engine = SimpleNamespace(
+        state_dict=lambda: (values, {}), load_state_dict=lambda found, state: taken.update(found)
+    )
+    given = {"classifier_weight": np.zeros((10, 3)), "stem_weight": np.full(4, 7)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(initialization, "load_parameters", lambda source: given)
+        line = initialization.initialize_from(engine, "there")
+    assert line == (
+        "started from there: 1 of 2 parameters; random, because the shapes differ: "
+        "classifier_weight (10x3 there, 2x3 here)"
+    )
+    assert (taken["stem_weight"] == 7).all() and (taken["classifier_weight"] == 1).all()
 
 
 def test_photographs_with_held_out_images_are_refused():

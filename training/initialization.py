@@ -72,11 +72,26 @@ def initialize_from(engine, source):
             argument="init_from",
         )
     engine.load_state_dict({**values, **taken}, {})
-    fresh = sorted(set(values) - set(taken))
-    unused = sorted(set(given) - set(taken))
-    words = f"started from {source}: {len(taken)} of {len(values)} parameters"
-    words += f"; random: {_name(fresh)}" if fresh else ""
-    return words + (f"; not used: {_name(unused)}" if unused else "")
+    return f"started from {source}: {_describe(values, given, taken)}"
+
+
+def _describe(values, given, taken):
+    """Return how many of a network's ``values`` were ``taken``, and what became of the others."""
+
+    def size(array):
+        return "x".join(map(str, array.shape))
+
+    lists = {
+        "random, because the shapes differ": [
+            f"{name} ({size(given[name])} there, {size(value)} here)"
+            for name, value in sorted(values.items())
+            if name in given and name not in taken
+        ],
+        "random, because they are not there": sorted(set(values) - set(given)),
+        "there, but not in this network": sorted(set(given) - set(values)),
+    }
+    words = [f"{what}: {_name(names)}" for what, names in lists.items() if names]
+    return "; ".join([f"{len(taken)} of {len(values)} parameters", *words])
 
 
 def _name(names):
