@@ -1,6 +1,6 @@
-"""What an image and its label are: data sets, the files that hold them, batches made from them."""
+"""Images and labels: data sets, the files that hold them, and batches made from them."""
 
-import compat  # noqa: F401  (sees to Python, NumPy and threads before MXNet is imported)
+import compat  # noqa: F401  (prepares Python, NumPy and threads before MXNet is imported)
 
 from data.augment import augment_batch, mirror, normalize, shift
 from data.packing import prepare_dataset, prepare_own

@@ -1,7 +1,7 @@
-"""The official files of CIFAR and SVHN as people have them: archives, or what was in them.
+"""Read the official files of CIFAR and SVHN, as archives or unpacked.
 
-Nothing is unpacked to disk and nothing in a file is run: CIFAR's pickles are read by an Unpickler
-that knows arrays and nothing else. Whatever is wrong with a file is an InputError.
+Nothing is unpacked to disk and no code in a file is run: CIFAR's pickles are read by an Unpickler
+that builds only arrays and plain values. Every fault of a file is an InputError.
 """
 
 import bz2
@@ -24,7 +24,7 @@ import numpy as np
 from command import InputError
 
 FILE_LIMIT = 1 << 28  # bytes; the largest file of CIFAR has 155 million
-TAR_LIMIT = 1 << 30  # bytes of an archive, decompressed; CIFAR's have 186 million at most
+TAR_LIMIT = 1 << 30  # bytes of a decompressed archive; CIFAR's have at most 186 million
 MAT_LIMIT = 1 << 32  # bytes of a variable of SVHN's files; the largest has 1.6 billion
 COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # by first bytes
 _TAR_ERRORS = (
@@ -51,12 +51,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Layout:
-    """A way a data set is distributed: files of these names, in a folder, in an archive."""
+    """One form in which a data set is distributed: named files in a folder or an archive."""
 
     dataset: str
     train: Tuple[str, ...]
     test: str
-    read: Callable[[io.BufferedIOBase, str], Part]  # an open file and its name for messages
+    read: Callable[[io.BufferedIOBase, str], Part]  # takes an open file, and its name for messages
     folder: str = "."
     archive: str = ""
 
@@ -80,7 +80,7 @@ def read_source(dataset, source, partial=False):
     if source.is_dir():
         parts, where = _read_from_folder(layouts, source)
     elif source.suffix == ".mat":
-        raise InputError(f"{source} is one file of several: name the folder they are in")
+        raise InputError(f"{source} is one of several files: name the folder that contains them")
     elif source.exists():
         parts, where = _read_tar(layouts, source), source
     else:
@@ -89,13 +89,13 @@ def read_source(dataset, source, partial=False):
     missing = [name for name in layout.files if name not in parts]
     train = [parts[name] for name in layout.train if name in parts]
     if layout.test in missing or not train or (missing and not partial):
-        hint = "" if layout.test in missing or not train else ", or take what is there: --partial"
-        raise InputError(f"{where} lacks {', '.join(missing)}: get the whole of {dataset}{hint}")
+        hint = "" if layout.test in missing or not train else ", or add --partial"
+        raise InputError(f"{where} lacks {', '.join(missing)}: get the complete {dataset}{hint}")
     return train, [parts[layout.test]]
 
 
 def _read_from_folder(layouts, source):
-    """Return Parts by file name, and where they were: the best place in or below ``source``."""
+    """Return Parts by file name, and their folder: the most complete in or below ``source``."""
     places = [(layout, source / sub) for layout in layouts for sub in (".", layout.folder)]
     counts = [sum((place / name).is_file() for name in layout.files) for layout, place in places]
     for (layout, place), count in zip(places, counts):
@@ -123,7 +123,7 @@ def _read_folder(layout, folder):
 
 
 class _Bounded:
-    """A file that may be read up to ``TAR_LIMIT``: a megabyte may decompress to a thousand."""
+    """A file that may be read up to ``TAR_LIMIT``: a small archive can decompress to a huge one."""
 
     def __init__(self, file, path):
         self._file, self._path = file, path
@@ -144,7 +144,7 @@ class _Bounded:
 
 @contextlib.contextmanager
 def _open_tar(path):
-    """Give the TarFile at ``path``; read it to its end after use, where the checksum is."""
+    """Yield the TarFile at ``path``; read it to its end after use, where the checksum is."""
     with open(path, "rb") as file:
         opener = COMPRESSIONS.get(file.read(2), open)
     with opener(path, "rb") as file:
@@ -156,7 +156,7 @@ def _open_tar(path):
 
 
 def _read_tar(layouts, path):
-    """Return Parts by file name from a tar archive; links and ways out of it are refused."""
+    """Return Parts by file name from a tar archive; refuse links and paths that leave it."""
     wanted = {name: layout for layout in layouts for name in layout.files}
     parts, names = {}, set()
     try:
@@ -173,17 +173,18 @@ def _read_tar(layouts, path):
                 names.add(name)
                 if member.size > FILE_LIMIT:
                     raise InputError(
-                        f"{where} has {member.size} bytes: no file of the set is so big"
+                        f"{where} has {member.size} bytes: no file of the data set is that large"
                     )
                 if name in parts:
-                    raise InputError(f"{where} is there twice: give the official archive")
+                    raise InputError(f"{where} occurs twice: give the official archive")
                 if name in wanted:
                     parts[name] = wanted[name].read(archive.extractfile(member), where)
     except InputError:
         raise
     except _TAR_ERRORS as error:
         raise InputError(
-            f"{path} is damaged, cut short or no tar archive ({_reason(error)}): download it again"
+            f"{path} is damaged, truncated or not a tar archive ({_reason(error)}): download it "
+            "again"
         ) from None
     if not parts:
         raise _nothing_found(layouts, path, names)
@@ -191,11 +192,12 @@ def _read_tar(layouts, path):
 
 
 def _nothing_found(layouts, where, names):
-    """Return the InputError for a source with the files ``names``, none of them of ``layouts``."""
+    """Return the InputError for a source whose files ``names`` fit none of ``layouts``."""
     dataset = layouts[0].dataset
     others = {other.dataset for other in LAYOUTS if names.intersection(other.files)}
     if others:
-        return InputError(f"{where} holds {', '.join(sorted(others))}, not {dataset}: name that")
+        found = ", ".join(sorted(others))
+        return InputError(f"{where} holds {found}, not {dataset}: name the one that it holds")
     expected = " or ".join(f"{layout.train[0]}, ..., {layout.test}" for layout in layouts)
     return InputError(f"{where} holds no {dataset}: expected {expected}")
 
@@ -212,7 +214,7 @@ def _read_bytes(file, where):
     """Return all bytes of ``file``, within FILE_LIMIT."""
     data = file.read(FILE_LIMIT + 1)
     if len(data) > FILE_LIMIT:
-        raise InputError(f"{where} is larger than any file of the set: give the official one")
+        raise InputError(f"{where} is larger than any file of the data set: give the official one")
     return data
 
 
@@ -222,7 +224,7 @@ def _read_cifar_binary(file, where, label_bytes, classes):
     row = label_bytes + 3 * 32 * 32
     if len(data) % row:
         raise InputError(
-            f"{where} is cut short or of another set: {len(data)} bytes, {row} an image"
+            f"{where} is truncated or of another data set: {len(data)} bytes, {row} per image"
         )
     rows = data.reshape(-1, row)
     return _cifar_part(rows[:, label_bytes:], rows[:, label_bytes - 1], classes, where)
@@ -232,7 +234,7 @@ def _read_cifar_python(file, where, label_key, classes):
     """Read a pickled dict with the rows of pixels, ``data``, and the labels, ``label_key``."""
     batch = _unpickle(_read_bytes(file, where), where)
     if not {"data", label_key} <= set(batch):
-        raise InputError(f"{where} has no {label_key!r} or no 'data': is it a file of another set?")
+        raise InputError(f"{where} has no {label_key!r} or no 'data': give the official file")
     rows, labels = batch["data"], batch[label_key]
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (3072,):
         raise InputError(f"{where}: its 'data' is not rows of 3072 bytes")
@@ -249,7 +251,7 @@ def _cifar_part(rows, labels, classes, where):
 
 
 def _part(images, labels, lowest, highest, where):
-    """Return the Part of as many images as labels, which are from lowest to highest."""
+    """Return the Part of images and labels; check their number and the range of the labels."""
     if labels.shape != (len(images),):
         raise InputError(
             f"{where} has {len(images)} images and {labels.size} labels: it is damaged"
@@ -261,7 +263,7 @@ def _part(images, labels, lowest, highest, where):
 
 
 class _Dtype:
-    """Stands in for numpy.dtype while unpickling; of whole numbers only."""
+    """Stands in for numpy.dtype while unpickling; allows only integers."""
 
     def __init__(self, code, *_):
         self.code, self.order = _text(code), "<"
@@ -276,7 +278,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands in for numpy.ndarray while unpickling, which could be made to hold any address."""
+    """Stands in for numpy.ndarray while unpickling, which could read any memory address."""
 
     def __setstate__(self, state):
         _, self.shape, self.dtype, self.fortran, self.data = state
@@ -302,7 +304,7 @@ def _from_buffer(data, dtype, shape, order):
 
 
 def _scalar(dtype, data):
-    """Return a NumPy number as a number of Python's."""
+    """Return a NumPy number as a Python number."""
     return np.frombuffer(data, dtype.to_numpy())[0].item()
 
 
@@ -330,7 +332,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in self.KNOWN:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which CIFAR has no use for")
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which CIFAR does not use")
         return self.KNOWN[module, name]
 
 
@@ -344,7 +346,7 @@ def _unpickle(data, where):
         }
     except Exception as error:  # damaged or hostile pickles raise nearly everything
         raise InputError(
-            f"{where} is no pickle of CIFAR's ({_reason(error)}): download it again"
+            f"{where} is not one of CIFAR's pickles ({_reason(error)}): download it again"
         ) from None
 
 
@@ -358,12 +360,12 @@ def _read_svhn(file, where):
     try:
         for name, shape, _ in whosmat(file):
             if name in ("X", "y") and math.prod(shape) > MAT_LIMIT:
-                raise ValueError(f"{name} of {shape} is more than the set has")
+                raise ValueError(f"{name} of {shape} is larger than in the data set")
         file.seek(0)
         content = loadmat(file, variable_names=["X", "y"])
     except Exception as error:  # scipy's reader raises nearly everything on damaged bytes
         raise InputError(
-            f"{where} is no whole .mat file ({_reason(error)}): download it again"
+            f"{where} is not a complete .mat file ({_reason(error)}): download it again"
         ) from None
     images, labels = content.get("X"), content.get("y")
     if not isinstance(images, np.ndarray) or not isinstance(labels, np.ndarray):

@@ -1,4 +1,4 @@
-"""Checks of a .rec file before MXNet sees it, because MXNet ends the process on a damaged one."""
+"""Check a .rec file before MXNet reads it, because MXNet ends the process on a damaged one."""
 
 import contextlib
 import math
@@ -16,17 +16,17 @@ from data.recordio import read_records
 from hardware import cores
 
 LABELS = 1 << 24  # a record keeps its label as a float32, which is exact up to here
-AT_ONCE = 256  # images that are decoded by threads together
+AT_ONCE = 256  # images that threads decode in one batch
 
 
 def check(path, classes=None):
-    """Return the labels, int64 (records,), of the sound .rec file ``path``.
+    """Check the .rec file ``path`` and return its labels, int64 (records,).
 
-    Framing, headers, labels (0 to ``classes - 1``, where given) and the .idx beside it are checked,
-    the images are not: 50,000 records take 0.2 s.
+    Framing, headers, labels (0 to ``classes - 1``, if given) and the .idx beside it are checked;
+    images are not. 50,000 records take 0.2 s.
 
     Raises:
-        InputError: the first flaw.
+        InputError: the file has a fault; the message describes the first one.
     """
     labels, offsets = [], set()
     for record in read_records(path, images=False):
@@ -37,16 +37,16 @@ def check(path, classes=None):
         offsets.add(record.offset)
     for problem in index_problems(path, offsets):
         raise InputError(
-            f"{index_path(path)}: {problem}; `python -m data.verify {path}` lists all that is wrong"
+            f"{index_path(path)}: {problem}; `python -m data.verify {path}` lists all faults"
         )
     return np.array(labels, np.int64)
 
 
 def check_images(path):
-    """Refuse the .rec file ``path`` if one of its images cannot be decoded.
+    """Raise an InputError if an image of the .rec file ``path`` cannot be decoded.
 
     MXNet's iterator divides by the height of such an image, 0, which ends the process. A photograph
-    of 640x480 pixels takes 4 ms of a core, so what was found sound is not decoded again until it
+    of 640x480 pixels takes 4 ms of a core, so a file without faults is not checked again until it
     changes; see ``note_images``.
     """
     with contextlib.suppress(OSError, ValueError):
@@ -96,15 +96,15 @@ def bad_record(path, index, problem):
 
 
 def label_problem(labels, classes=None):
-    """Return what is wrong with a record's ``labels``, or None.
+    """Return the fault of a record's ``labels``, or None.
 
-    A record has one whole number, 0 to ``classes - 1``.
+    A record must have one label, an integer from 0 to ``classes - 1``.
     """
     if len(labels) != 1:
-        return f"it has {len(labels)} labels where one is needed"
+        return f"it has {len(labels)} labels, but must have one"
     (label,) = labels
     if not math.isfinite(label) or label != int(label):
-        return f"its label {label:g} is no whole number"
+        return f"its label {label:g} is not a whole number"
     if not 0 <= label < (classes or LABELS):
         return f"its label {label:g} is outside 0 to {(classes or LABELS) - 1}"
     return None
@@ -116,20 +116,20 @@ def index_path(path):
 
 
 def index_problems(path, offsets):
-    """Yield what is wrong with the .idx beside ``path`` (records begin at ``offsets``), if any."""
+    """Yield the faults of the .idx beside ``path``, if there is one; records are at ``offsets``."""
     index = index_path(path)
     if not index.exists():
         return
     seen = set()
     for number, line in enumerate(index.read_bytes().splitlines(), 1):
-        if not re.fullmatch(rb"\d{1,18}\t\d{1,18}", line):  # MXNet would read no further
+        if not re.fullmatch(rb"\d{1,18}\t\d{1,18}", line):  # MXNet would stop reading here
             yield f"line {number} is not a number, a tab and a number"
             continue
         key, offset = map(int, line.split())
         if offset not in offsets:
             yield f"line {number} (record {key}) points at byte {offset}, where no record begins"
         elif offset in seen:
-            yield f"line {number} (record {key}) points at byte {offset}, as a line before it does"
+            yield f"line {number} (record {key}) points at byte {offset}, like an earlier line"
         seen.add(offset)
     missing = len(offsets - seen)
     if missing:

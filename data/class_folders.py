@@ -1,4 +1,4 @@
-"""Image files in folders of classes: train/CLASS/.../FILE and val/CLASS/.../FILE, or a flat val."""
+"""Find image files in class folders: train/CLASS/.../FILE and val/CLASS/.../FILE, or a flat val."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from data.lists import match_labels
 from data.metadata import JPEG_START, PNG_START
 
 SHUFFLE_SEED = 0
-# Folders and files that systems, network drives and archives leave among people's own.
+# Folders and files that systems, network drives and archives add to people's folders.
 SYSTEM = {
     "__MACOSX",
     "__pycache__",
@@ -26,7 +26,7 @@ SYSTEM = {
     "Thumbs.db",
     "desktop.ini",
 }
-# Names of files that are images, or are meant to be; others are by their first bytes.
+# Extensions of image files; other files are recognized by their first bytes.
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".webp"),
     *(".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".jp2", ".jxl"),
@@ -34,12 +34,12 @@ SUFFIXES = (
 TINY_IMAGENET_LABELS = "val_annotations.txt"  # in its val folder
 FLAT = "; is it flat? Then add --val-labels"
 HIDDEN, NO_IMAGE, BESIDE, LOST, CIRCLE, EMPTY = (
-    "hidden, or the system's",
-    "no images by their names and first bytes",
-    "beside the folders of classes, not in one",
-    "links that lead nowhere, or no files",
-    "links to a folder that they lie in",
-    "classes without an image there",
+    "hidden or system files",
+    "files that are not images",
+    "files outside the folders of classes",
+    "broken links or special files",
+    "links to a folder that contains them",
+    "classes without an image",
 )
 
 
@@ -53,10 +53,10 @@ class Photograph:
 
 
 class Ignored(dict):
-    """What was passed over: reason -> paths below the source."""
+    """The ignored files: {reason: paths below the source}."""
 
     def add(self, reason, path):
-        """Note a path."""
+        """Add a path to those of ``reason``."""
         self.setdefault(reason, []).append(path)
 
 
@@ -64,19 +64,19 @@ def survey(source, labels=None):
     """Find the images of a folder with train and val.
 
     Every folder in train is a class; its images may lie in folders below it, and links are
-    followed. Training images are shuffled, always in the same way; the others are in the order of
-    their paths.
+    followed. Training images are shuffled, always in the same way; validation images are in the
+    order of their paths.
 
     Args:
         source: the folder.
-        labels: list of the classes of the images in val, which need no folders of classes then;
-            see data.lists. Tiny ImageNet's is found.
+        labels: file that lists the class of each image in val, which then needs no folders of
+            classes; see data.lists. Tiny ImageNet's list is found without it.
 
     Returns:
         Names of the classes; {"train" or "val": its Photographs}; and the same with the Ignored.
 
     Raises:
-        InputError: the layout is another, or a class has no training images.
+        InputError: the folder has another layout, or a class has no training images.
     """
     source, ignored = Path(source), {"train": Ignored(), "val": Ignored()}
     for part in ("train", "val"):
@@ -96,7 +96,7 @@ def survey(source, labels=None):
 
 
 def shuffled(photographs):
-    """Return training images in the order in which they are written, always the same."""
+    """Return training images in the fixed random order in which they are written."""
     order = np.random.RandomState(SHUFFLE_SEED).permutation(len(photographs))
     return [photographs[index] for index in order]
 
@@ -114,7 +114,7 @@ def find_classes(source, part, ignored):
     if empty:
         raise InputError(
             f"{Path(source) / part} has {len(empty)} classes without an image, such as "
-            f"{empty[0]!r}: remove the folder, or fill it"
+            f"{empty[0]!r}: remove the folder, or add images"
         )
     names = tuple(files)
     return names, _label(files, {name: label for label, name in enumerate(names)})
@@ -133,10 +133,10 @@ def match_classes(source, part, names, ignored, hint=""):
     """Return the Photographs of the folder ``source/part``, whose folders are classes of train.
 
     Args:
-        hint: what may help, behind the message.
+        hint: advice that ends the error message.
 
     Raises:
-        InputError: one is not, or there are no images.
+        InputError: a folder is not a class of train, or there are no images.
     """
     labels = {name: label for label, name in enumerate(names)}
     files = _files_by_class(source, part, ignored)
@@ -156,7 +156,7 @@ def match_classes(source, part, names, ignored, hint=""):
 
 
 def _match_list(source, labels, names, ignored):
-    """Return the Photographs anywhere below val, whose classes are in a list."""
+    """Return all Photographs below val, with their classes from a list."""
     files = list(_walk(source / "val", "", ignored))
     if not files:
         raise InputError(f"{source / 'val'} has no images")
@@ -182,8 +182,8 @@ def _walk(folder, path, ignored, above=()):
     """Yield (path, state) of each image at or below ``folder``, in the order of the paths.
 
     Args:
-        path: how the folder is called in paths.
-        above: identities of the folders that it lies in.
+        path: the folder's name in the paths.
+        above: identities of the folders that contain it.
     """
     status = os.stat(folder)
     identity = status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""Official archives from their addresses, resumed where they stopped, checked by size and MD5."""
+"""Download official archives; resume interrupted downloads; check size and MD5."""
 
 import hashlib
 import http.client
@@ -13,13 +13,13 @@ from command import InputError
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 5
 CHUNK = 1 << 18
-ELSEWHERE = "or download it some other way and name its folder with --source"
+ELSEWHERE = "or download it in another way and name its folder with --source"
 
 
 def fetch(archive, folder):
-    """Return the path, in ``folder``, of an Archive, which is downloaded unless it is there.
+    """Download an Archive into ``folder``, unless it is there; return its path.
 
-    What has arrived stays in a .part file, which the next call completes.
+    An interrupted download stays in a .part file, which the next call completes.
     """
     path = folder / archive.name
     part = folder / (archive.name + ".part")
@@ -29,7 +29,7 @@ def fetch(archive, folder):
     if _size(part) != archive.size or _md5(part) != archive.md5:
         part.unlink()
         raise InputError(
-            f"what came from {archive.url} has the wrong size or checksum and was deleted: run the "
+            f"the file from {archive.url} had the wrong size or checksum and was deleted: run the "
             f"command again, {ELSEWHERE}"
         )
     os.replace(part, path)
@@ -37,7 +37,7 @@ def fetch(archive, folder):
 
 
 def _download(archive, part):
-    """Complete the file ``part``, in several attempts if each brings something."""
+    """Complete the file ``part``; try again as long as each attempt brings new bytes."""
     for _ in range(ATTEMPTS):
         before = _size(part)
         reason = _transfer(archive, part)
@@ -47,12 +47,12 @@ def _download(archive, part):
             break
     raise InputError(
         f"{archive.url} could not be downloaded ({reason}; {_size(part)} bytes are here): run the "
-        f"command again to go on, {ELSEWHERE}"
+        f"command again to resume, {ELSEWHERE}"
     )
 
 
 def _transfer(archive, part):
-    """Append the rest of ``archive`` to ``part``; why it did not come to the end, or None."""
+    """Append the rest of ``archive`` to ``part``; return why it failed, or None."""
     have = _size(part)
     request = urllib.request.Request(
         archive.url, headers={"Range": f"bytes={have}-"} if have else {}
@@ -60,12 +60,12 @@ def _transfer(archive, part):
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                have = 0  # the server begins at the beginning
+                have = 0  # the server sends the whole file
             length = response.headers.get("Content-Length", "")
             total = have + int(length) if length.isdigit() else None
             _save(response, part, have, archive.size)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # there is nothing after what is here; the checksum decides
+        if error.code == 416 and have:  # no bytes are left; the checksum decides
             return None
         return f"{error.code} {error.reason}"
     except (OSError, http.client.HTTPException) as error:
@@ -76,7 +76,7 @@ def _transfer(archive, part):
 
 
 def _save(response, part, have, total):
-    """Write ``response`` into ``part`` from byte ``have`` on, and no more than a byte too many."""
+    """Write ``response`` into ``part`` from byte ``have`` on, and at most one byte too many."""
     with open(part, "ab" if have else "wb") as file, tqdm(
         desc=part.stem, total=total, initial=have, unit="B", unit_scale=True, disable=None
     ) as bar:

@@ -1,6 +1,6 @@
-"""MNIST's files, which Fashion-MNIST has too: grey images and labels in the format called idx.
+"""Read MNIST's files, and Fashion-MNIST's: grey images and labels in the idx format.
 
-Such a file is two zero bytes, the type of its numbers (8 for bytes), how many dimensions there are,
+An idx file has two zero bytes, the type of its numbers (8 for bytes), the number of dimensions,
 their sizes as big-endian 32-bit numbers, and the numbers.
 """
 
@@ -22,16 +22,16 @@ SIZE, CLASSES = 28, 10
 
 
 def read_idx_source(source, partial=False):
-    """Return the training and the test Parts in the folder ``source``, images in RGB.
+    """Return the training and the test Parts in the folder ``source``, with images in RGB.
 
-    ``partial`` makes no difference: a part is one file.
+    ``partial`` has no effect, because a part is one file.
 
     Raises:
         InputError: a file is missing, damaged, or does not fit the others.
     """
     source = Path(source)
     if not source.is_dir():
-        raise InputError(f"{source} is no folder: give --source the folder with the four files")
+        raise InputError(f"{source} is not a folder: give --source the folder with the four files")
     return [_read_part(source, "train")], [_read_part(source, "t10k")]
 
 
@@ -48,22 +48,24 @@ def _read_part(source, name):
 
 
 def _read(source, name, dimensions):
-    """Return the path of an idx file in ``source``, packed or not, and its bytes as an array."""
+    """Return the path of an idx file in ``source``, compressed or not, and its numbers."""
     names = [f"{name}{dot}idx{dimensions}-ubyte{end}" for dot in "-." for end in ("", ".gz")]
     paths = [source / folder / each for folder in FOLDERS for each in names]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        raise InputError(f"{source} lacks {names[0]}, also as .gz: get all four files")
+        raise InputError(f"{source} has neither {names[0]} nor its .gz: get all four files")
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:
             data = file.read(FILE_LIMIT + 1)
         if data[:4] != bytes((0, 0, 8, dimensions)):
-            raise ValueError("it does not begin as one")
+            raise ValueError("its first bytes are wrong")
         shape = struct.unpack_from(f">{dimensions}I", data, 4)
         numbers = np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions)
         if numbers.size != math.prod(shape):
-            raise ValueError(f"{numbers.size} bytes where {shape} are announced")
+            raise ValueError(f"it has {numbers.size} bytes, but announces {shape}")
     except (OSError, EOFError, ValueError, zlib.error, struct.error) as error:
-        raise InputError(f"{path} is no whole idx file ({error}): download it again") from None
+        raise InputError(
+            f"{path} is not a complete idx file ({error}): download it again"
+        ) from None
     return path, numbers.reshape(shape)

@@ -1,4 +1,4 @@
-"""Encoded images to pixels, and pixels to PNG. A damaged image is a ValueError."""
+"""Decode images to pixels, and encode pixels as PNG. A damaged image is a ValueError."""
 
 import io
 import warnings
@@ -17,13 +17,13 @@ from data.metadata import (
 
 try:
     import cv2
-except ImportError:  # the wheel needs libGL, which bare machines lack; Pillow then does it all
+except ImportError:  # the wheel needs libGL, which some machines lack; Pillow decodes then
     cv2 = None  # type: ignore[assignment]
 
-FORMATS = ("PNG", "JPEG", "BMP")  # no other format's decoder ever sees the bytes of a record
-SOURCE_FORMATS = (*FORMATS, "WEBP")  # of image files that people have
+FORMATS = ("PNG", "JPEG", "BMP")  # records are given to no other format's decoder
+SOURCE_FORMATS = (*FORMATS, "WEBP")  # of image files to be prepared
 _JPEG_END = b"\xff\xd9"
-# First bytes, from a place on, of what people also have in their folders.
+# Signatures of other files in people's folders: (offset, bytes, name).
 _OTHERS = (
     (0, b"GIF8", "a GIF"),
     (0, b"II*\0", "a TIFF"),
@@ -48,28 +48,29 @@ _TURNS = {
 def encode(pixels):
     """Return the bytes of a PNG of ``pixels``, uint8 (height, width, 3) RGB."""
     # Level 1, on 4,000 CIFAR images: 6,800/s and 2,244 bytes each; the default: 6,000/s and 2,262.
-    # OpenCV encodes 12,100/s; Pillow is kept for what runs once, as it needs no system library.
+    # OpenCV encodes 12,100/s; Pillow is used because it needs no system library and this runs once.
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
 def open_image(data, reduced=False, formats=FORMATS):
-    """Return a loaded Pillow image of the bytes ``data``, in its own mode and not turned.
+    """Return a loaded Pillow image of the bytes ``data``, in its own mode and not rotated.
 
-    Metadata does not matter. All else is checked as strictly as can be: a PNG's checksums, and an
-    image larger than Pillow's limit (``Image.MAX_IMAGE_PIXELS``) is refused before its pixels take
+    Metadata is ignored. Everything else is checked strictly: the checksums of a PNG are verified,
+    and an image above Pillow's limit (``Image.MAX_IMAGE_PIXELS``) is refused before its pixels take
     memory.
 
     Args:
-        reduced: make an eighth of a JPEG's pixels, which finds the same damage in half of the time.
-        formats: those that are decoded.
+        reduced: decode a JPEG to an eighth of its size, which finds the same damage in half the
+            time.
+        formats: the formats that are decoded.
 
     Raises:
-        ValueError: there is no such image, for the reason given.
+        ValueError: the image cannot be decoded; the message says why.
     """
     pixels = without_metadata(data)
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv lets the whole process take damaged images
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv makes the process accept damaged images
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -80,7 +81,7 @@ def open_image(data, reduced=False, formats=FORMATS):
     except Image.UnidentifiedImageError:
         others = [name for at, start, name in _OTHERS if data[at:].startswith(start)]
         raise ValueError(
-            f"its image is no PNG, JPEG or BMP{', but '.join(['', *others[:1]])}"
+            f"its image is not a PNG, JPEG or BMP{', but '.join(['', *others[:1]])}"
         ) from None
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged bytes
         raise ValueError(f"its image cannot be decoded: {error or type(error).__name__}") from None
@@ -94,7 +95,7 @@ def open_image(data, reduced=False, formats=FORMATS):
 
 
 def _scale_transparency(image, bits):
-    """Bring the colour that a PNG calls transparent to the 8 bits of the decoded pixels."""
+    """Scale the colour that a PNG declares transparent to the 8 bits of the decoded pixels."""
     colour = image.info["transparency"]
     if image.mode == "RGB" and bits == 16:
         image.info["transparency"] = tuple(value >> 8 for value in colour)
@@ -103,14 +104,14 @@ def _scale_transparency(image, bits):
 
 
 def turn(image, orientation):
-    """Return a Pillow image turned upright from an EXIF ``orientation``, 1 to 8."""
+    """Return a Pillow image rotated upright from an EXIF ``orientation``, 1 to 8."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def to_rgb(image):
-    """Return a Pillow image of any mode in RGB, 8 bits a channel.
+    """Convert a Pillow image of any mode to RGB with 8 bits per channel.
 
-    Of 16 bits the upper 8 are taken, as MXNet and OpenCV do. A transparent image is laid over
+    Of 16 bits, the upper 8 are used, as in MXNet and OpenCV. Transparent pixels are blended with
     white.
 
     Raises:
@@ -129,7 +130,7 @@ def to_rgb(image):
 
 
 def _upper_bytes(image):
-    """Return a Pillow image of 16-bit grey with 8 bits; what it calls transparent is white."""
+    """Return a 16-bit grey Pillow image with 8 bits; its transparent value becomes white."""
     grey = np.asarray(image)
     if grey.min() < 0 or grey.max() > 0xFFFF:
         raise ValueError("its pixels have 32 bits: save it with 8 or 16")
@@ -140,10 +141,10 @@ def _upper_bytes(image):
 
 
 def read_image(data):
-    """Return the image file ``data`` as people see it: a Pillow image, upright, RGB.
+    """Return the image file ``data`` as a viewer shows it: a Pillow image, upright, RGB.
 
     Raises:
-        ValueError: it cannot be used, for the reason given.
+        ValueError: the file cannot be used; the message says why.
     """
     image = open_image(data, formats=SOURCE_FORMATS)
     return to_rgb(turn(image, read_orientation(data)))
@@ -156,8 +157,8 @@ def decode(data, size):
         ValueError: it is damaged or of another size.
     """
     # Images/s on one core, CIFAR-10 test set as JPEG and as PNG: OpenCV 38,000 and 23,500, Pillow
-    # 9,500 and 10,200, mx.image.imdecode 5,800 and 6,900. A second thread gives none of them more
-    # than a tenth: most of the time is Python's. OpenCV and Pillow give the same pixels.
+    # 9,500 and 10,200, mx.image.imdecode 5,800 and 6,900. A second thread speeds up none of them by
+    # more than 10%, because Python takes most of the time. OpenCV and Pillow give the same pixels.
     if cv2 is not None and _is_plain(data, size):
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         pixels = cv2.imdecode(np.frombuffer(without_metadata(data), np.uint8), flags)
@@ -166,15 +167,15 @@ def decode(data, size):
     image = open_image(data)
     if image.size != (size, size):
         width, height = image.size
-        raise ValueError(f"its image is {width}x{height} where {size}x{size} is needed")
+        raise ValueError(f"its image is {width}x{height}, but must be {size}x{size}")
     return np.asarray(to_rgb(image))
 
 
 def _is_plain(data, size):
     """Return whether ``data`` is an opaque 8-bit PNG or JPEG, grey or RGB, of ``size`` x ``size``.
 
-    That is by its own account: OpenCV reserves memory for whatever size is announced, writes to
-    stderr about damage, and drops transparency.
+    Only the header is read. Other images are not given to OpenCV, which reserves memory for any
+    size that a header announces, writes to stderr about damage, and drops transparency.
     """
     if data.startswith(PNG_START) and len(data) >= 26:
         return png_header(data) in ((size, size, 8, 0), (size, size, 8, 2)) and b"tRNS" not in data

@@ -1,8 +1,8 @@
-"""Record files whose writing can be stopped and resumed.
+"""Write record files so that an interrupted run can be resumed.
 
-A file has the name .NAME.part until it is whole. The journal beside it, .NAME.journal, has a line
-for what is made, then one for every so many examples; what is behind the last of them in the file
-is cut off when the work is resumed.
+A file has the name .NAME.part until it is complete. The journal beside it, .NAME.journal, has a
+line for the plan, then one for every AT_ONCE examples. When the work is resumed, bytes of the file
+after the last entry are cut off.
 """
 
 import contextlib
@@ -23,21 +23,21 @@ AT_ONCE = 256  # examples between two entries of the journal
 
 @dataclass
 class Report:
-    """What became of the files of one set."""
+    """The result of converting the files of one set."""
 
     written: int
-    notes: Counter = field(default_factory=Counter)  # what was unusual -> how many written images
+    notes: Counter = field(default_factory=Counter)  # unusual property -> number of written images
     left_out: list = field(default_factory=list)  # "path: reason"
-    ignored: dict = field(default_factory=dict)  # reason -> paths that were not looked at
+    ignored: dict = field(default_factory=dict)  # reason -> paths that were not read
 
 
 def write_records(path, photographs, convert_all, plan):
     """Write the images of ``photographs`` to the .rec at ``path``, its .idx and its .lst.
 
     Args:
-        photographs: of data.class_folders.
-        convert_all: gives (encoded image or None, notes or the reason) for each of them.
-        plan: all that decides the result; a journal of another plan is not used.
+        photographs: Photographs of data.class_folders.
+        convert_all: yields (encoded image or None, notes or the reason) for each photograph.
+        plan: everything that determines the result; a journal of another plan is not used.
 
     Returns:
         A Report.
@@ -55,7 +55,7 @@ def write_records(path, photographs, convert_all, plan):
     _write_part(part, journal, photographs, convert_all)
     report = journal.report()
     if not report.written:
-        raise InputError(f"no image of {path.name} can be used; {report.left_out[0]}")
+        raise InputError(f"no image for {path.name} can be used: {report.left_out[0]}")
     records = [record for entry in journal.entries for record in entry["records"]]
     write_lines(path.with_suffix(".idx"), (f"{n}\t{offset}" for n, offset in records))
     listed = ((n, photographs[n]) for n, _ in records)
@@ -66,7 +66,7 @@ def write_records(path, photographs, convert_all, plan):
 
 
 def _write_part(part, journal, photographs, convert_all):
-    """Append what is not done yet of ``photographs`` to the file ``part``."""
+    """Append the remaining ``photographs`` to the file ``part``."""
     done, end = journal.done, journal.end
     with open(part, "r+b" if journal.entries else "wb") as rec, journal.open():
         rec.truncate(end)
@@ -94,10 +94,10 @@ def _entry():
 
 
 class Journal:
-    """What is done of the .rec file at ``path`` by a plan.
+    """The progress in writing the .rec file at ``path`` by a plan.
 
-    ``entries`` are dicts: done (examples), end (of the file, in bytes), records ([number, offset]),
-    notes and left_out (see Report).
+    ``entries`` are dicts: done (number of examples), end (of the file, in bytes), records ([number,
+    offset]), notes and left_out (see Report).
     """
 
     def __init__(self, path, plan):
@@ -113,7 +113,7 @@ class Journal:
 
     @property
     def end(self):
-        """Return the number of bytes that these take."""
+        """Return the number of bytes of the finished examples."""
         return self.entries[-1]["end"] if self.entries else 0
 
     def report(self):
@@ -151,7 +151,7 @@ class Journal:
 
 
 def write_lines(path, lines):
-    """Write a text file aside and rename it to ``path``; bytes of names that are not UTF-8 stay."""
+    """Write a text file aside and rename it to ``path``; keep bytes that are not UTF-8."""
     aside = path.with_name(f".{path.name}")
     with open(aside, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.writelines(f"{line}\n" for line in lines)

@@ -1,4 +1,4 @@
-"""Lists that people write: the names of the classes, and the class of each file."""
+"""Read lists that users write: the names of the classes, and the class of each file."""
 
 import codecs
 import csv
@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from command import InputError, nearest
 
-CLASSES = "classes.txt"  # names of the classes, a line each, in the order of their labels
-SEPARATORS = "\t,;"  # of columns; without one of them, spaces separate
+CLASSES = "classes.txt"  # names of the classes, one per line, in the order of their labels
+SEPARATORS = "\t,;"  # of columns; if a line has none of them, spaces separate the columns
 # First bytes of text files: how each is encoded.
 ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -19,7 +19,7 @@ ENCODINGS = (
 
 
 def read_lines(path):
-    """Return the lines of a text file, UTF-8 or what its byte order mark says.
+    """Return the lines of a text file, in UTF-8 or the encoding of its byte order mark.
 
     Bytes that are not UTF-8 are kept, as Python keeps those of file names.
     """
@@ -34,7 +34,7 @@ def read_classes(folder):
     """Return the names of the classes of the photographs in ``folder``.
 
     Raises:
-        InputError: there is no list of them, or it is none.
+        InputError: the list is missing or is not a list of different names.
     """
     path = Path(folder) / CLASSES
     try:
@@ -42,29 +42,29 @@ def read_classes(folder):
     except FileNotFoundError:
         raise InputError(
             f"there is no {path}: make it with python -m data.prepare imagenet --source DIR --out "
-            f"{folder}, or write the names of the classes into it, a line each"
+            f"{folder}, or write the names of the classes into it, one per line"
         ) from None
     except ValueError:
         names = []
     if len(set(names)) < max(len(names), 1) or "" in names:
-        raise InputError(f"{path} must have a name on each line, none of them twice")
+        raise InputError(f"{path} must have a name on each line, and no name twice")
     return tuple(names)
 
 
 def match_labels(path, files, names):
     """Return the label that the list at ``path`` gives to each of ``files``.
 
-    A row has a file and its class: CSV, TSV, or separated by spaces. A file is called by its path,
-    the end of it, or its name without the extension; the longest of these that is in the list
-    counts. A class is called by its name or, where no name is a number, by its place among
-    ``names``, from 0 on.
+    A row has a file and its class: CSV, TSV, or separated by spaces. A list may give a file's path,
+    the end of its path, or its name without the extension; of these, the longest one in the list
+    counts. It may give a class's name or, if no name is a number, its position in ``names``, from
+    0.
 
     Args:
         files: paths, with / between folders.
-        names: of the classes, in the order of their labels.
+        names: names of the classes, in the order of their labels.
 
     Raises:
-        InputError: a row is no file and class, a file has two classes or none, or a row stands for
+        InputError: a row is not a file and its class, a file has two classes or none, or a row fits
             several files.
     """
     labels = {name: label for label, name in enumerate(names)}
@@ -84,7 +84,9 @@ def match_labels(path, files, names):
                 "tabs between the columns)"
             )
         if listed.setdefault(file, label) != label:
-            raise InputError(f"{path}: line {number} gives {file} another class than a line before")
+            raise InputError(
+                f"{path}: line {number} gives {file} another class than an earlier line"
+            )
     return _assign(path, files, listed)
 
 
@@ -93,7 +95,7 @@ def _read_rows(path):
     try:
         lines = read_lines(path)
     except ValueError as error:
-        raise InputError(f"{path} is no text: {error}") from None
+        raise InputError(f"{path} is not a text file: {error}") from None
     filled = [(number, line.strip(" ")) for number, line in enumerate(lines, 1) if line.strip()]
     separator = next((s for s in SEPARATORS if all(s in line for _, line in filled)), " ")
     for number, line in filled:
@@ -105,7 +107,7 @@ def _read_rows(path):
 def _find_class(text, labels):
     """Return the label of the class ``text``, or None.
 
-    Kaggle's lists have boxes behind a class, each with its class again: "ant 1 2 3 4 ant 5 6 7 8".
+    Kaggle's lists add boxes after a class and repeat the class: "ant 1 2 3 4 ant 5 6 7 8".
     """
     if text in labels:
         return labels[text]
@@ -115,7 +117,7 @@ def _find_class(text, labels):
 
 
 def _names_of_file(file):
-    """Yield what a list may call ``file``, the longest first: the ends of its path, its stem."""
+    """Yield the names that a list may use for ``file``, longest first: path ends, then its stem."""
     parts = PurePosixPath(file).parts
     for start in range(len(parts)):
         yield "/".join(parts[start:])
@@ -123,8 +125,8 @@ def _names_of_file(file):
 
 
 def _assign(path, files, listed):
-    """Return the label of each file, given {what the list calls a file: label}."""
-    entries = defaultdict(set)  # a name that a list's file also has -> what the list calls it
+    """Return the label of each file, given {file as named in the list: label}."""
+    entries = defaultdict(set)  # another name of a listed file -> its name in the list
     for entry in listed:
         for name in _names_of_file(entry):
             entries[name].add(entry)
@@ -132,7 +134,7 @@ def _assign(path, files, listed):
     for file in files:
         found = next((entries[name] for name in _names_of_file(file) if name in entries), None)
         if found is None:
-            raise InputError(f"{path} does not tell the class of {file}")
+            raise InputError(f"{path} does not give the class of {file}")
         if len({listed[entry] for entry in found}) > 1:
             raise InputError(f"{path} has several lines that may be {file}: give its full name")
         chosen[file] = min(found)

@@ -1,8 +1,8 @@
-"""The parts of an image file: those that hold pixels, and the orientation that EXIF gives.
+"""Separate the pixels of an image file from its metadata, and read the EXIF orientation.
 
-Decoders are given the pixels alone. Pillow also reads EXIF, XMP, colour profiles and the index of
-JPEGs with several pictures, and refuses sound pixels when one of these is odd; what it makes of
-them differs from version to version.
+Decoders get only the pixels. Pillow also reads EXIF, XMP, colour profiles and the index of JPEGs
+with several pictures, and refuses valid pixels if one of these is unusual; its behaviour differs
+between versions.
 """
 
 import struct
@@ -11,17 +11,17 @@ import zlib
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 APP0, EXIF, ADOBE, COMMENT = 0xE0, 0xE1, 0xEE, 0xFE  # JPEG markers
-METADATA = {*range(APP0 + 1, 0xF0), COMMENT} - {ADOBE}  # APP0 and ADOBE decide on colours
+METADATA = {*range(APP0 + 1, 0xF0), COMMENT} - {ADOBE}  # APP0 and ADOBE determine the colours
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers before a JPEG's height and width
 ORIENTATION = 0x0112  # the EXIF tag
-# Whole numbers that a TIFF entry may hold: type -> how to read it. SHORT is the one that is usual.
+# Integers that a TIFF entry may hold: type -> how to read it. SHORT is the usual one.
 WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 
 
 def read_orientation(data):
     """Return the EXIF orientation, 1 to 8, of the encoded image ``data`` (JPEG, PNG or WebP).
 
-    1 stands for upright, and for EXIF that is missing, damaged or out of range.
+    1 means upright; it is also returned if EXIF is missing, damaged or out of range.
     """
     for exif in _exif_blocks(data):
         orientation = _tiff_orientation(exif[6:] if exif.startswith(b"Exif\0") else exif)
@@ -31,11 +31,11 @@ def read_orientation(data):
 
 
 def without_metadata(data):
-    """Return the encoded image ``data`` without the parts of a JPEG or PNG that hold no pixels.
+    """Return the encoded image ``data`` without the metadata of a JPEG or PNG.
 
     Raises:
-        ValueError: a PNG is cut short, or a part of it that holds pixels has a wrong checksum.
-            Decoders skip some of these.
+        ValueError: a PNG is truncated, or a chunk with pixels has a wrong checksum, which some
+            decoders ignore.
     """
     if data.startswith(PNG_START):
         parts = [data[start:end] for kind, start, end in _png_chunks(data) if kind in PIXEL_CHUNKS]
@@ -51,16 +51,16 @@ def without_metadata(data):
 
 
 def png_header(data):
-    """Return (width, height, bits, colour type) that the PNG ``data`` announces.
+    """Return (width, height, bits, colour type) from the header of the PNG ``data``.
 
     Raises:
-        struct.error: it is too short.
+        struct.error: ``data`` is too short.
     """
-    return struct.unpack_from(">IIBB", data, 16)  # the first chunk has a fixed place
+    return struct.unpack_from(">IIBB", data, 16)  # the first chunk has a fixed position
 
 
 def jpeg_header(data):
-    """Return (width, height, bits, channels) that the JPEG ``data`` announces; None without."""
+    """Return (width, height, bits, channels) from the header of the JPEG ``data``, or None."""
     for marker, start, end in _jpeg_segments(data):
         if marker in FRAMES and end - start >= 10:
             bits, height, width, channels = struct.unpack_from(">BHHB", data, start + 4)
@@ -69,18 +69,20 @@ def jpeg_header(data):
 
 
 def _png_chunks(data):
-    """Yield (kind, start, end) of each chunk of the PNG ``data``, those with pixels checked."""
+    """Yield (kind, start, end) of each chunk of the PNG ``data``; check those with pixels."""
     at = len(PNG_START)
     while at + 12 <= len(data):
         (length,), kind = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
         end = at + 12 + length
         if end > len(data):
             break
-        # A name of metadata begins with a small letter; one bit makes iDAT of IDAT.
+        # Names of metadata begin with a small letter; one flipped bit turns IDAT into iDAT.
         holds_pixels = kind[:1].isupper() or kind.upper() in PIXEL_CHUNKS or kind == b"tRNS"
         checksum = struct.unpack_from(">I", data, end - 4)[0]
         if holds_pixels and zlib.crc32(data[at + 4 : end - 4]) != checksum:
-            raise ValueError(f"its image is damaged: wrong checksum in the PNG's byte {at} and on")
+            raise ValueError(
+                f"its image is damaged: wrong checksum of the PNG's chunk at byte {at}"
+            )
         yield kind, at, end
         if kind == b"IEND":
             return
@@ -99,7 +101,7 @@ def _jpeg_segments(data):
         marker, length = struct.unpack_from(">xBH", data, at)
         end = at + 2 + length
         if marker < 0xC0 or 0xD0 <= marker <= 0xDA or length < 2 or end > len(data):
-            return  # a scan, or no segment
+            return  # a scan, or not a segment
         yield marker, at, end
         at = end
 
@@ -115,7 +117,7 @@ def _exif_blocks(data):
             for kind, start, end in _png_chunks(data):
                 if kind == b"eXIf":
                     yield data[start + 8 : end - 4]
-        except ValueError:  # whoever decodes the pixels says so
+        except ValueError:  # the decoder of the pixels reports it
             return
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         at = 12
@@ -127,7 +129,7 @@ def _exif_blocks(data):
 
 
 def _tiff_orientation(tiff):
-    """Return the number under ORIENTATION in the first directory of ``tiff``; None without."""
+    """Return the number under ORIENTATION in the first directory of ``tiff``, or None."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(tiff[:4]))
     if order is None:
         return None
@@ -138,6 +140,6 @@ def _tiff_orientation(tiff):
             tag, kind = struct.unpack_from(order + "HH", tiff, entry)
             if tag == ORIENTATION and kind in WHOLE_NUMBERS:
                 return struct.unpack_from(order + WHOLE_NUMBERS[kind], tiff, entry + 8)[0]
-    except struct.error:  # it is cut short
+    except struct.error:  # the block is truncated
         return None
     return None

@@ -1,4 +1,4 @@
-"""Small images of one's own, in folders of classes or an .npz file, as a data set."""
+"""Read users' own small images, in folders of classes or an .npz file, as a data set."""
 
 import zipfile
 import zlib
@@ -20,7 +20,7 @@ from data.spec import SIZES, DatasetSpec
 SIZE = 32
 TEST_SHARE = 0.2
 TEST_FOLDERS = ("test", "val", "valid", "validation")
-# Names of arrays: training images and labels and, where there are any, test images and labels.
+# Names of arrays: training images and labels and, if there are any, test images and labels.
 ARRAYS = (
     ("x_train", "y_train", "x_test", "y_test"),
     ("train_images", "train_labels", "test_images", "test_labels"),
@@ -32,7 +32,7 @@ CLASS_NAMES = ("class_names", "classes")
 
 @dataclass
 class Own:
-    """Images as they were read: training and test Parts, and what did not become an example."""
+    """A user's data set: training and test Parts, and the files that were not used."""
 
     class_names: Tuple[str, ...]
     train: Part
@@ -42,24 +42,24 @@ class Own:
 
 
 def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
-    """Read a data set of one's own.
+    """Read a user's own data set.
 
-    Images are made ``size`` x ``size``: resized until the shorter side fits, then cropped to the
-    centre, as predict.py does.
+    Images are made ``size`` x ``size``: the shorter side is resized to ``size``, then the centre is
+    cropped, as in predict.py.
 
     Args:
         source: a folder with train/CLASS/FILE and test/CLASS/FILE (or val); a folder with
-            CLASS/FILE; or an .npz file with arrays called as in ARRAYS.
-        size: None takes 32, or the size that the images of an .npz file have.
-        test_share: of each class that is tested on, where no test images are named.
-        seed: decides which these are.
-        mapping: like map, for reading files; see data.workers.
+            CLASS/FILE; or an .npz file with arrays named as in ARRAYS.
+        size: None means 32, or the size of the images in an .npz file.
+        test_share: share of each class that becomes test images, if the source has none.
+        seed: determines which images these are.
+        mapping: a function like map, for reading files; see data.workers.
 
     Returns:
         An Own.
 
     Raises:
-        InputError: the layout is another, or a class has no images to train on.
+        InputError: the source has another layout, or a class has no training or test images.
     """
     source = Path(source)
     if size is not None and size not in SIZES:
@@ -127,7 +127,7 @@ def _read_folders(source, size, mapping):
 
 
 def _read_files(source, photographs, size, mapping, left_out):
-    """Return the Part of image files; what cannot be used is added to ``left_out``."""
+    """Return the Part of image files; add files that cannot be used to ``left_out``."""
     pixels = np.empty((len(photographs), size, size, 3), np.uint8)
     labels = []
     read = mapping(partial(_read_file, source, size), photographs)
@@ -163,11 +163,11 @@ def _read_npz(source, size):
         with zipfile.ZipFile(source) as file:
             for name in file.namelist():
                 if name.endswith(".npy"):
-                    with file.open(name) as member:  # it refuses arrays of Python's objects
+                    with file.open(name) as member:  # it refuses arrays of Python objects
                         arrays[name[:-4]] = np.lib.format.read_array(member)
     except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{source} is no .npz file of arrays ({reason})") from None
+        raise InputError(f"{source} is not an .npz file of arrays ({reason})") from None
     keys = next((keys for keys in ARRAYS if set(keys[:2]) <= set(arrays)), None)
     if keys is None:
         known = "; ".join(" and ".join(names[:2]) for names in ARRAYS)
@@ -196,7 +196,7 @@ def _make_part(source, images, labels, size):
 
 
 def _check_images(source, name, images):
-    """Return images (N, height, width) or (N, height, width, channels) in bytes."""
+    """Check images (N, height, width) or (N, height, width, channels); return them contiguous."""
     if images.ndim == 4 and images.shape[1] in (1, 3, 4) and images.shape[3] not in (1, 3, 4):
         images = images.transpose(0, 2, 3, 1)
     if images.ndim == 4 and images.shape[3] == 1:
@@ -209,13 +209,13 @@ def _check_images(source, name, images):
     if images.dtype != np.uint8 or not (images.ndim == 3 or colours) or 0 in images.shape:
         raise InputError(
             f"{source}: {name} is {images.dtype} {images.shape}; images must be uint8 (0 to 255) "
-            "with the shape (N, height, width), or that and 1, 3 or 4 channels"
+            "of shape (N, height, width) or (N, height, width, channels) with 1, 3 or 4 channels"
         )
     return np.ascontiguousarray(images)
 
 
 def _check_labels(source, name, arrays, names=None):
-    """Return the names of the classes, those given or those found, and the labels, int64 (N,)."""
+    """Return the names of the classes, given or found, and the labels, int64 (N,)."""
     labels = arrays[name]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]

@@ -1,4 +1,4 @@
-"""Writing a data set's files: train.rec, train.idx, test.rec, test.idx, whole or not at all."""
+"""Write a data set's files, train.rec, train.idx, test.rec and test.idx: all of them or none."""
 
 import contextlib
 import functools
@@ -35,20 +35,20 @@ def prepare_dataset(
     out: Union[str, Path, None] = None,
     partial: bool = False,
 ) -> Tuple[int, int]:
-    """Write the four files of a data set that is built in.
+    """Write the four files of a built-in data set.
 
-    Any failure leaves ``out`` as it was, but for a download that can be resumed.
+    A failure leaves ``out`` unchanged, except for a download that can be resumed.
 
     Args:
         source: the official files; None downloads them.
-        out: folder; None is data/<dataset>.
-        partial: take whatever number of images ``source`` holds.
+        out: folder; None means data/<dataset>.
+        partial: accept any number of images in ``source``.
 
     Returns:
         The numbers of training and test images.
 
     Raises:
-        InputError: the source is another, or damaged; it cannot be downloaded.
+        InputError: the source is not this data set, is damaged, or cannot be downloaded.
         OSError: a file cannot be written.
     """
     spec = get_spec(dataset)
@@ -72,12 +72,12 @@ def prepare_dataset(
 
 
 def ensure_prepared(dataset, say):
-    """Prepare a data set that is built in where programs look for it, unless it is there.
+    """Prepare a built-in data set in its default folder, unless it is there.
 
-    Of several processes one does so, and the others wait for it.
+    If several processes call this, one prepares the data set and the others wait.
 
     Args:
-        say: shows a line.
+        say: function that shows a line.
 
     Raises:
         InputError: it cannot be downloaded; the message says how to prepare it by hand.
@@ -107,18 +107,18 @@ def prepare_own(
     seed: int = 0,
     jobs: Optional[int] = None,
 ) -> Tuple[Own, DatasetSpec]:
-    """Write the four files and the dataset.json of a data set of one's own.
+    """Write the four files and the dataset.json of a user's own data set.
 
     Args:
         source, size, test_share, seed: see data.own.read_own.
-        out: folder, whose name is the data set's.
-        jobs: processes that read files; None is one for each core.
+        out: folder; its name is the data set's name.
+        jobs: number of processes that read files; None means one for each core.
 
     Returns:
         The Own and its DatasetSpec.
 
     Raises:
-        InputError: the source cannot be used, or the name is taken.
+        InputError: the source cannot be used, or a built-in data set has this name.
         OSError: a file cannot be written.
     """
     out = Path(out).absolute()
@@ -134,7 +134,7 @@ def prepare_own(
 
 @contextlib.contextmanager
 def _new_folder(path):
-    """Make the folder ``path``; what was made of it disappears, if empty, after an exception."""
+    """Make the folder ``path``; after an exception, remove the new folders that are empty."""
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file: give --out a folder")
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -149,7 +149,7 @@ def _new_folder(path):
 
 
 def _download(spec, folder):
-    """Return the folder with all archives of ``spec``."""
+    """Download all archives of ``spec``; return their folder."""
     with _new_folder(folder):
         for archive in spec.archives:
             fetch(archive, folder)
@@ -170,7 +170,7 @@ def read_digits(test_count):
 
     digits = load_digits()
     grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # they are 0 to 16
-    grey = np.pad(grey, ((0, 0), (1, 1), (1, 1)))  # strokes end at the edge otherwise
+    grey = np.pad(grey, ((0, 0), (1, 1), (1, 1)))  # otherwise strokes end at the edge
     images = np.stack([_enlarge(image) for image in grey])
     train, test = split(Images(images, digits.target), test_count)
     return [Part(train.pixels, train.labels)], [Part(test.pixels, test.labels)]
@@ -186,23 +186,25 @@ def _count(parts):
 
 
 def _check_counts(spec, source, counts, partial):
-    """Refuse other numbers of training and test images than the official ones."""
+    """Raise an InputError if the numbers of training and test images are not the official ones."""
     found = f"{source} has {counts[0]} training and {counts[1]} test images"
     if 0 in counts:
         raise InputError(f"{found}: at least one of each is needed")
     if not partial and counts != (spec.train_count, spec.test_count):
         raise InputError(
-            f"{found} where {spec.name} has {spec.train_count} and {spec.test_count}: get all of "
-            "it, or add --partial to take it as it is"
+            f"{found}, but {spec.name} has {spec.train_count} and {spec.test_count}: get the "
+            "complete data set, or add --partial to use this part"
         )
 
 
 def _write_all(out, train, test, spec, described=False):
-    """Write the four files, and with ``described`` dataset.json, aside; rename them when whole."""
+    """Write the four files, and with ``described`` dataset.json, aside; rename complete files."""
     names = (*FILES, DESCRIPTION) if described else FILES
     for name in names:
         if (out / name).is_dir():
-            raise InputError(f"{out / name} is a folder: move it, a file of that name is made")
+            raise InputError(
+                f"{out / name} is a folder: move it, because a file of that name is written"
+            )
     shuffled = np.random.RandomState(SHUFFLE_SEED).permutation(_count(train))
     with tempfile.TemporaryDirectory(prefix=".preparing-", dir=out) as aside:
         _write(Path(aside) / "train.rec", train, shuffled, spec.classes)
@@ -216,7 +218,7 @@ def _write_all(out, train, test, spec, described=False):
 def _write(path, parts, order, classes):
     """Write the images of ``parts``, in ``order``, to the .rec file ``path`` and its .idx.
 
-    A record's id is the image's place in the original files.
+    A record's id is the image's position in the original files.
     """
     starts = np.cumsum([0] + [len(part) for part in parts])
     with open(path, "wb") as rec, open(path.with_suffix(".idx"), "w") as index:
@@ -226,4 +228,4 @@ def _write(path, parts, order, classes):
             index.write(f"{key}\t{rec.tell()}\n")
             rec.write(frame(part.labels[row], place, encode(part.images[row])))
     if len(check(path, classes)) != len(order):
-        raise InputError(f"{path} is not whole after writing: is the disk full?")
+        raise InputError(f"{path} is incomplete after writing: is the disk full?")

@@ -1,6 +1,6 @@
-"""Photographs in folders of classes to .rec files: ImageNet, or any set laid out like it.
+"""Write photographs in folders of classes to .rec files: ImageNet, or any set with its layout.
 
-``prepare`` is what ``python -m data.prepare imagenet`` calls.
+``python -m data.prepare imagenet`` calls ``prepare``.
 """
 
 import io
@@ -21,13 +21,13 @@ from data.workers import open_workers
 from filesystem import locked
 from hardware import cores
 
-SIZE = 480  # default of the shorter side, as deep fusion's ImageNet records have it
-QUALITY = 95  # of JPEGs that are encoded again
-SMALLEST = 16  # shorter side of an image that is of any use
-SLIMMEST = 16  # longer side over shorter side of one
+SIZE = 480  # default of the shorter side, as in deep fusion's ImageNet records
+QUALITY = 95  # of re-encoded JPEGs
+SMALLEST = 16  # least shorter side of an image
+SLIMMEST = 16  # greatest ratio of an image's longer to its shorter side
 SETS = {"train": "train.rec", "val": "val.rec"}
 LOCK = ".lock"  # held while a folder is written
-FILE_LIMIT = 1 << 28  # bytes of a file; no photograph has so many
+FILE_LIMIT = 1 << 28  # bytes of a file; no photograph is larger
 EXTENSIONS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png",),
@@ -40,16 +40,16 @@ MODES = {"L": "greyscale", "CMYK": "CMYK", "I": "16-bit greyscale", "I;16": "16-
 def prepare(source, out, size=SIZE, labels=None, jobs=None):
     """Write train.rec, val.rec, their .idx and .lst, and classes.txt into ``out``.
 
-    Each image is kept as it is where it is an RGB JPEG whose shorter side is ``size`` at most, else
-    it is made one, never larger than it was. What cannot be decoded is left out. Called again
-    after it was stopped, it continues where it was; once finished, it writes again only if the
-    source or a file in it is another.
+    An RGB JPEG whose shorter side is at most ``size`` is kept as it is; other images are converted
+    to one and never enlarged. Files that cannot be decoded are left out. A call after an
+    interruption resumes the work. A call after the end writes again only if the source, or a file
+    in it, has changed.
 
     Args:
-        source: a folder with train/CLASS/FILE and val/CLASS/FILE; or val/FILE, and the list
-            ``labels`` of their classes. See data.class_folders and data.lists.
-        labels: a file of lines "FILE CLASS"; Kaggle's LOC_val_solution.csv is one.
-        jobs: processes; None is one for each core.
+        source: a folder with train/CLASS/FILE and val/CLASS/FILE, or with val/FILE if ``labels``
+            lists their classes. See data.class_folders and data.lists.
+        labels: a file of lines "FILE CLASS", such as Kaggle's LOC_val_solution.csv.
+        jobs: number of processes; None means one for each core.
 
     Returns:
         {"train" or "val": Report}.
@@ -76,7 +76,7 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
 
 
 def check_jobs(jobs):
-    """Return a number of processes; None stands for one for each core."""
+    """Return the number of processes; None means one for each core."""
     jobs = cores() if jobs is None else jobs
     if jobs < 1:
         raise InputError(f"--jobs must be at least 1, not {jobs}")
@@ -84,34 +84,34 @@ def check_jobs(jobs):
 
 
 def _write(path, photographs, convert_all, plan, classes):
-    """Write a set, and note that its images need not be looked at again; return the Report."""
+    """Write a set, and note that its images need not be checked again; return the Report."""
     before = path.stat().st_mtime_ns if path.exists() else None
     report = write_records(path, photographs, convert_all, plan)
     if path.stat().st_mtime_ns != before:
         check(path, classes)
-        note_images(path)  # each was decoded on its way
+        note_images(path)  # each image was decoded when it was written
     return report
 
 
 def convert(data, name, size):
-    """Make the RGB JPEG of a photograph, its shorter side ``size`` at most.
+    """Convert a photograph to an RGB JPEG whose shorter side is at most ``size``.
 
-    A JPEG that is so already, and upright, stays as it is, byte for byte.
+    A JPEG that already is one, and is upright, is kept byte for byte.
 
     Args:
-        data: the bytes of a file of any kind in data.images.SOURCE_FORMATS.
-        name: the file's.
+        data: the bytes of a file in one of data.images.SOURCE_FORMATS.
+        name: the file's name.
 
     Returns:
-        The bytes of the JPEG, and a list of what was unusual about ``data``.
+        The bytes of the JPEG, and a list of the unusual properties of ``data``.
 
     Raises:
-        ValueError: why it cannot be used.
+        ValueError: the photograph cannot be used; the message says why.
     """
     image = open_image(data, formats=SOURCE_FORMATS)
     notes, kind = [], image.format
     if not name.lower().endswith(EXTENSIONS[kind]):
-        notes.append(f"{kind} by another extension")
+        notes.append(f"{kind} with another extension")
     if image.mode != "RGB":
         notes.append(MODES.get(image.mode, f"mode {image.mode}"))
     shorter, longer = sorted(image.size)
@@ -121,7 +121,7 @@ def convert(data, name, size):
         notes.append(f"shorter side below {size}, not enlarged")
     orientation = read_orientation(data)
     if orientation != 1:
-        notes.append("turned as its EXIF says")
+        notes.append("rotated by its EXIF orientation")
     elif kind == "JPEG" and image.mode == "RGB" and shorter <= size:
         return data, notes
     image = to_rgb(turn(image, orientation))

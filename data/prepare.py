@@ -14,27 +14,27 @@ from data.spec import SIZES, default_folder, list_datasets
 DESCRIPTION = """\
 Make the .rec files that training reads: train.rec, train.idx, test.rec and test.idx.
 
-The pixels are kept as they are (PNG inside the records); training images are shuffled, always in
-the same way, test images keep their order. Without --source the official archives are downloaded,
-and a download that stopped is resumed. digits comes with scikit-learn.
+The pixels are not changed (records contain PNG). Training images are shuffled, always in the same
+way; test images keep their order. Without --source, the official archives are downloaded, and an
+interrupted download is resumed. digits is part of scikit-learn.
 
 --source takes
   cifar10, cifar100   the python or the binary version: the archive (.tar.gz), the folder it
-                      unpacks to, or a folder with one of these in it
+                      unpacks to, or a folder that contains one of these
   svhn                a folder with train_32x32.mat, extra_32x32.mat and test_32x32.mat; the
                       training set is train and extra together
   mnist,              a folder with the four files train-images-idx3-ubyte, ...; grey becomes RGB,
-  fashion-mnist       28x28 stays
+  fashion-mnist       the size stays 28x28
   folder              small images of your own: a folder with train/CLASS/FILE and test/CLASS/FILE,
-                      one with CLASS/FILE, of which a share becomes the test set, or an .npz file
-                      with images and labels. They are made --size x --size pixels; --out
-                      data/NAME is then what --dataset NAME trains on, described by dataset.json.
+                      one with CLASS/FILE, a share of which becomes the test set, or an .npz file
+                      with images and labels. They are made --size x --size pixels and described
+                      by dataset.json. After --out data/NAME, --dataset NAME trains on them.
   imagenet            a folder with train/CLASS/FILE and val/CLASS/FILE: any photographs. They are
                       stored as JPEG in train.rec and val.rec, larger ones with a shorter side of
-                      --size, with the names of the classes in classes.txt. ImageNet's own val
+                      --size, and the names of the classes in classes.txt. ImageNet's own val
                       folder is flat: --val-labels names a list of lines "FILE CLASS", such as
-                      Kaggle's LOC_val_solution.csv. What cannot be decoded is left out and named.
-                      Stopped, the same command continues where it was.
+                      Kaggle's LOC_val_solution.csv. Files that cannot be decoded are left out and
+                      named. After an interruption, the same command resumes the work.
 """
 
 EXAMPLE = """\
@@ -47,7 +47,7 @@ examples:
 """
 
 PHOTOGRAPHS, OWN = "imagenet", "folder"
-FLAGS = {  # of one kind of data set
+FLAGS = {  # flags that are for some kinds of data sets only
     "size": (PHOTOGRAPHS, OWN),
     "val_labels": (PHOTOGRAPHS,),
     "jobs": (PHOTOGRAPHS, OWN),
@@ -84,7 +84,7 @@ def _prepare_own(arguments, out):
 
 
 def _print_passed_over(report):
-    """Print which files of a Report or an Own did not become examples."""
+    """Print which files of a Report or an Own were not used."""
     for line in report.left_out:
         print(f"  left out: {line}")
     for reason, paths in report.ignored.items():
@@ -93,40 +93,40 @@ def _print_passed_over(report):
 
 
 def make_parser():
-    """Return the command line."""
+    """Return the parser of the command line."""
     parser = Parser(prog="python -m data.prepare", description=DESCRIPTION, epilog=EXAMPLE)
     names = (*list_datasets(), OWN, PHOTOGRAPHS)
     parser.add_argument("dataset", choices=names, help="one of %(choices)s")
-    parser.add_argument("--source", metavar="PATH", help="the official files, or your own")
+    parser.add_argument("--source", metavar="PATH", help="the official files, or your own files")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: data/DATASET)")
     parser.add_argument(
         "--partial",
         action="store_true",
-        help="take a --source with fewer images than the official one as it is",
+        help="accept a --source with fewer images than the official data set",
     )
     add = parser.add_argument_group(f"{OWN} and {PHOTOGRAPHS}").add_argument
     add(
         "--size",
         type=int,
         help=f"{OWN}: height and width, {SIZES[0]} to {SIZES[-1]}; default: {SIZE}, or the size "
-        f"that an .npz file has. {PHOTOGRAPHS}: the most a shorter side is; default: "
+        f"in an .npz file. {PHOTOGRAPHS}: the longest shorter side; default: "
         f"{photographs.SIZE}",
     )
-    add("--jobs", type=int, help="processes; default: one for each core")
+    add("--jobs", type=int, help="number of processes; default: one for each core")
     add("--val-labels", metavar="FILE", help=f"{PHOTOGRAPHS}: the classes of a flat val folder")
     add(
         "--test-share",
         type=float,
         metavar="SHARE",
-        help=f"{OWN}: of each class, to test on if there is no folder test; default: {TEST_SHARE}",
+        help=f"{OWN}: share of each class to test on without a test folder; default: {TEST_SHARE}",
     )
-    add("--split-seed", type=int, metavar="N", help=f"{OWN}: which images these are; default: 0")
+    add("--split-seed", type=int, metavar="N", help=f"{OWN}: selects these images; default: 0")
     return parser
 
 
 @command
 def main(argv=None):
-    """Prepare one data set and say what was made."""
+    """Prepare one data set and print the files that were written."""
     arguments = make_parser().parse_args(argv)
     kind = arguments.dataset
     for flag, kinds in FLAGS.items():
@@ -134,9 +134,9 @@ def main(argv=None):
             name = flag.replace("_", "-")
             raise InputError(f"--{name} is for {' and '.join(kinds)}: leave it out")
     if kind in (PHOTOGRAPHS, OWN) and (arguments.source is None or arguments.partial):
-        raise InputError(f"{kind} takes --source, and no --partial")
+        raise InputError(f"{kind} needs --source, and no --partial")
     if kind == OWN and arguments.out is None:
-        raise InputError(f"{kind} takes --out data/NAME, where NAME is what --dataset then takes")
+        raise InputError(f"{kind} needs --out data/NAME; NAME is then the name for --dataset")
     out = arguments.out or default_folder(kind)
     if kind == PHOTOGRAPHS:
         _prepare_photographs(arguments, out)

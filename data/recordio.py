@@ -1,14 +1,14 @@
-"""The record files (.rec) of MXNet, read and written without MXNet.
+"""Read and write the record files (.rec) of MXNet without MXNet.
 
-MXNet aborts the process on a damaged file; here damage is a value. A record is, in 32-bit
+MXNet aborts the process on a damaged file; this module returns the fault. A record is, in 32-bit
 little-endian words,
 
     magic number, (part << 29) + length, payload of ``length`` bytes, zeros up to the next word
 
-and its payload a header (flag, label, id, id2), ``flag`` more labels, and an encoded image. Where
-a payload has the magic number as one of its words, the writer cuts it there and leaves the number
-out: part is 1, 2, ..., 2, 3 for the pieces, 0 for a record in one piece. So a word that is the
-magic number is always the start of a piece, which is how reading finds its way after damage.
+and its payload is a header (flag, label, id, id2), ``flag`` more labels, and an encoded image. If
+a word of the payload equals the magic number, the writer splits the payload there and omits the
+word: part is 1, 2, ..., 2, 3 for the pieces, and 0 for a record in one piece. A word that equals
+the magic number is therefore always the start of a piece, so reading can continue after damage.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
 class Record(NamedTuple):
-    """A record, or what is wrong where one should be (``problem``; the rest is then empty)."""
+    """A record, or the fault at its position (``problem``; the other values are then empty)."""
 
     index: int  # type: ignore[assignment]  # from 0, in the order of the file
-    offset: int  # of its first byte in the file
+    offset: int  # position of its first byte in the file
     labels: Tuple[float, ...] = ()
     image: bytes = b""  # encoded (JPEG, PNG, ...)
     problem: Optional[str] = None
@@ -39,8 +39,7 @@ class Record(NamedTuple):
 def frame(label, number, image):
     """Return the bytes of the record ``number`` with the encoded ``image`` and one ``label``.
 
-    Records can be written one after the other, to a file that is there already, too, which MXNet's
-    writer cannot.
+    Records can be appended to an existing file, which MXNet's writer cannot do.
     """
     payload = _HEADER.pack(0, label, number, 0) + image
     cuts, start = [], 0
@@ -56,11 +55,11 @@ def frame(label, number, image):
 
 
 def read_records(path, images=True):
-    """Yield a Record for each record of the file ``path``, and for each damaged place.
+    """Yield a Record for each record of the file ``path``, and for each damaged position.
 
-    With ``images=False`` only the headers are read, which touches a small part of a large file;
-    ``image`` is then empty. Damaged bytes never raise; a file that is missing, empty or cannot be
-    read is an InputError.
+    With ``images=False`` only the headers are read, a small part of a large file; ``image`` is then
+    empty. Damaged bytes raise no exception; a file that is missing, empty or cannot be read is an
+    InputError.
     """
     with _mapped(path) as data:
         offset = 0
@@ -73,7 +72,7 @@ def read_records(path, images=True):
 
 @contextlib.contextmanager
 def _mapped(path):
-    """Give the bytes of the file ``path``."""
+    """Yield the bytes of the file ``path``."""
     try:
         file = open(path, "rb")  # noqa: SIM115 (closed below)
     except (OSError, ValueError) as error:
@@ -81,7 +80,7 @@ def _mapped(path):
         raise InputError(f"{path} cannot be read ({reason}): give a .rec file") from None
     with file:
         if os.fstat(file.fileno()).st_size == 0:
-            raise InputError(f"{path} is empty: a .rec file with records is needed")
+            raise InputError(f"{path} is empty: give a .rec file with records")
         with mapped(file) as data:
             yield data
 
@@ -98,7 +97,7 @@ def _read_record(data, offset, index, images):
 
 
 def _find_pieces(data, offset):
-    """Return where the pieces of the record at ``offset`` lie, where it ends, and what is wrong."""
+    """Return the pieces of the record at ``offset``, the record's end, and its fault or None."""
     pieces = []
     size = len(data)
     while True:
@@ -118,21 +117,21 @@ def _find_pieces(data, offset):
         pieces.append((start, start + length))
         if part in (_WHOLE, _LAST):
             break
-    # A wrong length usually ends where no record begins: the next one then begins inside.
+    # A wrong length usually ends where no record begins; the next record then begins inside it.
     if offset < size and data[offset : offset + 4] != _MAGIC_BYTES:
         return pieces, offset, _swallowed(data, pieces)
     return pieces, offset, None
 
 
 def _swallowed(data, pieces):
-    """Return what is wrong with a record that has the start of another inside, or None."""
+    """Return the fault of a record that contains the start of another one, or None."""
     if any(_find_magic(data, *piece) >= 0 for piece in pieces):
         return "its length is wrong: another record begins inside it"
     return None
 
 
 def _find_magic(data, start, stop):
-    """Return the first place of a word in ``data[start:stop]`` that is the magic number, or -1."""
+    """Return the position of the first magic number among the words of ``data``, or -1."""
     found = data.find(_MAGIC_BYTES, start, stop)
     while found >= 0 and found % 4:
         found = data.find(_MAGIC_BYTES, found + 1, stop)

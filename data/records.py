@@ -1,4 +1,4 @@
-"""Batches out of .rec files of small images, which are read into memory once."""
+"""Make batches from .rec files of small images, which are read into memory once."""
 
 import queue
 import threading
@@ -15,7 +15,7 @@ from data.checks import bad_record, check
 from data.images import decode
 from data.recordio import read_records
 
-SPLIT_SEED = 0  # which examples --val-split holds out is no matter of a run's seed
+SPLIT_SEED = 0  # the examples that --val-split holds out do not depend on a run's seed
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Images:
     """``pixels``, uint8 (N, 3, H, W) RGB, and ``labels``, int32 (N,).
 
     ``on_device`` makes batches on a device, from a copy of the pixels there; see
-    engine.torch_images.DeviceImages. Without it batches are numpy arrays.
+    engine.torch_images.DeviceImages. Without it, batches are NumPy arrays.
     """
 
     pixels: np.ndarray
@@ -38,8 +38,8 @@ class Images:
 class Batch:
     """``images``, float32 (n, 3, H, W), normalised, and ``labels``, int32 (n,).
 
-    ``targets``, float32 (n, classes), are what a regularized batch is trained on instead of the
-    labels; see data.regularize.
+    A regularized batch is trained on ``targets``, float32 (n, classes), instead of the labels; see
+    data.regularize.
     """
 
     images: np.ndarray
@@ -52,10 +52,10 @@ class Batch:
 
 
 def load(path, classes=None, size=32):
-    """Return the Images of the .rec file ``path``, ``size`` x ``size`` pixels, in its order.
+    """Return the Images of the .rec file ``path``, ``size`` x ``size`` pixels, in file order.
 
-    Labels are 0 to ``classes - 1``. Whatever is wrong with the file is an InputError for the first
-    bad record; MXNet, which would abort, never sees the file.
+    Labels are 0 to ``classes - 1``. A fault of the file is an InputError that names the first bad
+    record; MXNet, which would abort, does not read the file.
     """
     labels = check(path, classes).astype(np.int32)
     pixels = np.empty((len(labels), 3, size, size), np.uint8)
@@ -71,17 +71,17 @@ def load(path, classes=None, size=32):
 
 
 def split(images, count, seed=SPLIT_SEED):
-    """Return ``images`` without ``count`` of them, and those, each in the order of ``images``.
+    """Split ``images`` into the rest and ``count`` held-out ones, both in their order.
 
-    The choice is the same in every run. Each class gives its share of ``count``, rounded so that
-    the shares add up.
+    The choice is the same in every run. Each class contributes its share of ``count``, rounded so
+    that the shares add up to ``count``.
     """
     if not 0 < count < len(images):
         raise InputError(
             f"{count} of {len(images)} examples cannot be held out: hold out 1 to {len(images) - 1}"
         )
     held_out = np.zeros(len(images), bool)
-    rng = np.random.RandomState(seed)  # its stream is the same in every NumPy version
+    rng = np.random.RandomState(seed)  # gives the same numbers in every NumPy version
     members = [np.flatnonzero(images.labels == label) for label in np.unique(images.labels)]
     for indices, share in zip(members, _shares([len(indices) for indices in members], count)):
         held_out[rng.permutation(indices)[:share]] = True
@@ -89,7 +89,7 @@ def split(images, count, seed=SPLIT_SEED):
 
 
 def _shares(sizes, count):
-    """Return ``count`` shared in proportion to ``sizes``; the largest remainders round up."""
+    """Divide ``count`` in proportion to ``sizes``; the largest remainders are rounded up."""
     exact = np.array(sizes) * count
     shares, rests = exact // sum(sizes), exact % sum(sizes)
     largest = np.argsort(-rests, kind="stable")[: count - shares.sum()]
@@ -102,13 +102,13 @@ def _pick(images, which):
 
 
 def number_of_batches(count, batch_size, num_shards=1):
-    """Return how many batches each of ``num_shards`` has in an epoch of ``count`` examples."""
+    """Return the number of batches of each shard in an epoch of ``count`` examples."""
     if batch_size < 1:
         raise InputError(f"a batch of {batch_size} images is impossible: give 1 or more")
     if count < num_shards:
         raise InputError(f"{count} examples are too few for {num_shards} shards: give one to each")
     full, rest = divmod(count, batch_size * num_shards)
-    # where fewer are left than there are shards, they join the batches before: none is empty
+    # if fewer examples than shards are left, they are added to the earlier batches: none is empty
     return full + (rest >= num_shards or full == 0)
 
 
@@ -126,11 +126,11 @@ def train_batches(
 ):
     """Yield the Batches of ``shard`` of ``num_shards`` in one epoch.
 
-    Every example is in exactly one batch of one shard; all shards have ``number_of_batches``. Where
-    the numbers do not divide, the last batch is smaller, or in some shards one larger than
-    ``batch_size``. The order follows from (seed, epoch), non-negative integers, and the pixels from
-    (seed, epoch, shard). Batch k of all shards, one after the other, is batch k of one shard with
-    ``num_shards * batch_size``, but for the augmentation.
+    Every example is in exactly one batch of one shard, and every shard has ``number_of_batches``
+    batches. If the numbers do not divide, the last batch is smaller, or in some shards larger by
+    one than ``batch_size``. The order depends on (seed, epoch), non-negative integers, and the
+    pixels on (seed, epoch, shard). Batch k of all shards, concatenated, is batch k of a single
+    shard with ``num_shards * batch_size``, except for the augmentation.
     """
     order = np.random.default_rng((seed, epoch, 0)).permutation(len(images))
     rng = np.random.default_rng((seed, epoch, 1, shard))
@@ -145,7 +145,7 @@ def train_batches(
 
 
 def test_batches(images, batch_size, *, mean, std):
-    """Yield Batches of every example once, as it is, in order."""
+    """Yield Batches of every example once, in order and without augmentation."""
     for (indices,) in _shared_batches(np.arange(len(images)), batch_size, num_shards=1):
         if images.on_device is None:
             batch = normalize(images.pixels[indices], mean, std)
@@ -155,7 +155,7 @@ def test_batches(images, batch_size, *, mean, std):
 
 
 def prefetch(batches, depth=2):
-    """Yield the items of the generator ``batches``, made up to ``depth`` ahead on a thread.
+    """Yield the items of the generator ``batches``; a thread makes up to ``depth`` in advance.
 
     An exception on the thread is raised here. Closing this generator ends the thread.
     """
@@ -171,7 +171,7 @@ def prefetch(batches, depth=2):
                 if closed.is_set():
                     return
             ready.put((None, None))
-        except BaseException as error:  # whatever it is, it belongs to the consumer
+        except BaseException as error:  # any exception is raised in the consumer
             ready.put((None, error))
 
     thread = threading.Thread(target=produce, daemon=True)

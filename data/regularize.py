@@ -1,7 +1,7 @@
-"""Label smoothing, mixup and cutout: what makes batches harder to learn by heart.
+"""Regularize training batches: label smoothing, mixup and cutout.
 
-They work on any training batch, whatever it was made of and wherever it is, and draw from a random
-generator of their own, so that order and augmentation are the same with them and without.
+They work on any training batch, of any images on any device. They have their own random generator,
+so order and augmentation are the same with and without them.
 """
 
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Regularization:
-    """What is done to training batches; by default nothing.
+    """The regularization of training batches; by default none.
 
     Args:
-        label_smoothing: share of the probability that is spread over all classes alike. Szegedy et
+        label_smoothing: share of the probability that is spread evenly over all classes. Szegedy et
             al., "Rethinking the Inception Architecture for Computer Vision", section 7.
-        mixup: alpha of the Beta(alpha, alpha) distribution that an image's share in its mixture
-            with another is drawn from; 0 mixes nothing. Zhang et al., "mixup: Beyond Empirical Risk
+        mixup: alpha of the distribution Beta(alpha, alpha), from which the weights of two mixed
+            images are drawn; 0 mixes nothing. Zhang et al., "mixup: Beyond Empirical Risk
             Minimization", section 2.
         cutout: side in pixels of the square that is removed from each image; 0 removes nothing.
             DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with
@@ -33,11 +33,11 @@ OFF = Regularization()
 
 
 def regularize(batches, regularization, classes, seed):
-    """Return ``batches`` with the regularization; the same ones where it does nothing.
+    """Return ``batches`` with the regularization, or unchanged if it does nothing.
 
     Args:
-        batches: data.records.Batch objects, images as arrays of NumPy or tensors of PyTorch.
-        seed: any that NumPy's generators take.
+        batches: data.records.Batch objects, with NumPy arrays or PyTorch tensors as images.
+        seed: any seed that NumPy's generators accept.
     """
     if regularization == OFF:
         return batches
@@ -61,7 +61,7 @@ def _regularize_batch(batch, how, classes, rng):
 def soft_targets(labels, classes, smoothing=0.0):
     """Return the probabilities of the classes, float32 (n, classes).
 
-    A label has 1 - smoothing + smoothing / classes, every other class smoothing / classes.
+    The label has 1 - smoothing + smoothing / classes; every other class has smoothing / classes.
     """
     return (np.eye(classes)[labels] * (1 - smoothing) + smoothing / classes).astype(np.float32)
 
@@ -69,27 +69,27 @@ def soft_targets(labels, classes, smoothing=0.0):
 def draw_mixture(count, alpha, rng):
     """Draw the share of each image in its mixture, one for the batch, and every image's partner.
 
-    The share is at least 1/2, so that a label names most of its image. The mixtures of a batch are
-    the same with 1 - share, where images and partners change places.
+    The share is at least 1/2, so an image's own label has the larger weight. A share of 1 - share
+    would give the same mixtures, with images and partners exchanged.
     """
     share = rng.beta(alpha, alpha)
     return max(share, 1 - share), rng.permutation(count)
 
 
 def mix(values, share, partners):
-    """Return ``share`` of each of the n values, and the rest of its partner's, in their type."""
+    """Return share * value + (1 - share) * partner's value for each of n values."""
     return share * values + (1 - share) * values[partners]
 
 
 def draw_cutout(count, size, side, rng):
     """Draw masks, float32 (n, 1, height, width): 0 in a square, 1 elsewhere.
 
-    The square's centre is any pixel, so that part of the square may lie outside of the image.
-    Normalised images times the masks have the channel mean in the square.
+    The square's centre is any pixel, so part of the square may lie outside the image. A normalised
+    image times its mask has the channel mean in the square.
 
     Args:
         size: (height, width) of the images.
-        side: of the square, in pixels.
+        side: side of the square in pixels.
     """
     starts = [rng.integers(0, length, (count, 1)) - side // 2 for length in size]
     places = [np.arange(length) - start for length, start in zip(size, starts)]

@@ -1,8 +1,8 @@
-"""What a run's images come from: small images in memory, or photographs as a stream.
+"""Sources of a run's images: small images in memory, or photographs as a stream.
 
-Both are alike to whoever trains: they have ``classes``, ``class_names``, ``size``, ``mean``,
-``std`` and ``augmentations``, ``load`` the images of a file and make batches of these, and make any
-``picture`` such an image.
+Both have the same interface: ``classes``, ``class_names``, ``size``, ``mean``, ``std`` and
+``augmentations``; ``load`` reads the images of a file, other methods make batches of them, and
+``picture`` converts any picture to such an image.
 """
 
 import zlib
@@ -20,7 +20,7 @@ from data.photographs import SIZE, convert
 
 
 class SmallImages:
-    """A data set of small images, kept in memory.
+    """A data set of small images that is kept in memory.
 
     Args:
         spec: its DatasetSpec.
@@ -39,11 +39,11 @@ class SmallImages:
         return records.load(path, self.classes, self.size)
 
     def split(self, images, count):
-        """Return ``images`` without ``count`` of them, and those."""
+        """Return ``images`` without ``count`` of them, and these held-out images."""
         return records.split(images, count)
 
     def cache_on_device(self, images, cache):
-        """Return ``images`` with what makes their batches on a device.
+        """Return ``images`` with a cache that makes their batches on a device.
 
         Args:
             cache: see engine.base.Engine.cache_on_device.
@@ -60,14 +60,14 @@ class SmallImages:
         return records.train_batches(images, batch_size, **self._statistics, **how)
 
     def test_batches(self, images, batch_size, crops=1):
-        """Return batches of every example once, as it is."""
+        """Return batches of every example once, without augmentation."""
         return records.test_batches(images, batch_size, **self._statistics)
 
     def picture(self, path):
         """Return the centre of the picture at ``path``, resized: (3, size, size), normalised.
 
         Raises:
-            InputError: it cannot be used.
+            InputError: the picture cannot be used.
         """
         square = ImageOps.fit(_opened(path, read_image), (self.size, self.size), Image.LANCZOS)
         pixels = np.asarray(square).transpose(2, 0, 1)[None]
@@ -79,11 +79,11 @@ class SmallImages:
 
 
 class Photographs:
-    """Photographs in the files of ``folder``, decoded as they are needed.
+    """Photographs in the files of ``folder``, decoded when they are needed.
 
     Args:
         classes: number of labels.
-        size: height and width of what a network gets to see.
+        size: height and width of the network's input.
     """
 
     augmentations = stream.AUG_TYPES
@@ -100,11 +100,11 @@ class Photographs:
         return read_classes(self._folder)
 
     def load(self, path):
-        """Return the images of a .rec file, which is checked and not read."""
+        """Check a .rec file and return its images, which are not decoded yet."""
         return stream.load(path, self.classes, self.size)
 
     def cache_on_device(self, images, cache):
-        """Return ``images``: they are decoded as they are needed."""
+        """Return ``images`` unchanged: they are decoded when they are needed."""
         return images
 
     def facts(self, images):
@@ -116,7 +116,7 @@ class Photographs:
         return stream.train_batches(images, batch_size, **how)
 
     def test_batches(self, images, batch_size, crops=1):
-        """Return batches of the centre of every example, or of ten crops of each in a row."""
+        """Return batches of the centre of every example, or of ten successive crops of each."""
         batches = stream.test_batches if crops == 1 else stream.ten_crop_batches
         return batches(images, batch_size)
 
@@ -124,14 +124,14 @@ class Photographs:
         """Return the photograph at ``path`` as a test image: (3, size, size), normalised.
 
         Raises:
-            InputError: it cannot be used.
+            InputError: the picture cannot be used.
         """
         photograph, _ = _opened(path, lambda data: convert(data, str(path), SIZE))
         return stream.centre(photograph, self.size)
 
 
 def _opened(path, read):
-    """Return what ``read`` makes of the bytes at ``path``."""
+    """Return ``read(bytes)`` for the bytes at ``path``."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:

@@ -16,7 +16,7 @@ from filesystem import project_folder
 
 DESCRIPTION = "dataset.json"
 DESCRIPTION_FORMAT = 1
-SIZES = range(28, 97)  # heights and widths that images of a data set of one's own may have
+SIZES = range(28, 97)  # heights and widths of images in users' own data sets
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DatasetSpec:
     std: Tuple[float, float, float]
     train_count: int
     test_count: int
-    archives: Tuple[Archive, ...] = ()  # none: not to be downloaded
+    archives: Tuple[Archive, ...] = ()  # empty if they cannot be downloaded
     size: int = 32
 
     @property
@@ -199,12 +199,12 @@ _SPECS = {spec.name: spec for spec in (MNIST, FASHION_MNIST, CIFAR10, CIFAR100, 
 
 
 def list_datasets() -> Tuple[str, ...]:
-    """Return the names of the data sets that are built in."""
+    """Return the names of the built-in data sets."""
     return tuple(_SPECS)
 
 
 def default_folder(name: str) -> Path:
-    """Return the folder of the data set called ``name`` if no other is named."""
+    """Return the default folder of the data set ``name``."""
     return project_folder() / "data" / name
 
 
@@ -212,12 +212,12 @@ def get_spec(name: str, folder: Union[str, Path, None] = None) -> DatasetSpec:
     """Return the DatasetSpec of a data set.
 
     Args:
-        name: a built-in one's, or the name of a folder that has a dataset.json.
-        folder: where the images are; None is the default folder.
+        name: the name of a built-in data set, or of a folder that has a dataset.json.
+        folder: folder of the images; None means the default folder.
 
     Raises:
         InputError: there is no such data set, its description is damaged, or ``folder`` has the
-            images of another one.
+            images of another data set.
     """
     folder = default_folder(name) if folder is None else Path(folder)
     found = read_spec(folder)
@@ -238,11 +238,11 @@ def get_spec(name: str, folder: Union[str, Path, None] = None) -> DatasetSpec:
 
 
 def locate(dataset: str, folder: Optional[str] = None) -> Tuple[DatasetSpec, Path]:
-    """Return the DatasetSpec and the folder of a data set that is given by its name or its folder.
+    """Return the DatasetSpec and the folder of a data set, given its name or its folder.
 
     Args:
         dataset: a name, or the path of a folder with a dataset.json.
-        folder: of the images, if it is not the one that follows from ``dataset``.
+        folder: folder of the images, if it is not the one that ``dataset`` implies.
 
     Raises:
         InputError: there is no such data set.
@@ -256,7 +256,7 @@ def locate(dataset: str, folder: Optional[str] = None) -> Tuple[DatasetSpec, Pat
 
 
 def write_spec(spec: DatasetSpec, folder: Union[str, Path]) -> None:
-    """Write the description of a data set of one's own into ``folder``."""
+    """Write the description of a user's own data set into ``folder``."""
     values = {
         "format": DESCRIPTION_FORMAT,
         "name": spec.name,
@@ -272,7 +272,7 @@ def write_spec(spec: DatasetSpec, folder: Union[str, Path]) -> None:
 
 
 def read_spec(folder: Union[str, Path]) -> Optional[DatasetSpec]:
-    """Return what ``write_spec`` wrote into ``folder``; None if there is no description.
+    """Read the description that ``write_spec`` wrote into ``folder``; None if there is none.
 
     Raises:
         InputError: the description is damaged.
@@ -300,7 +300,7 @@ def read_spec(folder: Union[str, Path]) -> Optional[DatasetSpec]:
 
 
 def _find_problem(spec):
-    """Return what is wrong with the values of a description, or None."""
+    """Return the fault of a description's values, or None."""
     names = spec.class_names
     if not isinstance(spec.name, str) or os.path.basename(spec.name) != spec.name or not spec.name:
         return f"its name is {spec.name!r}"

@@ -1,24 +1,24 @@
-"""Batches of photographs, decoded as they are needed: mx.io.ImageRecordIter over a .rec file.
+"""Make batches of photographs with mx.io.ImageRecordIter over a .rec file, which decodes them.
 
 The training augmentation "imagenet" is deep fusion's, which is that of MXNet's examples. For images
-S x S (``size``; 224 in the papers) all lengths are multiplied by S / 224:
+S x S (``size``; 224 in the papers), all lengths are multiplied by S / 224:
 
 - shorter side 480 (larger images are reduced, smaller ones enlarged), scaled by 0.533 to 1, which
   is a shorter side of 256 to 480;
-- width over height changed by a factor of 0.75 to 1.25, the area kept;
+- width over height changed by a factor of 0.75 to 1.25, with the same area;
 - a crop of S x S anywhere, mirrored with probability 1/2;
 - hue +-36, saturation and lightness +-50 (OpenCV's HLS of bytes).
 
-"crop" is the crop of shorter side 256 and the mirror alone, "none" no change. For testing, and with
-"none", it is the centre of shorter side 256.
+"crop" is only a random crop at shorter side 256 and the mirror; "none" changes nothing. Testing,
+and "none", use the centre crop at shorter side 256.
 
-What differs from the paper, whose own program also was ImageRecordIter with these options:
+Differences from the paper, whose own program also was ImageRecordIter with these options:
 
-- Where a changed aspect leaves the picture short of the crop, the border is grey (FILL), as the
-  iterator takes one number for all channels.
-- The iterator draws an augmentation by an image's place in the iterator's batch, from ``seed_aug``,
-  which alone makes the pixels independent of the number of threads. So that an epoch has more than
-  a batch's worth of different ones, its batches are of at least CHUNK images, cut up here.
+- If a changed aspect makes the picture smaller than the crop, the border is grey (FILL), because
+  the iterator takes one number for all channels.
+- With ``seed_aug``, the iterator derives an augmentation from an image's position in its batch;
+  only this makes the pixels independent of the number of threads. To have more different
+  augmentations in an epoch, the iterator's batches have at least CHUNK images and are cut up here.
 """
 
 import zlib
@@ -36,13 +36,13 @@ from data.records import Batch, number_of_batches
 from filesystem import plain_path
 from hardware import cores
 
-# Per channel (RGB), 0 to 255: those of the deep fusion project for ImageNet.
+# Per channel (RGB), 0 to 255: the values of the deep fusion project for ImageNet.
 MEAN, STD = (123.370, 112.757, 99.406), (68.998, 66.093, 68.292)
 FILL = 112  # the mean of MEAN
 PAPER_SIZE, LONG, SHORT = 224, 480, 256  # crop, shorter side in training, in testing
 CHUNK = 512
-BILINEAR = 1  # MXNet's number of the interpolation
-CENTRE = 4  # of ten crops
+BILINEAR = 1  # MXNet's number for this interpolation
+CENTRE = 4  # position among the ten crops
 RANDOM_CROP = {"rand_crop": True, "rand_mirror": True}
 SCALES = {"min_random_scale": 0.533, "max_random_scale": 1.0, "max_aspect_ratio": 0.25}
 COLOURS = {"random_h": 36, "random_s": 50, "random_l": 50}
@@ -57,7 +57,7 @@ AUG_TYPES = tuple(AUGMENTATIONS)  # --aug-type 0, 1, 2
 
 @dataclass(frozen=True)
 class PhotographFile:
-    """The .rec file ``path``, looked at, with the .idx beside it.
+    """The .rec file ``path``, which has been checked, with the .idx beside it.
 
     ``labels`` are int64 (N,), in the order of the file.
     """
@@ -70,7 +70,7 @@ class PhotographFile:
         return len(self.labels)
 
     def facts(self):
-        """Return the number of examples and a checksum of their labels and places."""
+        """Return the number of examples and a checksum of their labels and positions."""
         places = zlib.crc32(index_path(self.path).read_bytes())
         return {"examples": len(self), "crc32": zlib.crc32(self.labels, places)}
 
@@ -79,13 +79,13 @@ def load(path, classes, size):
     """Return the PhotographFile of the .rec ``path``, labels 0 to ``classes - 1``.
 
     Raises:
-        InputError: the file is damaged, has no .idx, or an image that cannot be decoded; MXNet,
-            which would abort, never sees it then.
+        InputError: the file is damaged, or has no .idx or an image that cannot be decoded; MXNet,
+            which would abort, does not read it then.
     """
     if not index_path(path).exists():
         raise InputError(
-            f"there is no {index_path(path)}: it says where the records are, and is needed to "
-            "shuffle them; python -m data.prepare imagenet makes both"
+            f"there is no {index_path(path)}, which has the positions of the records and is needed "
+            "to shuffle them: python -m data.prepare imagenet makes both"
         )
     labels = check(path, classes)
     check_images(path)
@@ -93,11 +93,12 @@ def load(path, classes, size):
 
 
 def train_batches(photographs, batch_size, *, augmentation, seed, epoch, shard=0, num_shards=1):
-    """Yield the Batches of ``shard`` of ``num_shards`` in one epoch; every example is in just one.
+    """Yield the Batches of ``shard`` of ``num_shards`` in one epoch; every example is in only one.
 
-    The order of a shard's examples, and their augmentation, follow from (seed, epoch, shard). Shard
-    k has the k-th of ``num_shards`` stretches of the file, rounded up. All shards have
-    ``records.number_of_batches``; where the numbers do not divide, the last ones differ in size.
+    The order of a shard's examples, and their augmentation, depend on (seed, epoch, shard). Shard k
+    has the k-th of ``num_shards`` parts of the file, rounded up. All shards have
+    ``records.number_of_batches`` batches; if the numbers do not divide, the last ones differ in
+    size.
 
     Raises:
         InputError: there are too few examples for so many shards.
@@ -109,15 +110,15 @@ def train_batches(photographs, batch_size, *, augmentation, seed, epoch, shard=0
 
 
 def test_batches(photographs, batch_size):
-    """Yield Batches of every example's centre once, in the order of the file."""
+    """Yield Batches of every example's centre crop once, in the order of the file."""
     return _batches(photographs, batch_size, SHORT)
 
 
 def ten_crop_batches(photographs, batch_size):
-    """Yield Batches of every example ten times in a row, in the order of the file.
+    """Yield Batches of ten successive crops of every example, in the order of the file.
 
-    They are its corners, its centre, and the mirrored five. A batch has ten images or more,
-    ``batch_size`` at most where that is possible.
+    They are its corners, its centre, and these five mirrored. A batch has ten images or more, and
+    at most ``batch_size`` if that is possible.
     """
     crops = []
     for record in read_records(photographs.path):
@@ -137,18 +138,18 @@ def ten_crop_batches(photographs, batch_size):
 
 
 def centre(data, size):
-    """Return what ``test_batches`` has of an encoded image: float32 (3, size, size)."""
+    """Return an encoded image as in ``test_batches``: float32 (3, size, size)."""
     crops = ten_crops(_shortened(mx.image.imdecode(data), size), size)
     return normalize(crops[CENTRE][None].transpose(0, 3, 1, 2), MEAN, STD)[0]
 
 
 def _shortened(image, size):
-    """Return an image as an array, its shorter side as in testing."""
+    """Return an image as an array, with its shorter side resized as in testing."""
     return mx.image.resize_short(image, _side(size, SHORT), interp=BILINEAR).asnumpy()
 
 
 def ten_crops(image, size):
-    """Return the corners, the centre and the mirrors of these, (10, size, size, channels)."""
+    """Return the corners, the centre and these five mirrored, (10, size, size, channels)."""
     bottom, right = image.shape[0] - size, image.shape[1] - size
     places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     crops = np.stack([image[y : y + size, x : x + size] for y, x in places])
@@ -156,12 +157,12 @@ def ten_crops(image, size):
 
 
 def _side(size, side):
-    """Return the shorter side of images that are cropped to ``size``; ``side`` is PAPER_SIZE's."""
+    """Return the shorter side for crops of ``size``; ``side`` is the one for PAPER_SIZE."""
     return round(side * size / PAPER_SIZE)
 
 
 def _shares(count, batch_size, num_shards):
-    """Return the sizes of every shard's batches: equally many, and none empty."""
+    """Return the sizes of every shard's batches: the same number of batches, and none empty."""
     batches, each = number_of_batches(count, batch_size, num_shards), -(-count // num_shards)
     shares = []
     for shard in range(num_shards):
@@ -169,7 +170,7 @@ def _shares(count, batch_size, num_shards):
         if left < batches:
             raise InputError(
                 f"{count} photographs are too few for {num_shards} shards of {batches} batches: "
-                "take fewer workers"
+                "use fewer workers"
             )
         sizes = []
         for after in range(batches - 1, 0, -1):
@@ -180,7 +181,7 @@ def _shares(count, batch_size, num_shards):
 
 
 def _cut(chunks, sizes):
-    """Yield (pixels, labels) of so many images each out of an iterator's larger batches."""
+    """Yield (pixels, labels) with ``sizes`` images each, cut from an iterator's larger batches."""
     pixels, labels = [], []
     for size in sizes:
         while len(labels) < size:
@@ -195,7 +196,7 @@ def _cut(chunks, sizes):
 
 
 def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
-    """Yield Batches out of an iterator over a shard of the file."""
+    """Yield Batches from an iterator over a shard of the file."""
     shares = _shares(len(photographs), batch_size, num_shards)
     left, path = sum(shares[shard]), photographs.path
     options.update(batch_size=batch_size * -(-min(CHUNK, left) // batch_size))
@@ -213,7 +214,7 @@ def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
             f"{path} cannot be read ({reason}); `python -m data.verify {path}` lists bad records"
         ) from None
     if left:
-        raise InputError(f"{path} gave {left} images less than it has records")
+        raise InputError(f"{path} gave {left} images fewer than it has records")
 
 
 def _open_iterator(path, size, side, **options):
@@ -225,8 +226,8 @@ def _open_iterator(path, size, side, **options):
         resize=_side(size, side),
         inter_method=BILINEAR,
         fill_value=FILL,
-        round_batch=False,  # fills the last one up with anything: what counts is counted here
-        preprocess_threads=cores(),  # MXNet takes less than half of them
+        round_batch=False,  # the last batch is padded; this module counts the images
+        preprocess_threads=cores(),  # MXNet uses less than half of them
         prefetch_buffer=1,
         verbose=False,
         **options,

@@ -1,4 +1,4 @@
-"""python -m data.verify FILE.rec: every record of a file, with the index of the bad ones."""
+"""Check every record of a file and list the bad ones: python -m data.verify FILE.rec."""
 
 import sys
 from collections import Counter
@@ -13,7 +13,8 @@ from data.recordio import read_records
 
 DESCRIPTION = """\
 Check a .rec file: the framing, header, label and image of every record, and the .idx file
-beside it, if there is one. MXNet ends the whole process on a damaged file; this names the records.
+beside it, if there is one. MXNet ends the whole process on a damaged file; this program names the
+bad records.
 
 The exit status is 0 for a sound file, 1 if something is wrong with it (each bad record is
 listed with its index and the reason), 2 if there is no such file.
@@ -24,11 +25,11 @@ example:
   python -m data.verify data/cifar10/train.rec --classes 10
 """
 
-MANY_CLASSES = 20  # from here on the summary gives the range of the counts instead of each
+MANY_CLASSES = 20  # from this number on, the summary gives the range of the counts
 
 
 class Findings:
-    """What ``inspect`` found in a file."""
+    """The results of ``inspect`` for a file."""
 
     def __init__(self):
         self.bad = []  # (index, offset, problem)
@@ -39,7 +40,7 @@ class Findings:
 
 
 def inspect(path, classes=None):
-    """Look at everything in the .rec file ``path``, the images too; returns Findings."""
+    """Check everything in the .rec file ``path``, including the images; return the Findings."""
     findings = Findings()
     offsets = set()
     size = Path(path).stat().st_size if Path(path).is_file() else 0
@@ -64,7 +65,7 @@ def inspect(path, classes=None):
 
 
 def summary(findings):
-    """Return the lines that describe the good records of ``findings``."""
+    """Return lines that describe the good records of ``findings``."""
     counts = findings.labels
     if len(counts) < MANY_CLASSES:
         each = ", ".join(f"{label}: {counts[label]}" for label in sorted(counts))
@@ -85,7 +86,7 @@ def summary(findings):
 
 
 def report(path, findings):
-    """Yield the lines that describe all of ``findings``."""
+    """Yield lines that describe all of ``findings``."""
     for index, offset, problem in findings.bad:
         yield f"record {index} (byte {offset}): {problem}"
     for problem in findings.index_problems:
@@ -95,7 +96,9 @@ def report(path, findings):
     if findings.bad or findings.index_problems:
         flaws = f"{path}: {len(findings.bad)} of {findings.count} records are bad"
         if findings.index_problems:
-            flaws += f"; {index_path(path).name} does not fit: delete it, or make both files again"
+            flaws += (
+                f"; {index_path(path).name} does not match: delete it, or make both files again"
+            )
         yield flaws
     else:
         beside = " and its .idx" if index_path(path).exists() else " (no .idx beside it)"
@@ -104,7 +107,7 @@ def report(path, findings):
 
 @command
 def main(argv=None):
-    """Check one file; the exit status."""
+    """Check one file; return the exit status."""
     parser = Parser(prog="python -m data.verify", description=DESCRIPTION, epilog=EXAMPLE)
     parser.add_argument("file", metavar="FILE.rec", help="the file to check")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""A function applied to many items by several processes, in order."""
+"""Apply a function to many items in several processes, in order."""
 
 import contextlib
 import multiprocessing
@@ -14,21 +14,21 @@ from compat import WITHOUT_MXNET
 
 from command import CommandError
 
-CHUNK = 8  # items that a process takes at once
-AHEAD = 4  # chunks for each process that are given out at once
+CHUNK = 8  # items that a process gets at once
+AHEAD = 4  # chunks that are submitted in advance for each process
 
 
 @contextlib.contextmanager
 def open_workers(jobs):
-    """Give what is like ``map``, by ``jobs`` processes; with one job it is this process.
+    """Yield a function like ``map`` that uses ``jobs`` processes; one job is this process.
 
     Raises:
-        CommandError: while it is used: the system has ended one of the processes.
+        CommandError: the system ended one of the processes while the function was used.
     """
     if jobs == 1:
         yield map
         return
-    context = multiprocessing.get_context("spawn")  # a process with threads is not to be forked
+    context = multiprocessing.get_context("spawn")  # a process with threads must not be forked
     with ProcessPoolExecutor(jobs, context, _end_with_parent) as executor:
         waiting = deque()  # futures of chunks
         try:
@@ -39,7 +39,7 @@ def open_workers(jobs):
 
 
 def _map(executor, waiting, ahead, function, items):
-    """Yield ``function(item)`` for each item, in order; an executor's own map takes all at once."""
+    """Yield ``function(item)`` for each item, in order; an executor's map would read all items."""
     items = iter(items)
     try:
         while True:
@@ -51,8 +51,8 @@ def _map(executor, waiting, ahead, function, items):
             yield from waiting.popleft().result()
     except BrokenProcessPool:
         raise CommandError(
-            "a process was ended by the system, probably for want of memory: run the same command "
-            "with fewer --jobs; what is done is kept"
+            "the system ended a process, probably because memory ran out: run the same command "
+            "with fewer --jobs; finished work is kept"
         ) from None
 
 
@@ -71,7 +71,7 @@ def _apply(function, items):
 
 @contextlib.contextmanager
 def _starting_processes():
-    """Hold Ctrl-C back, which processes that start now never get, and have them leave MXNet out."""
+    """Block Ctrl-C while processes start, which inherit this, and keep them from using MXNet."""
     os.environ[WITHOUT_MXNET] = "1"
     maskable = hasattr(signal, "pthread_sigmask")  # not on Windows
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if maskable else None
@@ -84,7 +84,7 @@ def _starting_processes():
 
 
 def _end_with_parent():
-    """Have this process end when its parent is killed, which leaves it waiting otherwise."""
+    """End this process when its parent is killed; otherwise it would wait forever."""
 
     def watch():
         multiprocessing.parent_process().join()

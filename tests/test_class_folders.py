@@ -51,8 +51,8 @@ def test_links_are_followed_and_not_in_circles(source, tmp_path):
     names, found, ignored = survey(source)
     assert names == ("ant", "bee", "wasp")
     assert {"train/ant/link/9.jpg", "train/wasp/9.jpg"} <= set(paths(found["train"]))
-    assert "train/ant/lost.jpg" in ignored["train"]["links that lead nowhere, or no files"]
-    assert any("up" in path for path in ignored["train"]["links to a folder that they lie in"])
+    assert "train/ant/lost.jpg" in ignored["train"]["broken links or special files"]
+    assert any("up" in path for path in ignored["train"]["links to a folder that contains them"])
 
 
 def test_what_is_no_class_and_no_image_is_named(source, capsys, tmp_path):
@@ -68,16 +68,16 @@ def test_what_is_no_class_and_no_image_is_named(source, capsys, tmp_path):
     out = capsys.readouterr().out
     assert read_classes(tmp_path / "out") == ("ant", "bee")
     assert "train: 4 images" in out and "val: 2 images" in out
-    assert "ignored 5 hidden, or the system's: train/" in out
-    assert "ignored 1 no images by their names and first bytes: train/ant/boxes.txt" in out
-    assert "ignored 1 beside the folders of classes, not in one: train/beside.jpg" in out
-    assert "ignored 3 hidden, or the system's: val/.cache, val/@eaDir, val/__MACOSX" in out
+    assert "ignored 5 hidden or system files: train/" in out
+    assert "ignored 1 files that are not images: train/ant/boxes.txt" in out
+    assert "ignored 1 files outside the folders of classes: train/beside.jpg" in out
+    assert "ignored 3 hidden or system files: val/.cache, val/@eaDir, val/__MACOSX" in out
 
 
 def test_a_class_without_images_is_refused_or_named(source):
     for file in (source / "val" / "bee").iterdir():
         file.unlink()
-    assert survey(source)[2]["val"] == {"classes without an image there": ["val/bee"]}
+    assert survey(source)[2]["val"] == {"classes without an image": ["val/bee"]}
     (source / "train" / "wasp" / "empty").mkdir(parents=True)
     with pytest.raises(InputError, match="1 classes without an image, such as 'wasp'"):
         survey(source)

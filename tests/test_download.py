@@ -73,7 +73,7 @@ def test_a_server_that_cuts_too_often_is_left_for_another_time(site, tmp_path):
     site.cut = 100_000
     message = refused(site.archive("set.tar.gz"), tmp_path)
     assert f"the connection ended at {ATTEMPTS * 100_000} of 1000000 bytes" in message
-    assert "run the command again to go on" in message
+    assert "run the command again to resume" in message
     assert [path.name for path in tmp_path.iterdir()] == ["set.tar.gz.part"]
     site.cut = None
     assert fetch(site.archive("set.tar.gz"), tmp_path).read_bytes() == CONTENT

@@ -56,20 +56,20 @@ def test_a_part_of_it_is_prepared(tmp_path, dataset):
     test = load(tmp_path / "out" / "test.rec", 10, 28)
     assert (test.pixels == IMAGES["t10k"][:, None]).all()
     assert test.labels.tolist() == LABELS["t10k"].tolist()
-    with pytest.raises(InputError, match="12 training and 5 test images where"):
+    with pytest.raises(InputError, match="12 training and 5 test images, but"):
         prepare(dataset, source, tmp_path / "other")
 
 
 @pytest.mark.parametrize(
     "file, content, message",
     [
-        ("train-images-idx3-ubyte", None, "lacks train-images-idx3-ubyte"),
-        ("train-images-idx3-ubyte", b"", "no whole idx file"),
-        ("train-images-idx3-ubyte", idx(IMAGES["train"])[:-1], "9407 bytes where"),
+        ("train-images-idx3-ubyte", None, "has neither train-images-idx3-ubyte"),
+        ("train-images-idx3-ubyte", b"", "not a complete idx file"),
+        ("train-images-idx3-ubyte", idx(IMAGES["train"])[:-1], "9407 bytes, but"),
         ("train-images-idx3-ubyte", idx(IMAGES["train"][:3]), "12 labels for 3 images"),
         ("t10k-images-idx3-ubyte", idx(IMAGES["t10k"][:, :20]), "has images of"),
         ("t10k-labels-idx1-ubyte", idx(LABELS["t10k"] + 7), "label 11, outside 0 to 9"),
-        ("t10k-labels-idx1-ubyte", idx(IMAGES["t10k"]), "does not begin as one"),
+        ("t10k-labels-idx1-ubyte", idx(IMAGES["t10k"]), "its first bytes are wrong"),
     ],
 )
 def test_what_is_damaged_is_refused(tmp_path, file, content, message):
@@ -86,5 +86,5 @@ def test_a_packed_file_that_is_cut_short_is_refused(tmp_path):
     source = write(tmp_path / "in", packed=True)
     file = source / "train-images-idx3-ubyte.gz"
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(InputError, match="no whole idx file"):
+    with pytest.raises(InputError, match="not a complete idx file"):
         read_idx_source(source)

@@ -85,7 +85,7 @@ def test_what_is_no_image_is_refused(library, data):
 
 
 def test_another_size_is_refused(library):
-    with pytest.raises(ValueError, match="its image is 40x40 where 32x32 is needed"):
+    with pytest.raises(ValueError, match="its image is 40x40, but must be 32x32"):
         decode(encoded(random_pixels(1, size=40)[0]), 32)
 
 
@@ -121,7 +121,7 @@ def test_a_jpeg_that_hides_its_size_never_reaches_opencv(monkeypatch):
 def test_other_formats_are_refused(library):
     image = Image.new("RGB", (32, 32))
     for kind in ("GIF", "TIFF", "PPM"):
-        with pytest.raises(ValueError, match="no PNG, JPEG or BMP"):
+        with pytest.raises(ValueError, match="not a PNG, JPEG or BMP"):
             open_image(encoded(np.asarray(image), kind))
 
 
@@ -229,5 +229,5 @@ def test_an_animation_is_refused_by_its_name():
 
 @pytest.mark.parametrize("kind, name", [("GIF", "a GIF"), ("TIFF", "a TIFF"), ("WEBP", "a WebP")])
 def test_other_formats_are_called_by_their_names(kind, name):
-    with pytest.raises(ValueError, match=f"no PNG, JPEG or BMP, but {name}"):
+    with pytest.raises(ValueError, match=f"not a PNG, JPEG or BMP, but {name}"):
         open_image(encoded(random_pixels(1)[0], kind))

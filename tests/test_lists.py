@@ -61,8 +61,8 @@ def test_a_number_is_a_place_only_where_no_class_is_a_number(tmp_path):
         ("name,class\n1.jpg,wasp\n", "line 2 is not"),
         ("my photo.jpg bee\n1.jpg bee\n2.jpg wasp\n", "need quotes, or commas or tabs"),
         ("1.jpg,bee\n2.jpg,bee\n1.jpg,apple\n3.jpg,bee\n", "line 3 gives 1.jpg another class"),
-        ("1.jpg,bee\n2.jpg,bee\n", "does not tell the class of 3.jpg"),
-        ("", "does not tell the class of 1.jpg"),
+        ("1.jpg,bee\n2.jpg,bee\n", "does not give the class of 3.jpg"),
+        ("", "does not give the class of 1.jpg"),
         ("1.jpg\n", "line 1 is not a file"),
         ("1.png,bee\n1.gif,apple\n2.jpg,bee\n3.jpg,bee\n", "several lines that may be 1.jpg"),
     ],
@@ -80,7 +80,7 @@ def test_a_line_that_may_be_two_files_is_refused(tmp_path, files):
 
 def test_bytes_that_are_no_text_are_refused_or_kept(tmp_path):
     (tmp_path / "list").write_bytes(b"\xff\xfe1")
-    with pytest.raises(InputError, match="is no text"):
+    with pytest.raises(InputError, match="is not a text file"):
         match_labels(tmp_path / "list", FILES, NAMES)
     (tmp_path / "list").write_bytes(b"1.jpg,caf\xe9\n")
     assert match_labels(tmp_path / "list", ("1.jpg",), ("caf\udce9",)) == [0]

@@ -150,7 +150,7 @@ def test_an_image_is_turned_the_same_whichever_way_it_comes_in(value, turned):
     data = png((b"eXIf", tiff(short(value))))
     np.testing.assert_array_equal(np.asarray(read_image(data)), np.asarray(turned))
     made, notes = convert(data, "a.png", 40)
-    assert notes == ["turned as its EXIF says"] and read_orientation(made) == 1
+    assert notes == ["rotated by its EXIF orientation"] and read_orientation(made) == 1
     difference = np.asarray(open_image(made), float) - np.asarray(turned, float)
     assert np.abs(difference).mean() < 2
 

@@ -44,7 +44,7 @@ def test_folders_become_a_data_set(tmp_path, capsys):
     prepare.main(list(map(str, argv)))
     said = capsys.readouterr().out
     assert "insects: 10 training and 10 test images of 48 x 48 pixels, 2 classes" in said
-    assert "left out: train/ant/broken.jpg: it is no PNG, JPEG or BMP" in said
+    assert "left out: train/ant/broken.jpg: it is not a PNG, JPEG or BMP" in said
     assert "train/ant/notes.txt" in said and f"--dataset {out}" in said
     values = json.loads((out / "dataset.json").read_text())
     assert values["classes"] == ["ant", "bee"] and values["size"] == 48
@@ -134,7 +134,7 @@ def test_arrays_of_two_sets_grey_and_named(tmp_path):
         ({"images": PIXELS, "labels": LABELS - 1}, "labels outside 0 to"),
         ({"images": PIXELS, "labels": np.eye(12)}, "not whole numbers"),
         ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has no images to train on"),
-        ({"images": PIXELS, "labels": np.array([{}] * 12)}, "no .npz file of arrays"),
+        ({"images": PIXELS, "labels": np.array([{}] * 12)}, "not an .npz file of arrays"),
     ],
 )
 def test_other_arrays_are_refused(tmp_path, arrays, message):
@@ -148,11 +148,11 @@ def test_other_sources_are_refused(tmp_path, capsys):
     out = tmp_path / "data" / "x"
     for flags, message in (
         (["--source", tmp_path / "none"], "does not exist"),
-        (["--source", tmp_path / "x.npz"], "no .npz file of arrays"),
+        (["--source", tmp_path / "x.npz"], "not an .npz file of arrays"),
         (["--source", source, "--size", "20"], "--size must be 28 to 96"),
         (["--source", source, "--test-share", "1"], "--test-share must lie between"),
         (["--source", source, "--jobs", "0"], "--jobs must be at least 1"),
-        ([], "folder takes --source"),
+        ([], "folder needs --source"),
     ):
         status, err = refused(capsys, "folder", *flags, "--out", out, main=prepare.main)
         assert (status, message in err) == (2, True), err

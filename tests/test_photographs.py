@@ -109,7 +109,7 @@ def test_a_larger_one_is_reduced():
         (file_of(picture(60, 40, mode="L")), "a.jpg", ["greyscale"]),
         (file_of(picture(60, 40, mode="CMYK")), "a.jpg", ["CMYK"]),
         (file_of(picture(60, 40, mode="RGBA"), "PNG"), "a.png", ["mode RGBA"]),
-        (file_of(picture(60, 40), "PNG"), "a.JPEG", ["PNG by another extension"]),
+        (file_of(picture(60, 40), "PNG"), "a.JPEG", ["PNG with another extension"]),
         (file_of(picture(60, 40), "BMP"), "a.bmp", []),
     ],
 )
@@ -127,7 +127,7 @@ def test_an_image_that_is_to_be_turned_is_turned():
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     data, notes = convert(file_of(picture(60, 40), exif=exif), "a.jpg", 40)
-    assert notes == ["turned as its EXIF says"]
+    assert notes == ["rotated by its EXIF orientation"]
     assert opened(data).size == (40, 60)
     assert opened(data).getexif().get(ORIENTATION, 1) == 1
 
@@ -140,8 +140,8 @@ def test_a_smaller_one_is_not_enlarged():
 @pytest.mark.parametrize(
     "data,reason",
     [
-        (b"", "no PNG, JPEG or BMP"),
-        (b"GIF89a" + bytes(20), "no PNG, JPEG or BMP"),
+        (b"", "not a PNG, JPEG or BMP"),
+        (b"GIF89a" + bytes(20), "not a PNG, JPEG or BMP"),
         (file_of(picture(60, 40))[:300], "cannot be decoded"),
         (file_of(picture(60, 40), "PNG")[:-30], "cut short"),
         (file_of(picture(8, 40)), "8 x 40 pixels"),
@@ -171,7 +171,7 @@ def test_what_is_left_out_is_told_and_the_rest_written(tmp_path, capsys):
     prepare.main([str(word) for word in argv])
     out = capsys.readouterr().out
     assert "train: 5 images" in out and "val: 4 images" in out and "2 classes" in out
-    assert "left out: train/bee/1.jpg: it is no PNG, JPEG or BMP" in out
+    assert "left out: train/bee/1.jpg: it is not a PNG, JPEG or BMP" in out
     assert len(list(read_records(tmp_path / "out" / "train.rec"))) == 5
 
 
@@ -205,7 +205,7 @@ def test_a_flat_val_folder_takes_a_list(tmp_path, lines):
         (lambda s: os.rename(s / "val", s / "test"), "there is no folder .*val"),
         (lambda s: os.rename(s / "val" / "bee", s / "val" / "bees"), "did you mean bee"),
         (lambda s: (s / "list").write_text("0 wasp\n"), "line 1 is not a file and its class"),
-        (lambda s: (s / "list").write_text("7 ant\n"), "does not tell the class of .*3.jpg"),
+        (lambda s: (s / "list").write_text("7 ant\n"), "does not give the class of .*3.jpg"),
     ],
 )
 def test_another_layout_is_refused(tmp_path, change, message):
@@ -219,7 +219,7 @@ def test_another_layout_is_refused(tmp_path, change, message):
 def test_bad_flags_are_one_line(tmp_path, capsys):
     source = make_tree(tmp_path, train=1, val=1)
     for flags, message in (
-        (["imagenet"], "takes --source"),
+        (["imagenet"], "needs --source"),
         (["imagenet", "--source", source, "--size", "0"], "--size must be at least 16"),
         (["imagenet", "--source", source, "--jobs", "0"], "--jobs must be at least 1"),
         (["digits", "--size", "32"], "--size is for imagenet"),
@@ -241,7 +241,7 @@ def test_nothing_but_garbage_is_refused(tmp_path):
     source = make_tree(tmp_path / "source", train=1, val=1)
     for file in (source / "train").glob("*/*"):
         file.write_bytes(b"garbage")
-    with pytest.raises(InputError, match=r"no image of train.rec can be used; train/"):
+    with pytest.raises(InputError, match=r"no image for train.rec can be used: train/"):
         photographs.prepare(source, tmp_path, jobs=1)
     assert not (tmp_path / "train.rec").exists()
 

@@ -171,7 +171,7 @@ def test_classes_without_a_list_have_numbers(tmp_path, capsys):
     "content,message",
     [
         (None, "bad.png cannot be read: No such file"),
-        (b"words", "no PNG, JPEG or BMP"),
+        (b"words", "not a PNG, JPEG or BMP"),
         ("cut", "cut short"),
     ],
 )

@@ -152,9 +152,7 @@ def test_mxnet_reads_what_was_written(tmp_path):
 def test_other_counts_need_partial(tmp_path):
     source = write_tar(tmp_path / "a.tar.gz", cifar10_python())
     message = refused(tmp_path / "out", "cifar10", source)
-    assert (
-        f"{source} has 20 training and 4 test images where cifar10 has 50000 and 10000" in message
-    )
+    assert f"{source} has 20 training and 4 test images, but cifar10 has 50000 and 10000" in message
     assert "--partial" in message
 
 

@@ -91,7 +91,7 @@ def bad_image(path, offsets):
 
 def no_image(path, offsets):
     patch(path, offsets[4] + 8 + 24, b"\0" * 50)
-    return "record 4: its image is no PNG"
+    return "record 4: its image is not a PNG"
 
 
 def swallowed_record(path, offsets):
@@ -120,7 +120,7 @@ def test_load_names_the_first_bad_record(tmp_path, damage):
 
 def test_load_refuses_other_sizes(tmp_path):
     write_random_rec(tmp_path / "a.rec", 3, size=40)
-    with pytest.raises(InputError, match="record 0: its image is 40x40 where 32x32 is needed"):
+    with pytest.raises(InputError, match="record 0: its image is 40x40, but must be 32x32"):
         load(tmp_path / "a.rec")
     assert load(tmp_path / "a.rec", size=40).pixels.shape == (3, 3, 40, 40)
 

@@ -90,7 +90,7 @@ def test_every_bad_record_is_listed(rec, capsys):
     for line, (index, reason) in zip(out, expected.items()):
         assert line.startswith(f"record {index} (byte {offsets[index]}): ") and reason in line
     assert out[6].startswith("ten.idx: line 2 (record 1) points at byte")
-    assert "6 of 10 records are bad; ten.idx does not fit" in out[-1]
+    assert "6 of 10 records are bad; ten.idx does not match" in out[-1]
 
 
 @pytest.mark.parametrize("label", [1e38, float("inf"), 2.0**24])
@@ -128,7 +128,10 @@ def test_check_does_not_decode(tmp_path):
     [
         (lambda lines: lines[:-1], "1 of 10 records are not in it"),
         (lambda lines: lines + ["10\t8"], "line 11 (record 10) points at byte 8, where no record"),
-        (lambda lines: lines + [lines[0]], "line 11 (record 0) points at byte 0, as a line before"),
+        (
+            lambda lines: lines + [lines[0]],
+            "line 11 (record 0) points at byte 0, like an earlier line",
+        ),
         (lambda lines: ["hello"] + lines, "line 1 is not a number, a tab and a number"),
         (lambda lines: ["0\t0_0", *lines[1:]], "line 1 is not"),  # a number for Python alone
         (lambda lines: [f"1{'0' * 20}\t0", *lines[1:]], "line 1 is not"),  # too many digits
