@@ -1,4 +1,4 @@
-"""Draws the values it is given, and lays out tables; imports nothing of the project."""
+"""Draw given values as pictures and tables; import nothing of the project."""
 
 from plotting.confusion import draw_confusion
 from plotting.curves import draw_curves, draw_subnetworks

@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture."""
+"""Draw the confusion matrix as a picture."""
 
 from pathlib import Path
 from typing import Any, Sequence, Union
@@ -12,15 +12,16 @@ COLOUR_MAPS = {"wrong": "Oranges", "right": "Blues"}
 
 
 def draw_confusion(counts: Any, names: Sequence[str], path: Union[str, Path], title: str) -> None:
-    """Draw how often each class is taken for each, into the picture at ``path``.
+    """Draw how often each class is predicted as each other, into the picture at ``path``.
 
-    Colours are percent of a row. The diagonal, which is right, has a hue and a scale of its own
-    (blue, 0 to 100), so that the errors (orange, from 0 to the highest) show beside it. The row of
-    a class without images is grey. Of more than MOST_NAMED classes the axes have the numbers alone.
+    Colours show percentages of a row. The diagonal, the correct predictions, has its own colour and
+    scale (blue, 0 to 100), so that the errors (orange, from 0 to the highest) remain visible. The
+    row of a class without images is grey. With more than MOST_NAMED classes, the axes show numbers
+    instead of names.
 
     Args:
         counts: integers (classes, classes); rows are labels, columns are predictions.
-        names: of the classes.
+        names: names of the classes.
     """
     import numpy as np
 
@@ -51,7 +52,7 @@ def draw_confusion(counts: Any, names: Sequence[str], path: Union[str, Path], ti
 
 
 def _write_counts(axes, counts, darkness):
-    """Write each count in its cell, in white where the cell's ``darkness`` (0 to 1) asks for it."""
+    """Write each count in its cell, in white if the cell's ``darkness`` (0 to 1) is high."""
     for row, line in enumerate(counts):
         for column, count in enumerate(line):
             text = count if line.sum() else "-"
@@ -60,7 +61,7 @@ def _write_counts(axes, counts, darkness):
 
 
 def _name_classes(axes, names, totals):
-    """Write the names of the classes along both axes, and which of them has no images."""
+    """Write the names of the classes along both axes, and mark those without images."""
     size = 5 if len(names) > MOST_NUMBERED else 9
     names = [literal_text(name) for name in names]
     labels = [name if total else f"{name} (no images)" for name, total in zip(names, totals)]

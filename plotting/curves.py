@@ -1,4 +1,4 @@
-"""A run's learning curves as pictures."""
+"""Draw a run's learning curves."""
 
 from itertools import chain, cycle
 from pathlib import Path
@@ -16,11 +16,11 @@ def draw_curves(
 ) -> None:
     """Draw error (%), loss and learning rate over epochs into the PNG at ``path``.
 
-    Training is dashed, test solid.
+    Training curves are dashed, test curves solid.
 
     Args:
-        rows: of a run's log, see training.run_folder.
-        tested_on: what the images of the test errors are called.
+        rows: rows of a run's log, see training.run_folder.
+        tested_on: name of the test images in the legend.
     """
     figure = new_figure((11.5, 3.6))
     *panels, rates = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1, 1, 0.6)})
@@ -38,14 +38,14 @@ def draw_curves(
 def draw_subnetworks(
     rows: Sequence[Mapping], kind: str, path: Union[str, Path], title: str, tested_on: str = "test"
 ) -> None:
-    """Draw error and loss of a network's sub-networks and of the whole into the PNG at ``path``.
+    """Draw error and loss of a network and its sub-networks into the PNG at ``path``.
 
-    With columns it is the FractalNet paper's figure 3.
+    For columns, this is figure 3 of the FractalNet paper.
 
     Args:
-        rows: of a run's log, with ``<kind>_errors`` and ``<kind>_losses``.
+        rows: rows of a run's log, with ``<kind>_errors`` and ``<kind>_losses``.
         kind: one of SUBNETWORKS.
-        tested_on: what the images of the errors are called.
+        tested_on: name of the test images in the title.
     """
     figure = new_figure()
     names = {"error": f"{kind}_errors", "loss": f"{kind}_losses"}
@@ -66,7 +66,7 @@ def draw_subnetworks(
 def _draw_panel(axes, rows, lines, quantity):
     """Draw the lines (values, style, colour, name) of a quantity over the epochs of ``rows``."""
     epochs = [row["epoch"] for row in rows]
-    marker = "o" if len(rows) < 3 else ""  # a line of one point would not be seen
+    marker = "o" if len(rows) < 3 else ""  # a line of one point would be invisible
     for values, style, colour, name in lines:
         look = {"marker": marker, "markerfacecolor": "none" if style == "--" else colour}
         axes.plot(epochs, values, style, color=colour, label=name, **look)
@@ -80,7 +80,7 @@ def _draw_panel(axes, rows, lines, quantity):
 def _draw_rates(axes, rows):
     """Draw the learning rate, from each epoch's beginning to its end.
 
-    A row has ``lr`` where the rate holds for the epoch, else ``lr_first`` and ``lr_last``.
+    A row has ``lr`` if the rate is constant in the epoch, otherwise ``lr_first`` and ``lr_last``.
     """
     places = list(chain.from_iterable((row["epoch"] - 1, row["epoch"]) for row in rows))
     rates = [row.get(name, row["lr"]) for row in rows for name in ("lr_first", "lr_last")]
@@ -93,7 +93,7 @@ def _draw_rates(axes, rows):
 
 
 def _finish(axes, label):
-    """Write what the axes are; ticks of epochs are whole numbers."""
+    """Label the axes; ticks of epochs are whole numbers."""
     axes.set(xlabel="epoch", ylabel=label)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)

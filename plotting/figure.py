@@ -1,4 +1,4 @@
-"""The style that all pictures share, and how a picture is written: whole or not at all."""
+"""Define the common style of all pictures, and write a picture completely or not at all."""
 
 import os
 import re
@@ -6,7 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Optional, Tuple
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")  # for all eyes
+COLOURS = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#d55e00",
+)  # also for colour-blind readers
 BLACK = "#000000"
 MARKERS = "osD^vP"
 _LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]"  # of Hebrew, Arabic, Syriac, ...
@@ -24,7 +31,7 @@ def new_figure(size: Tuple[float, float] = (9, 3.6)):
 
 
 def save_figure(figure, path) -> None:
-    """Write the PNG at ``path``, or an SVG where it is named so; whole or not at all."""
+    """Write the PNG, or the SVG by its ending, at ``path``: completely or not at all."""
     _set_fonts(figure)
     path = Path(path)
     aside = path.with_name(f".{path.name}")
@@ -36,7 +43,7 @@ def save_figure(figure, path) -> None:
 
 
 def literal_text(text) -> str:
-    """Return a name from outside as matplotlib draws it letter by letter.
+    """Return a user's text so that matplotlib draws every character literally.
 
     A ``$`` does not begin a formula, a leading ``_`` does not hide a line from the legend, and a
     character that no installed font has is written as its code, such as ``\\u65e5``.
@@ -49,11 +56,11 @@ def literal_text(text) -> str:
 
 
 def order_letters(text: str, version: Optional[Tuple[int, ...]] = None) -> str:
-    """Return ``text`` with right-to-left words turned round for versions that do not do it.
+    """Return ``text`` with right-to-left words reversed for versions that do not do this.
 
     Args:
-        version: matplotlib's, as numbers; None is the installed one. From 3.11 on it orders and
-            joins letters itself; before, they are drawn one by one from the left.
+        version: matplotlib's version as numbers; None means the installed one. From 3.11 on, it
+            orders and joins letters itself; earlier versions draw them one by one from the left.
     """
     from matplotlib import __version_info__ as installed
 
@@ -81,12 +88,12 @@ def _set_fonts(figure):
 def _default_font():
     from matplotlib.font_manager import FontProperties
 
-    return FontProperties(family="DejaVu Sans").get_name()  # matplotlib brings it along
+    return FontProperties(family="DejaVu Sans").get_name()  # part of matplotlib
 
 
 @lru_cache(maxsize=None)
 def _font_with(character):
-    """Return the family of an installed font that has ``character``; empty where none has."""
+    """Return the family of an installed font that has ``character``, or "" if there is none."""
     from matplotlib.font_manager import fontManager
 
     default = _default_font()
@@ -99,7 +106,7 @@ def _font_with(character):
 
 @lru_cache(maxsize=None)
 def _characters(path):
-    """Return the code points that the font at ``path`` has pictures of."""
+    """Return the code points that the font at ``path`` has glyphs for."""
     from matplotlib.font_manager import get_font
 
     try:

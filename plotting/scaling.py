@@ -1,4 +1,4 @@
-"""Speed and memory of networks over depth, width and batch, as a picture."""
+"""Draw speed and memory of networks over depth, width and batch size."""
 
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
@@ -10,12 +10,12 @@ FEWEST = 3  # points that make a line
 
 
 def draw_scaling(timings: Sequence, path: Union[str, Path]) -> None:
-    """Draw images a second, and peak memory, over whatever varies, into the picture at ``path``.
+    """Draw images per second, and peak memory, over what varies, into the picture at ``path``.
 
-    A line joins timings that differ in one of AXES alone; each axis that has such has a panel.
+    A line joins timings that differ only in one of AXES; each axis with a line has a panel.
 
     Args:
-        timings: what benchmark.py measured, see tools.timing.
+        timings: the results of benchmark.py, see tools.timing.
 
     Raises:
         ValueError: nothing varies; see ``varying_axes``.
@@ -53,22 +53,22 @@ def _label_decades(panel):
 
 
 def varying_axes(cases: Sequence) -> List[str]:
-    """Return those of AXES along which three or more cases differ in nothing else."""
+    """Return those of AXES in which at least three cases differ and agree in everything else."""
     return [axis for axis in AXES if _lines(cases, axis)]
 
 
 def series(timings: Sequence, axis: str) -> Dict[str, list]:
-    """Return ``{label: three or more timings that differ in ``axis`` alone, by its value}``."""
+    """Return {label: at least three timings that differ only in ``axis``, sorted by it}."""
     by_case = {timing.case: timing for timing in timings}
     lines = _lines(by_case, axis)
     return {label: [by_case[case] for case in line] for label, line in lines.items()}
 
 
 def _lines(cases, axis):
-    """Return ``{label: cases}``, three or more that differ in ``axis`` alone, by its value."""
+    """Return {label: at least three cases that differ only in ``axis``, sorted by it}."""
     others, found = [name for name in AXES if name != axis], {}
     for case in cases:
-        if getattr(case, axis) is not None:  # a depth that a network has in its name
+        if getattr(case, axis) is not None:  # None: the depth is part of the network's name
             label = ", ".join(f"{AXES[name]} {getattr(case, name)}" for name in others)
             label = f"{case.network}, {label}, {case.library}"
             key = (case.task, case.dtype, case.threads, label)

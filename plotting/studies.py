@@ -1,4 +1,4 @@
-"""Pictures of the studies: lengths of paths, ensemble members, lesions, error over latency."""
+"""Draw the studies: lengths of paths, ensemble members, lesions, error over latency."""
 
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
@@ -11,11 +11,11 @@ Shares = Dict[int, float]  # length of a path in weight layers -> probability
 def draw_lengths(
     panels: Dict[str, Dict[str, Tuple[Shares, Optional[Shares]]]], path: Union[str, Path]
 ) -> None:
-    """Draw how likely a path is to have each length, into the PNG at ``path``.
+    """Draw the probability of each path length into the PNG at ``path``.
 
     Args:
-        panels: ``{title: {label: (shares found, shares by a formula or None)}}``; each title has a
-            panel, in which shares found are a line and those of a formula are rings.
+        panels: ``{title: {label: (measured shares, shares by a formula or None)}}``; each title has
+            a panel, in which measured shares are a line and those of the formula are rings.
     """
     figure = new_figure((5 * len(panels), 3.6))
     rings = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "linestyle": ""}
@@ -45,7 +45,7 @@ def _points(shares):
 
 
 def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
-    """Draw members alone, ensembles without one and growing ensembles into the PNG at ``path``.
+    """Draw single members, ensembles without one member and growing ensembles to ``path``.
 
     Args:
         study: a Study of analysis.ensembling.
@@ -55,7 +55,7 @@ def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
     found = study.contributions
     lengths = [contribution.length for contribution in found]
     blue, orange, green, *_ = COLOURS
-    alone.plot(lengths, [c.alone for c in found], "o", color=blue, label="a member on its own")
+    alone.plot(lengths, [c.alone for c in found], "o", color=blue, label="a single member")
     alone.axhline(study.ensemble, color=orange, linestyle="--", label="ensemble of the members")
     alone.axhline(study.whole, color=BLACK, label="the whole network")
     alone.set(xlabel="weight layers of the member", ylim=(0, None))
@@ -82,8 +82,8 @@ def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
 def draw_lesions(study: Any, path: Union[str, Path], title: str) -> None:
     """Draw the error of a network with blocks removed into the PNG at ``path``.
 
-    One panel has the error without each of them, the other the error without several drawn at
-    random: the mean over the draws, and a band from the lowest to the highest.
+    One panel shows the error without each block, the other the error without several random ones:
+    the mean over the draws, and a band from the lowest to the highest error.
 
     Args:
         study: a LesionStudy of analysis.lesions.
@@ -116,7 +116,7 @@ def draw_anytime(points: Sequence, path: Union[str, Path], title: str) -> None:
     """Draw error over latency into the PNG at ``path``, with a panel for each batch size.
 
     Args:
-        points: of analysis.anytime: the columns, shallowest first, then the whole network.
+        points: Points of analysis.anytime: the columns, shallowest first, then the whole network.
     """
     figure, sizes = new_figure(), list(points[0].seconds)
     for axes, size in zip(figure.subplots(1, len(sizes)), sizes):
@@ -139,9 +139,9 @@ def draw_early_exit(
     """Draw error over mean latency and over multiply-adds of an image, into the PNG at ``path``.
 
     Args:
-        points: of the columns, shallowest first, then of the whole network.
-        curves: of each chain of networks, its exits at every threshold, in order.
-        matched: the exits whose thresholds were picked on other images; None where there is none.
+        points: Points of the columns, shallowest first, then of the whole network.
+        curves: for each chain of networks, its exits at every threshold, in order.
+        matched: the exits whose thresholds were chosen on other images, or None for each missing.
     """
     figure, labels = new_figure(), ("columns", "columns, then the whole network")
     singles = [(1000 * each.seconds[1], each.multiply_adds / 1e6, each.error) for each in points]
@@ -151,7 +151,7 @@ def draw_early_exit(
     for cost, axes in enumerate(figure.subplots(1, 2)):
         for colour, label, places in zip(COLOURS, labels, lines):
             axes.plot(*_pick(places, cost), color=colour, label=label)
-        label, style = "threshold picked on other images", {"linestyle": "", "color": COLOURS[2]}
+        label, style = "threshold chosen on other images", {"linestyle": "", "color": COLOURS[2]}
         axes.plot(*_pick(picks, cost), label=label, marker=MARKERS[2], **style)
         axes.plot(*_pick(singles, cost), label="one network", marker="s", linestyle="", color=BLACK)
         for point, single in zip(points, singles):

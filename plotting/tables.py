@@ -1,10 +1,10 @@
-"""Tables of words, for a terminal and for Markdown."""
+"""Format tables for a terminal and for Markdown."""
 
 from typing import Callable, Dict, Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as lines whose columns are padded to one width.
+    """Return rows of cells as lines with aligned columns.
 
     The first row is the heading.
     """

@@ -1,4 +1,4 @@
-"""Statistics over the runs of each setting."""
+"""Compute statistics over the runs of each setting."""
 
 import json
 import math
@@ -17,14 +17,14 @@ DIVERGED_LOSS = 10.0  # nats; guessing among 1,000 classes has 6.9
 class Statistics:
     """Errors (%) of the last epoch over runs, as the papers give them."""
 
-    median: float  # an actual run's; with an even count the worse of the middle two
+    median: float  # the error of an actual run; with an even count, the worse of the middle two
     mean: float
-    std: float  # over the population
+    std: float  # of the population
     best: float
-    errors: Tuple[float, ...]  # of every run, the lowest first
+    errors: Tuple[float, ...]  # of every run, lowest first
 
     def __str__(self):
-        if len(self.errors) < 3:  # too few for statistics: the errors themselves
+        if len(self.errors) < 3:  # too few for statistics: list the errors
             return ", ".join(f"{error:.2f}" for error in self.errors)
         return f"{self.median:.2f} ({self.mean:.2f} +/- {self.std:.2f}, {self.best:.2f})"
 
@@ -53,7 +53,7 @@ def _median(ordered):
 
 @dataclass(frozen=True)
 class Result:
-    """A line of the table: every finished run of one setting, or a column of their network."""
+    """A line of the table: all finished runs of one setting, or a column of their network."""
 
     dataset: str
     network: str
@@ -67,7 +67,7 @@ class Result:
     runs: int
     test_error: Statistics  # on the images that ``tested_on`` names
     train_error: Optional[Statistics]  # None for a column
-    paper: Optional[float]  # the paper's error (%), where recipe and data are the paper's
+    paper: Optional[float]  # the paper's error (%), if recipe and data are the paper's
     paper_note: str  # why ``paper`` is None although the paper has this network
     tested_on: str  # "test", or "held-out" images of the training set
     diverged: Tuple[int, ...]  # seeds of the runs whose last loss is worse than guessing
@@ -77,8 +77,8 @@ def collect(path: Union[str, Path]) -> Tuple[List[Result], List[RunRecord]]:
     """Read every run at or below ``path``.
 
     Returns:
-        (Results by data set, network and size; RunRecords that do not count, each with a
-        ``problem`` that says why).
+        (Results by data set, network and size; excluded RunRecords, each with a ``problem`` that
+        says why).
 
     Raises:
         InputError: ``path`` does not exist.
@@ -88,12 +88,12 @@ def collect(path: Union[str, Path]) -> Tuple[List[Result], List[RunRecord]]:
 
 
 def read_settings(path: Union[str, Path]) -> Tuple[List[List[RunRecord]], List[RunRecord]]:
-    """Read every run at or below ``path`` and group the runs that differ in the seed alone.
+    """Read every run at or below ``path`` and group the runs that differ only in the seed.
 
-    Of runs with the same setting and the same seed one counts; see ``keep_newest``.
+    Of several runs with the same setting and seed, one counts; see ``keep_newest``.
 
     Returns:
-        (a list of RunRecords for each setting; RunRecords that do not count).
+        (a list of RunRecords for each setting; excluded RunRecords).
 
     Raises:
         InputError: ``path`` does not exist.
@@ -118,17 +118,17 @@ def tabulate(settings: Sequence[Sequence[RunRecord]]) -> List[Result]:
 
 
 def table_name(what) -> str:
-    """Return the heading under which a Run or a Result is listed with others like it.
+    """Return the heading of the table that contains a Run or a Result.
 
-    Errors on held-out images have tables and figures of their own.
+    Errors on held-out images have separate tables and figures.
     """
     return what.dataset if what.tested_on == "test" else f"{what.dataset} {what.tested_on}"
 
 
 def _split_repeated(records):
-    """Split runs of one setting into those that count, one of each seed, and the others.
+    """Split runs of one setting into those that count, one for each seed, and the others.
 
-    The others have a problem that says which run counts in their place.
+    The ``problem`` of the others says which run counts instead.
     """
     counted = keep_newest(records)
     kept = [record for record in records if counted[record.run.seed] is record]
@@ -142,7 +142,7 @@ def _split_repeated(records):
 def _describe_repetition(record, counted):
     why = "is newer"
     if is_published(record.folder) and not is_published(counted.folder):
-        why = "goes before a published run"
+        why = "takes precedence over a published run"
     return f"repeats seed {record.run.seed}: {counted.folder} has the same setting and {why}"
 
 
@@ -153,7 +153,7 @@ def _order(records):
 
 
 def _setting(record):
-    """Return a key of all that decides a result but the seed: runs that share it are averaged."""
+    """Return a key of everything that determines a result except the seed."""
     same = replace(record.run, seed=0, data_dir="", train_file="", test_file="")
     info = record.info
     return same, json.dumps([info.data, info.devices, info.workers], sort_keys=True)
@@ -178,7 +178,7 @@ def describe_recipe(record: RunRecord) -> str:
 
 
 def has_diverged(record: RunRecord) -> bool:
-    """Return whether a finished run's last loss is worse than that of guessing."""
+    """Return whether a finished run's last loss is worse than the loss of guessing."""
     last = record.rows[-1]
     worst = max(last["train_loss"], last["test_loss"])
     return worst > DIVERGED_LOSS or bool(last.get("diverged"))

@@ -1,4 +1,4 @@
-"""Settings side by side as interactive figures of a page, drawn by Bokeh."""
+"""Compare settings in interactive figures of a page, drawn by Bokeh."""
 
 from command import InputError
 from results.comparison import COST_MARGIN, SPLITS, cost_ticks, curve_limit
@@ -16,16 +16,16 @@ SIZES = {
     "parameters": "parameters (millions)",
     "multiply_adds": "multiply-adds of an image (millions)",
 }
-LEGEND_LINE = 23  # pixels that a setting takes below the curves
+LEGEND_LINE = 23  # pixels for each setting in the legend below the curves
 LOOK = {
     "tools": "pan,box_zoom,wheel_zoom,reset,save",
-    "active_scroll": None,  # a page must scroll over a figure
+    "active_scroll": None,  # so that the wheel scrolls the page over a figure
     "sizing_mode": "stretch_width",
 }
 
 
 def library() -> str:
-    """Return Bokeh's JavaScript, so that a page needs no network.
+    """Return Bokeh's JavaScript, so that a page needs no network access.
 
     Raises:
         InputError: Bokeh is not installed.
@@ -33,17 +33,17 @@ def library() -> str:
     try:
         from bokeh.resources import Resources
     except ImportError:
-        raise InputError("--html needs Bokeh, which is not there: pip install bokeh") from None
+        raise InputError("--html needs Bokeh, which is not installed: pip install bokeh") from None
     return "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
 
 
 def figure_items(settings):
-    """Return what Bokeh.embed.embed_item draws, one item for each figure.
+    """Return items for Bokeh.embed.embed_item, one for each figure.
 
     The figures are error over epochs, and the last error against parameters and multiply-adds.
 
     Args:
-        settings: of results.comparison, all of one table.
+        settings: Settings of results.comparison, all of one table.
     """
     from bokeh.embed import json_item
 
@@ -134,5 +134,5 @@ def _sizes(settings, name, label):
 
 
 def _round(errors):
-    """Return errors (%) with as many digits as a page needs."""
+    """Round errors (%) to the digits that a page needs."""
     return [round(error, 3) for error in errors]

@@ -1,4 +1,4 @@
-"""Settings side by side: what a figure shows of each, however it is drawn."""
+"""Compare settings: compute the values that every kind of figure shows."""
 
 import math
 from collections import defaultdict
@@ -11,12 +11,12 @@ from results.papers import explain_difference, paper_error
 from training.run_folder import RunRecord
 
 SPLITS = ("train", "test")
-COST_MARGIN = 1.6  # of an axis of costs on either side of them, as a factor
+COST_MARGIN = 1.6  # factor by which an axis of costs extends on both sides
 
 
 @dataclass(frozen=True)
 class Line:
-    """Errors (%) over epochs: those of the median run, and the range over all."""
+    """Errors (%) over epochs: those of the median run, and the range over all runs."""
 
     median: Tuple[float, ...]
     lowest: Tuple[float, ...]
@@ -25,24 +25,24 @@ class Line:
 
 @dataclass(frozen=True)
 class Setting:
-    """The finished runs of one setting, as a figure shows them."""
+    """The finished runs of one setting, as shown in a figure."""
 
     label: str
     colour: str
-    marker: str  # matplotlib's name; with the colour it is the setting's alone up to 36 settings
+    marker: str  # matplotlib's name; unique together with the colour for up to 36 settings
     parameters: int
     multiply_adds: int
     train: Line
     test: Line  # on the images that ``tested_on`` names
     tested_on: str  # "test" or "held-out"; the same in all settings of a figure
-    paper: Optional[float]  # the paper's error (%), where recipe and data are the paper's
+    paper: Optional[float]  # the paper's error (%), if recipe and data are the paper's
 
 
 def compare_settings(settings: Sequence[Sequence[RunRecord]]) -> Dict[str, List[Setting]]:
-    """Return ``{name: the Settings of its figure}``, a figure for each table of results.
+    """Return ``{name: the Settings of its figure}``, with one figure for each table of results.
 
     Args:
-        settings: of results.aggregate.read_settings.
+        settings: settings of results.aggregate.read_settings.
     """
     figures = defaultdict(list)
     for records in settings:
@@ -57,9 +57,9 @@ def compare_settings(settings: Sequence[Sequence[RunRecord]]) -> Dict[str, List[
 
 
 def curve_limit(settings: Sequence[Setting]) -> Optional[float]:
-    """Return the height (%) of a panel of curves, or None where all errors are 0.
+    """Return the upper limit (%) of a panel of curves, or None if all errors are 0.
 
-    The first tenth of the epochs, where errors are often high, does not count.
+    The first tenth of the epochs, where errors are often high, is ignored.
     """
     highest = (
         error
@@ -71,10 +71,10 @@ def curve_limit(settings: Sequence[Setting]) -> Optional[float]:
 
 
 def cost_ticks(costs: Sequence[float]) -> List[float]:
-    """Return ticks for a logarithmic axis of costs: 1, 2 and 5 of each decade, or fewer of them.
+    """Return ticks for a logarithmic axis of costs: 1, 2 and 5 of each decade, or fewer.
 
-    The axis is from ``costs`` divided by COST_MARGIN to ``costs`` times it; it has at most 7 ticks,
-    whose labels stay apart at the width of a phone.
+    The axis extends beyond ``costs`` by the factor COST_MARGIN. It has at most 7 ticks, so that
+    their labels do not overlap at the width of a phone.
     """
     low, high = min(costs) / COST_MARGIN, max(costs) * COST_MARGIN
     for digits, step in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3)):
@@ -102,7 +102,7 @@ def _setting(index, label, records):
 
 
 def _line(records, split):
-    """Return the Line of runs of one setting, which have as many epochs each."""
+    """Return the Line of runs of one setting, which have the same number of epochs."""
     key = f"{split}_error"
     epochs = list(zip(*([row[key] for row in record.rows] for record in records)))
     return Line(
@@ -113,7 +113,7 @@ def _line(records, split):
 
 
 def _labels(groups):
-    """Return a name for each setting, with as much of it as distinguishes it from the others."""
+    """Return a name for each setting that distinguishes it from the others."""
     labels = [_size(records[0]) for records in groups]
     for describe in (describe_recipe, _epochs):
         extras = [describe(records[0]) for records in groups]

@@ -1,4 +1,4 @@
-"""The table of results as text, Markdown, CSV and JSON."""
+"""Format the table of results as text, Markdown, CSV and JSON."""
 
 import csv
 import io
@@ -32,25 +32,25 @@ COLUMNS = {
     "train error %": lambda r: str(r.train_error or ""),
     "paper %": lambda r: "" if r.paper is None else f"{r.paper:.2f}",
 }
-NOTES = {  # what a mark in a column stands for
+NOTES = {  # the footnote of a mark in a column
     "test error %": _describe_divergence,
-    "paper %": lambda r: r.paper_note and f"no figure of the paper's: {r.paper_note}",
+    "paper %": lambda r: r.paper_note and f"not comparable with the paper: {r.paper_note}",
 }
 CAPTION = "errors of the last epoch"
 EXPLANATION = (
-    "Errors are those of the last epoch, in percent. One run has its error, two runs have both; "
-    "from three runs on there are statistics: median (mean +/- std, best). The median is an actual "
-    "run's error, with an even number of runs the worse of the middle two; std is the standard "
-    "deviation over the runs (population: divided by their number); best is the lowest of their "
-    "last errors. Runs in one line differ in the seed alone; of runs with the same seed only the "
-    "newest counts."
+    "Errors are those of the last epoch, in percent. For one or two runs, the errors are listed; "
+    "for three or more, statistics are given: median (mean +/- std, best). The median is the error "
+    "of an actual run, with an even number of runs the worse of the middle two; std is the "
+    "standard deviation over the runs (population: divided by their number); best is the lowest of "
+    "their last errors. Runs in one line differ only in the seed; of runs with the same seed, only "
+    "the newest counts."
 )
 
 
 def table_rows(results: Sequence[Result]) -> Tuple[List[List[str]], List[str]]:
-    """Return (a row of cells for each of one table's Results, the footnotes of their marks).
+    """Return (a row of cells for each Result of a table, the footnotes of their marks).
 
-    The first row is the heading. A mark such as [1] follows the figure that its footnote is about.
+    The first row is the heading. A mark such as [1] follows the figure that its footnote explains.
     """
     heading = [name.replace("test", results[0].tested_on) for name in COLUMNS]
     numbers: Dict[str, int] = {}
@@ -74,13 +74,13 @@ def split_tables(results: Sequence[Result]) -> Dict[str, List[Result]]:
 
 
 def as_text(results: Sequence[Result], left_out: Sequence[RunRecord]) -> str:
-    """Return aligned tables, then the runs left out, then what the figures mean."""
+    """Return aligned tables, then the runs left out, then an explanation of the figures."""
     explanation = "\n".join(textwrap.wrap(EXPLANATION, 100))
     return _tables(results, left_out, aligned, "{}: " + CAPTION, explanation)
 
 
 def as_markdown(results: Sequence[Result], left_out: Sequence[RunRecord]) -> str:
-    """Return what ``as_text`` does, in Markdown."""
+    """Return the contents of ``as_text`` in Markdown."""
     heading = "### {}\n\n" + CAPTION.capitalize() + "\n"
     return _tables(results, left_out, markdown, heading, EXPLANATION)
 
@@ -103,8 +103,8 @@ def _tables(results, left_out, table, heading, explanation):
 def as_csv(results: Sequence[Result], left_out: Sequence[RunRecord]) -> str:
     """Return a line for each Result, then a line for each run left out.
 
-    Runs left out have their folder and problem in the last two columns. ``diverged`` has seeds,
-    separated by spaces.
+    The last two columns have the folder and the problem of a run left out. ``diverged`` lists
+    seeds, separated by spaces.
     """
     out = io.StringIO()
     names = [name for name in Result.__dataclass_fields__ if not name.endswith("_error")]
@@ -126,7 +126,7 @@ def as_csv(results: Sequence[Result], left_out: Sequence[RunRecord]) -> str:
 
 
 def as_json(results: Sequence[Result], left_out: Sequence[RunRecord]) -> str:
-    """Return an object with ``results``, as ``Result`` has them, and ``left_out``."""
+    """Return a JSON object with ``results``, the fields of each Result, and ``left_out``."""
     left = [{"folder": str(record.folder), "problem": record.problem} for record in left_out]
     return json.dumps({"results": [asdict(r) for r in results], "left_out": left}, indent=1)
 

@@ -1,4 +1,4 @@
-"""Results as one page: sortable tables, interactive curves, and every run."""
+"""Write results as one page: sortable tables, interactive curves, and every run."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from training.run_folder import RunRecord, read_config
 from training.serialization import write_whole
 
 PICTURES = ("curves.png", *(f"{kind}s.png" for kind in SUBNETWORKS))
-HINT = "A click on a heading sorts its table; a click on a name below a figure hides its lines."
+HINT = "Click a heading to sort its table; click a name below a figure to hide its lines."
 PNG = b"\x89PNG\r\n"
 ENVIRONMENT = (
     "command",
@@ -34,7 +34,7 @@ ENVIRONMENT = (
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page besides the results: a table, and pictures below it.
+    """A part of the page in addition to the results: a table, and pictures below it.
 
     The first of ``rows`` is the heading; cells are plain text. A picture is the path of a PNG.
     """
@@ -50,11 +50,11 @@ def write_report(
     left_out: Sequence[RunRecord],
     sections: Sequence[Section] = (),
 ) -> None:
-    """Write the page at ``path``, whole or not at all.
+    """Write the page at ``path``, completely or not at all.
 
     Args:
-        settings, left_out: of results.aggregate.read_settings.
-        sections: what else the page has, before the list of runs.
+        settings, left_out: the values of results.aggregate.read_settings.
+        sections: further parts of the page, before the list of runs.
 
     Raises:
         InputError: Bokeh is not installed.
@@ -86,10 +86,10 @@ def _result_blocks(settings):
 
 
 def _results_table(results):
-    """Return the table of some Results, whose headings sort it, and its footnotes."""
+    """Return a sortable table of some Results, and its footnotes."""
     (heading, *rows), notes = table_rows(results)
     for cells, result in zip(rows, results):
-        if result.column is not None:  # sorted, it may stand far from its network
+        if result.column is not None:  # sorting may separate it from its network
             cells[0] = f"{result.network}, column {result.column} alone"
     buttons = [f'<button type="button">{escape(name)}</button>' for name in heading]
     footnotes = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
@@ -97,7 +97,7 @@ def _results_table(results):
 
 
 def _section(section):
-    """Return a Section: its heading, table and pictures."""
+    """Return the HTML of a Section: its heading, table and pictures."""
     heading, *rows = section.rows
     table = _table([escape(cell) for cell in heading], rows, "results")
     return f"<h2>{escape(section.title)}</h2>{table}{_pictures(section.pictures)}"
@@ -115,7 +115,7 @@ def _table(heading, rows, kind):
 
 
 def _run(record):
-    """Return a run: its errors, settings, environment and pictures."""
+    """Return the HTML of a run: its errors, settings, environment and pictures."""
     if record.run is None:
         return f"<p>{escape(str(record.folder))}: {escape(record.problem)}</p>"
     config = read_config(record.folder)
@@ -129,7 +129,7 @@ def _run(record):
 
 
 def _summarize(record):
-    """Return a run's last errors, or why it does not count."""
+    """Return a run's last errors, or the reason why it does not count."""
     if record.problem:
         return record.problem
     last = record.rows[-1]
@@ -147,7 +147,7 @@ def _values(config):
 def _flatten(config, prefix=""):
     """Yield (name, HTML) of every value; those inside others have names such as a.b and a.1.
 
-    A command becomes a line for a shell, which breaks between its words alone.
+    A command becomes a line for a shell, which is wrapped only between its words.
     """
     for key, value in config.items():
         name = f"{prefix}{key}"
@@ -163,7 +163,7 @@ def _flatten(config, prefix=""):
 
 
 def _pictures(paths):
-    """Return the PNGs at ``paths`` inside the page; others are left out."""
+    """Return the PNGs at ``paths`` as HTML with embedded images; leave out unreadable ones."""
     images = []
     for path in map(Path, paths):
         try:

@@ -1,4 +1,4 @@
-"""The looks and the behaviour of a page that is one file and needs no network."""
+"""Define the style and the script of a page that is one file and needs no network access."""
 
 import secrets
 from html import escape

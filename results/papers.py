@@ -1,4 +1,4 @@
-"""The test errors that the papers print, and whether a run may stand beside them."""
+"""List the test errors that the papers print, and decide whether a run is comparable."""
 
 from dataclasses import dataclass, replace
 from typing import Optional
@@ -11,9 +11,9 @@ TRAINING_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 604_388, "imag
 
 @dataclass(frozen=True)
 class PaperError:
-    """A test error (%) that a paper prints, and the network and training that it is of.
+    """A test error (%) that a paper prints, with its network and training.
 
-    ``recipe`` names the recipe; the row's augmentation, drop-path and dropout replace its own.
+    ``recipe`` names the recipe; the row's augmentation, drop-path and dropout replace the recipe's.
     """
 
     recipe: str
@@ -54,9 +54,9 @@ def _deep_fusion_errors():
 def _fractal_table_1():
     """Return the rows of Larsson et al., arXiv 1605.07648, table 1.
 
-    Of 20 layers it has three errors: without regularization, with drop-path and dropout, and of the
-    last column of the latter alone. The 38.6M parameters printed there are those of square
-    convolutions, so the errors stand beside both forms.
+    For 20 layers it has three errors: without regularization, with drop-path and dropout, and of
+    the deepest column alone after the latter. The 38.6M parameters printed there are those of
+    square convolutions, so the errors are compared with both forms.
     """
     rows = []
     for dataset, augmentation, unregularized, regularized, deepest in (
@@ -89,8 +89,8 @@ def _fractal_table_1():
 def _fractal_tables_3_and_4():
     """Return the rows of Larsson et al., tables 3 and 4, on CIFAR-100++.
 
-    Table 3 names no drop-path, table 4 mixed; neither names dropout, with which the training losses
-    of table 4 (0.015) could hardly be.
+    Table 3 does not mention drop-path, and table 4 mentions mixed drop-path. Neither mentions
+    dropout, with which the training losses of table 4 (0.015) would hardly be possible.
     """
     fractal = {5: 37.32, 10: 30.71, 20: 27.69, 40: 27.38, 80: 26.46, 160: 27.38}
     plain = {5: 36.62, 10: 32.47, 20: 31.31, 40: 38.84}
@@ -109,7 +109,7 @@ PAPER_ERRORS = (*_deep_fusion_errors(), *_fractal_table_1(), *_fractal_tables_3_
 
 
 def _find_row(run, column):
-    """Return the PaperError of a run's network, data set and way of training, or None."""
+    """Return the PaperError of a run's network, data set and regularization, or None."""
     if run.val_split:
         return None
     recipe = run.recipe
@@ -125,18 +125,18 @@ def _find_row(run, column):
 def paper_error(run: Run, column: Optional[int] = None) -> Optional[float]:
     """Return the test error (%) that a paper prints for a run's network, or for a column of it.
 
-    It is looked up by network, data set, augmentation, drop-path and dropout alone: see
-    ``explain_difference`` for the rest of the recipe. None where no paper prints one.
+    It is looked up only by network, data set, augmentation, drop-path and dropout; see
+    ``explain_difference`` for the rest of the recipe. None if no paper prints one.
     """
     row = _find_row(run, column)
     return row and row.error
 
 
 def explain_difference(run: Run, info: RunInfo) -> str:
-    """Return why a run may not stand beside ``paper_error``; empty where it may.
+    """Return why a run is not comparable with ``paper_error``, or "" if it is.
 
-    It may where every value of the recipe is the paper's and the run trained on as many images as
-    the data set officially has.
+    It is comparable if every value of the recipe is the paper's and the run was trained on as many
+    images as the official data set has.
     """
     row = _find_row(run, None)
     if row is None:

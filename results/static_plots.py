@@ -1,4 +1,4 @@
-"""Settings side by side as a picture for print: a figure for each table of results."""
+"""Compare settings in pictures for print: one figure for each table of results."""
 
 import re
 from pathlib import Path
@@ -21,11 +21,11 @@ def plot_paths(
 
     Args:
         tables: the names of the tables of results, see results.aggregate.table_name.
-        folder: where <table>.png and .svg go when no ``file`` is named.
-        file: the one picture to draw or, with several tables, <name>-<table> beside it.
+        folder: folder of <table>.png and .svg, used without ``file``.
+        file: the only picture to draw; with several tables, they become <name>-<table> beside it.
 
     Raises:
-        InputError: ``file`` has another ending, or its folder is not there.
+        InputError: ``file`` has an unknown ending, or its folder does not exist.
     """
     names = {name: re.sub(r"[^\w.-]", "-", name) for name in tables}
     if file is None:
@@ -46,11 +46,11 @@ def plot_paths(
 
 
 def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> None:
-    """Draw error (%) over epochs, and the last against parameters and against multiply-adds.
+    """Draw error (%) over epochs, and the last error against parameters and multiply-adds.
 
     Args:
-        name: of the table that the settings are of.
-        settings: of results.comparison.
+        name: name of the settings' table.
+        settings: Settings of results.comparison.
         paths: the pictures to write, PNG or SVG.
     """
     columns = 2 if len(settings) > 1 else 1
@@ -76,7 +76,7 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
 
 
 def _draw_curves(axes, setting, shift):
-    """Draw a setting's curves, with marks at places of its own; ``shift`` is from 0 to 1."""
+    """Draw a setting's curves, with marks shifted by ``shift``, from 0 to 1."""
     epochs = range(1, len(setting.test.median) + 1)
     every = max(len(epochs) // MARKS, 1)
     look = {"color": setting.colour, "marker": setting.marker, "markersize": 5}
@@ -89,7 +89,7 @@ def _draw_curves(axes, setting, shift):
 
 
 def _draw_sizes(axes, settings, size):
-    """Draw the last errors against what the networks cost; return the artists of the legend."""
+    """Draw the last errors against the networks' costs; return the artists of the legend."""
     from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
 
     shown = []

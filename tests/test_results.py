@@ -178,7 +178,7 @@ def test_a_run_and_its_published_copy_count_once(tmp_path):
         (result,), (left_out,) = collect(tmp_path)
         assert result.runs == 1 and left_out.folder == copy
         assert left_out.problem == (
-            f"repeats seed 1: {run} has the same setting and goes before a published run"
+            f"repeats seed 1: {run} has the same setting and takes precedence over a published run"
         )
 
 
@@ -207,7 +207,7 @@ def test_the_papers_figure_stands_beside_its_recipe_and_all_of_its_images_alone(
         assert (result.paper, result.paper_note) == (None, note)
         text = REPORT_FORMATS["text"]([result], [])
         assert "4.94" not in text
-        assert f"[1] no figure of the paper's: {note}\n" in text
+        assert f"[1] not comparable with the paper: {note}\n" in text
         assert re.search(r" \[1\]$", text, re.MULTILINE)
         (row,) = csv.DictReader(io.StringIO(REPORT_FORMATS["csv"]([result], [])))
         assert (row["paper"], row["paper_note"]) == ("", note)
