@@ -1,4 +1,4 @@
-"""The papers' study: path lengths, ensemble members, lesions, the anytime property, claims."""
+"""Studies of the papers: path lengths, ensemble members, lesions, anytime property, claims."""
 
 import compat  # noqa: F401  (before anything imports mxnet)
 

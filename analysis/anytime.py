@@ -1,4 +1,4 @@
-"""The anytime property: time and error of a network and of each of its columns."""
+"""Measure the anytime property: time and error of a network and of each of its columns."""
 
 import time
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ ROUNDS = 15
 
 @dataclass(frozen=True)
 class Point:
-    """A whole network, or a column of it."""
+    """The time and error of a whole network, or of one of its columns."""
 
     name: str
-    depth: Optional[int]  # None where the network has its depth in its name
+    depth: Optional[int]  # None if the depth is part of the network's name
     parameters: int
     multiply_adds: int
     error: float  # percent
@@ -35,7 +35,7 @@ def measure_latency(engine, subnetworks, shape):
 
     Args:
         subnetworks: indices of columns; None is the whole network.
-        shape: of an image, (channels, height, width).
+        shape: shape of an image, (channels, height, width).
     """
     times = {(index, size): [] for index in subnetworks for size in BATCH_SIZES}
     for _ in range(ROUNDS + 1):

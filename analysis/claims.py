@@ -1,15 +1,15 @@
-"""The papers' claims, each with its source, the runs it needs and the rule of its verdict.
+"""List the papers' claims, each with its source, the runs it needs and the rule of its verdict.
 
-The rules were written before the runs were made. At the scale "paper" a claim is tested by the
-papers' recipes; at the scale "cpu" by short recipes on CIFAR-10, which says something about the
-claim and nothing about the papers' figures.
+The rules were written before the runs were made. At the scale "paper", a claim is tested with the
+papers' recipes; at the scale "cpu", with short recipes on CIFAR-10, which test the claim but cannot
+reproduce the papers' figures.
 
 Errors are of the last epoch, in percent; an effect is a mean over seeds, in points. Its 95%
 interval is Student's (Welch's for two groups of runs), and a claim is
 
-- supported where the whole interval is on the claim's side,
-- contradicted where the whole interval is on the other side,
-- undecided otherwise, above all with fewer than two runs of each setting.
+- supported if the whole interval is on the claim's side,
+- contradicted if the whole interval is on the other side,
+- undecided otherwise, in particular with fewer than two runs of each setting.
 """
 
 from dataclasses import dataclass, replace
@@ -78,7 +78,7 @@ PLAIN20, PLAIN40 = (_fractal(depth=depth, network="fractal_plain") for depth in 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of a paper, and how runs test it.
+    """A statement of a paper, and the test of it by runs.
 
     ``effect`` takes, for each of ``settings``, the last log rows of its runs. It returns one list
     of numbers, whose mean is the effect, or two lists, whose difference of means (first less
@@ -90,9 +90,9 @@ class Claim:
     source: str
     settings: Tuple[Dict[str, Setting], ...]
     effect: Callable  # (list of rows of each setting) -> list of one or two samples
-    statistic: str  # what the effect is, in words
+    statistic: str  # description of the effect
     bound: float = 0.0
-    paper: Optional[str] = None  # the effect that the paper prints, if it does
+    paper: Optional[str] = None  # the effect that the paper prints, if any
 
 
 def _errors(rows):
@@ -133,8 +133,8 @@ def _anytime(rows):
     return [steps]
 
 
-def _contribution_of_deepest(rows):
-    """Return the loss without the deepest member less the largest loss without another."""
+def _deepest_contribution(rows):
+    """Return the error without the deepest member minus the largest error without another."""
     differences = []
     for row in rows:
         *others, deepest = row["members_without"]  # errors, from shallow to deep
@@ -147,68 +147,68 @@ FUSION, FRACTAL = "Zhao et al., arXiv 1611.07718", "Larsson et al., ICLR 2017"
 CLAIMS = (
     Claim(
         "merge-and-run-below-resnet",
-        "DFN-MR errs less than ResNet of the same depth and parameters.",
+        "DFN-MR has a lower error than ResNet of the same depth and parameters.",
         f"{FUSION}, project page: consistent improvements over the ResNet",
         (CROSS, RESNET),
         _difference,
-        "test error of cross less that of resnet",
+        "test error of cross minus that of resnet",
         paper="ImageNet, top-1: 23.16 - 23.38 = -0.22",
     ),
     Claim(
         "merge-and-run-below-inception-like",
-        "DFN-MR errs less than DFN-IL.",
+        "DFN-MR has a lower error than DFN-IL.",
         f"{FUSION}, section on merge-and-run fusion",
         (CROSS, HALF),
         _difference,
-        "test error of cross less that of half",
+        "test error of cross minus that of half",
     ),
     Claim(
         "inception-like-below-resnet",
-        "DFN-IL errs less than ResNet.",
+        "DFN-IL has a lower error than ResNet.",
         f"{FUSION}, section on the average depth",
         (HALF, RESNET),
         _difference,
-        "test error of half less that of resnet",
+        "test error of half minus that of resnet",
     ),
     Claim(
         "more-fusions-help",
-        "More fusions help: six err less than three.",
+        "More fusions help: six have a lower error than three.",
         f"{FUSION}, section on the number of fusions",
         (FUSE6, FUSE3),
         _difference,
-        "test error of fuse6 less that of fuse3",
+        "test error of fuse6 minus that of fuse3",
     ),
     Claim(
         "fusions-help",
-        "Fusions help: three err less than a plain network.",
+        "Fusions help: three have a lower error than a plain network.",
         f"{FUSION}, section on the number of fusions",
         (FUSE3, PLAIN),
         _difference,
-        "test error of fuse3 less that of plain",
+        "test error of fuse3 minus that of plain",
     ),
     Claim(
         "identities-help",
-        "Without identities it is worse: DFN-IL errs less than side.",
+        "Identities help: DFN-IL has a lower error than side.",
         f"{FUSION}, project page: side is DFN-IL without identities",
         (HALF, SIDE),
         _difference,
-        "test error of half less that of side",
+        "test error of half minus that of side",
     ),
     Claim(
         "deepest-member-coupled",
         "The deepest member of three deep fusions does not contribute most (coupled).",
         f"{FUSION}, project page: the deepest network does not contribute the most",
         (FUSE3,),
-        _contribution_of_deepest,
-        "error without the deepest member less the largest error without another",
+        _deepest_contribution,
+        "error without the deepest member minus the largest error without another",
     ),
     Claim(
         "deepest-member-uncoupled",
         "The deepest member of the weight-sharing ensemble does not contribute most (uncoupled).",
         f"{FUSION}, project page: the deepest network does not contribute the most",
         (ENSEMBLE,),
-        _contribution_of_deepest,
-        "error without the deepest member less the largest error without another",
+        _deepest_contribution,
+        "error without the deepest member minus the largest error without another",
     ),
     Claim(
         "drop-path-helps-without-augmentation",
@@ -216,7 +216,7 @@ CLAIMS = (
         f"{FRACTAL}, table 1 and section 4.1",
         (MIXED_BARE, UNREGULARIZED_BARE),
         _difference,
-        "test error with mixed drop-path less that without",
+        "test error with mixed drop-path minus that without",
         paper="CIFAR-100: 28.20 - 35.34 = -7.14; CIFAR-10: 7.33 - 10.18 = -2.85 (with dropout)",
     ),
     Claim(
@@ -225,7 +225,7 @@ CLAIMS = (
         f"{FRACTAL}, table 1, last two rows",
         (MIXED,),
         _deepest_less_whole,
-        "test error of the deepest column less that of the whole",
+        "test error of the deepest column minus that of the whole",
         bound=2.0,
         paper="CIFAR-10+: 4.68 - 4.60 = 0.08; CIFAR-100+: 24.32 - 23.73 = 0.59",
     ),
@@ -235,7 +235,7 @@ CLAIMS = (
         f"{FRACTAL}, section 4.3, figure 3 and table 4",
         (PLAIN20, PLAIN40),
         lambda shallow, deep: [[row["train_loss"] for row in rows] for rows in (shallow, deep)],
-        "training loss of plain 20 less that of plain 40",
+        "training loss of plain 20 minus that of plain 40",
         paper="CIFAR-100++, test error: 31.31 - 38.84 = -7.53",
     ),
     Claim(
@@ -244,16 +244,16 @@ CLAIMS = (
         f"{FRACTAL}, table 4",
         (FRACTAL40, PLAIN40),
         _column_against_plain,
-        "test error of the fractal's deepest column less that of plain 40",
+        "test error of the fractal's deepest column minus that of plain 40",
         paper="CIFAR-100++: 31.75 - 38.84 = -7.09",
     ),
     Claim(
         "more-columns-do-not-hurt",
-        "More columns, and depth, do not hurt: 40 layers err less than 1 point more than 20.",
+        "More columns, and depth, do not hurt: 40 layers lose less than 1 point against 20.",
         f"{FRACTAL}, table 3",
         (FRACTAL40, MIXED),
         _difference,
-        "test error of fractal 40 less that of fractal 20",
+        "test error of fractal 40 minus that of fractal 20",
         bound=1.0,
         paper="CIFAR-100++: 27.38 - 27.69 = -0.31",
     ),
@@ -263,7 +263,7 @@ CLAIMS = (
         f"{FRACTAL}, sections 3.1 and 4.2",
         (MIXED, UNREGULARIZED),
         _usable_or_not,
-        "error of the worst column with mixed drop-path less that of the best column without",
+        "error of the worst column with mixed drop-path minus that of the best column without",
     ),
     Claim(
         "anytime",
@@ -275,28 +275,28 @@ CLAIMS = (
     ),
     Claim(
         "mixed-columns-better-than-local",
-        "Columns stand alone worse after local drop-path alone than after mixed.",
+        "Columns alone are worse after local drop-path than after mixed drop-path.",
         "a question of FractalNet's users; section 3.1 gives the reason",
         (MIXED, LOCAL),
         _columns,
-        "worst column less whole, after mixed less after local drop-path",
+        "worst column minus whole, after mixed minus after local drop-path",
     ),
     Claim(
         "mixed-columns-better-than-local-without-augmentation",
-        "Columns stand alone worse after local drop-path also without augmentation.",
+        "Without augmentation, too, columns alone are worse after local drop-path.",
         "a question of FractalNet's users; section 3.1 gives the reason",
         (MIXED_BARE, LOCAL_BARE),
         _columns,
-        "worst column less whole, after mixed less after local drop-path",
+        "worst column minus whole, after mixed minus after local drop-path",
     ),
 )
 
 
 def require_scale(scale):
-    """Refuse what is not one of SCALES.
+    """Check that ``scale`` is one of SCALES.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not.
     """
     if scale not in SCALES:
         raise InputError(f"scale must be {' or '.join(SCALES)}, not {scale!r}", argument="scale")
@@ -306,7 +306,7 @@ def list_queue(scale):
     """Return (Setting, seed) of every run that the claims need, the most informative first.
 
     Raises:
-        InputError: ``scale`` is none of SCALES.
+        InputError: ``scale`` is not one of SCALES.
     """
     require_scale(scale)
     pairs = [(setting[scale], seed) for seed in range(SEEDS[scale]) for setting in (CROSS, RESNET)]

@@ -1,12 +1,12 @@
-"""Early exit: an image goes to a deeper network only where the shallower one is not sure of it.
+"""Measure early exit: an image is given to a deeper network if the shallower one is not confident.
 
 The networks of a FractalNet, cheapest first (its columns, then the whole), form a chain. An image
 leaves the chain at the first network whose largest probability is at least the threshold; the last
-network answers for whatever is left. With r_i the share of images that reach network i and c_i what
-it costs (seconds, or multiply-adds), an image costs sum_i r_i c_i in the mean. Columns are
-recomputed from the image on: a deeper network uses nothing of a shallower one.
+network classifies the remaining images. With r_i the share of images that reach network i and c_i
+its cost (seconds, or multiply-adds), the mean cost of an image is sum_i r_i c_i. Every network
+starts from the image: a deeper network reuses nothing of a shallower one.
 
-Threshold 0 is the first network alone; infinity runs every image through the whole chain.
+Threshold 0 uses only the first network; infinity runs every image through the whole chain.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from training.early_exit import answer_early
 from training.metrics import Predictions
 
 MOST_PICKED = 5000
-THRESHOLDS = 200  # of a curve: quantiles of how sure the networks are
+THRESHOLDS = 200  # of a curve: quantiles of the networks' confidence
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Exit:
     threshold: float
     error: float  # percent
     multiply_adds: float  # mean of an image
-    seconds: float  # mean of an image that goes alone, in all networks that it reaches
-    shares: Tuple[float, ...]  # of the images, that each network answers for
+    seconds: float  # mean over images with batch size 1, in all networks that an image reaches
+    shares: Tuple[float, ...]  # share of the images that each network classifies
 
 
 def choose_picking_images(trained):
-    """Return (images, words that describe them) to pick thresholds on.
+    """Return (images on which thresholds are chosen, a description of them).
 
-    They are the held-out images of the run or, where it holds none out, a tenth of its training
-    images, at most 5,000, of which the networks are surer than of new ones.
+    They are the held-out images of the run or, if it has none, a tenth of its training images, at
+    most 5,000. The networks are more confident on training images than on new ones.
 
     Raises:
-        InputError: the run's training images are not there any more, or others are.
+        InputError: the run's training images are missing or have changed.
     """
     data = trained.data
     if trained.run.val_split:
@@ -53,7 +53,7 @@ def choose_picking_images(trained):
 
 
 def list_chains(points):
-    """Return the chains: the columns, and the columns with the whole network behind them.
+    """Return the chains: the columns, and the columns followed by the whole network.
 
     Args:
         points: analysis.anytime.Points of the columns, shallowest first, and of the whole network.
@@ -66,7 +66,7 @@ def list_chains(points):
 
 
 def choose_thresholds(found, count=THRESHOLDS):
-    """Return thresholds, ascending, that divide the images evenly by how sure networks are.
+    """Return ascending thresholds that divide the images evenly by the networks' confidence.
 
     Args:
         found: Predictions of every network on the same images.
@@ -105,7 +105,7 @@ def measure_exit(
 
 
 def trace_curves(points, found, thresholds):
-    """Return for each chain its Exits at ``thresholds``; see ``measure_exit``."""
+    """Return, for each chain, its Exits at ``thresholds``; see ``measure_exit``."""
     return [
         [measure_exit(points, found, chain, threshold) for threshold in thresholds]
         for chain in list_chains(points)
@@ -115,15 +115,15 @@ def trace_curves(points, found, thresholds):
 def match_costs(
     points: Sequence[Point], picking: Sequence[Predictions], testing: Sequence[Predictions]
 ) -> List[Optional[Exit]]:
-    """Return for each network the Exit that costs no more than it, or None where none does.
+    """Return, for each network, the best Exit that costs no more than it, or None.
 
-    The cost is multiply-adds, which no other work on the machine changes. Chain and threshold are
-    those of the lowest error on the images for picking, of equal errors the cheapest. The Exit is
-    theirs on the images for testing, where the mean cost may differ a little.
+    The cost is multiply-adds, which do not depend on other work on the machine. Chain and threshold
+    are those with the lowest error on the images for picking; of equal errors, the cheapest. The
+    Exit is measured on the images for testing, where the mean cost may differ slightly.
 
     Args:
-        points: of the networks.
-        picking, testing: Predictions of every network on either set of images.
+        points: Points of the networks.
+        picking, testing: Predictions of every network on the two sets of images.
     """
     curves = trace_curves(points, picking, choose_thresholds(picking))
     exits = sorted((e for curve in curves for e in curve), key=lambda e: (e.error, e.multiply_adds))
@@ -135,7 +135,7 @@ def match_costs(
 
 
 def early_exit_table(points: Sequence[Point], matched: Sequence[Optional[Exit]]) -> List[List[str]]:
-    """Return each network beside its Exit of ``match_costs`` as rows of words, heading first."""
+    """Return rows of a table, heading first: each network beside its Exit of ``match_costs``."""
     costs = ["error %", "ms", "M multiply-adds"]
     rows = [["network", *costs, *(f"early exit: {each}" for each in costs), "threshold", "shares"]]
     for point, found in zip(points, matched):

@@ -19,21 +19,24 @@ from training.metrics import Predictions, probabilities
 class MemberPredictions:
     """The Predictions of one member of a network."""
 
-    path: Tuple[str, ...]  # the route it takes at each block
+    path: Tuple[str, ...]  # its route in each block
     length: int  # weight layers
     predictions: Predictions
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """Errors (%) around one member. An ensemble's prediction is the mean of its probabilities."""
+    """Errors (%) of one member, and of ensembles with and without it.
+
+    An ensemble's prediction is the mean of its members' probabilities.
+    """
 
     path: Tuple[str, ...]
     length: int
     alone: float
-    without: Optional[float]  # of the ensemble of all others; None where there are none
-    up_to: float  # of the ensemble of it and all before it, the shallower ones
-    from_on: float  # of the ensemble of it and all after it, the deeper ones
+    without: Optional[float]  # of the ensemble of all other members; None if there are none
+    up_to: float  # of the ensemble of it and all shallower members before it
+    from_on: float  # of the ensemble of it and all deeper members after it
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Study:
     ensemble: float  # of all members
     mean: float  # of the members' own errors
     margin: float  # half the 95% confidence interval of ``mean``; 0 if all members were tested
-    members: int  # that the network has
+    members: int  # number of members of the network
     contributions: Tuple[Contribution, ...]  # from shallow to deep
 
 
@@ -59,11 +62,13 @@ def study_members(whole: Predictions, members: Sequence[MemberPredictions], ther
     members = sorted(members, key=lambda member: member.length)
     shares = [probabilities(member.predictions.logits) for member in members]
     none = np.zeros_like(shares[0])
-    up_to = list(accumulate(shares, initial=none))  # [i]: the sum over those before i
-    from_on = list(accumulate(reversed(shares), initial=none))[::-1]  # [i]: over i and those after
+    up_to = list(accumulate(shares, initial=none))  # [i]: the sum over the members before i
+    from_on = list(accumulate(reversed(shares), initial=none))[
+        ::-1
+    ]  # [i]: over i and the members after it
 
     def error(probabilities):
-        return Predictions(probabilities, whole.labels).error()  # the largest decides
+        return Predictions(probabilities, whole.labels).error()  # the largest probability counts
 
     contributions = tuple(
         Contribution(
@@ -98,14 +103,14 @@ def measure_members(
 
     Args:
         trained: the run.
-        size: the most members to test; more than these are sampled.
-        seed: of the sample.
+        size: the largest number of members to test; if there are more, they are sampled.
+        seed: seed of the sample.
 
     Returns:
         (Predictions of the whole; MemberPredictions; number of members that the network has).
 
     Raises:
-        InputError: the network has no members, or the training images are not the run's.
+        InputError: the network has no members, or the training images have changed.
     """
     engine = trained.engine
     net, uncoupled = engine.net, bool(engine.loss_weights)
@@ -125,9 +130,9 @@ def measure_members(
 
 
 def _predict_alone(trained, member):
-    """Return the Predictions of a member that was not trained by itself."""
+    """Return the Predictions of a member that was not trained separately."""
     for parameter in member.collect_params().values():
-        if parameter.grad_req == "null":  # the others are the whole network's
+        if parameter.grad_req == "null":  # the other parameters belong to the whole network
             parameter.initialize(ctx=trained.engine.devices)
     alone = wrap_network(trained.run, member, member, trained.engine.devices)
     recompute_bn_statistics(trained.data, alone)

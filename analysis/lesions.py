@@ -1,9 +1,9 @@
-"""Lesions: remove (ablate) branches of a trained network and measure its error.
+"""Measure lesions: remove (ablate) branches of a trained network and measure its error.
 
 Every branch with weights ends in a batch normalisation and is removed by gamma = beta = 0. In a
-join that averages n inputs of which m remain, gamma and beta of the remaining ones are multiplied
-by n / m. As only ReLU, pooling and linear operations follow, the join then gives the mean of the
-remaining inputs. A lesion thus only changes parameters; moving averages are not recomputed.
+join that averages n inputs, of which m remain, gamma and beta of the remaining ones are multiplied
+by n / m. Because only ReLU, pooling and linear operations follow, the join then gives the mean of
+the remaining inputs. A lesion only changes parameters; moving averages are not recomputed.
 After Veit et al., "Residual Networks Behave Like Ensembles of Relatively Shallow Networks".
 """
 
@@ -23,7 +23,7 @@ from training.evaluation import TrainedRun
 class Fusion:
     """A sum or a mean in a network."""
 
-    norms: Dict[str, nn.BatchNorm]  # of each summand with weights, by name, the last it passes
+    norms: Dict[str, nn.BatchNorm]  # name of a summand with weights -> its last batch normalisation
     is_mean: bool
     keeps: bool  # whether it also adds an identity, which has no weights and cannot be removed
 
@@ -32,7 +32,7 @@ def find_fusions(net):
     """Return the Fusions of several summands in ``net``, in order.
 
     Raises:
-        InputError: nothing is fused in it.
+        InputError: the network has no fusions.
     """
     found = []
     for number, block in enumerate(getattr(net, "blocks", ()), 1):
@@ -48,14 +48,14 @@ def find_fusions(net):
             found.append(Fusion(norms, is_mean=False, keeps=len(norms) < len(routes)))
     found = [fusion for fusion in found if len(fusion.norms) + fusion.keeps > 1]
     if not found:
-        raise InputError(f"{net.name} fuses nothing that could be removed")
+        raise InputError(f"{net.name} has no fusion whose summands can be removed")
     return found
 
 
 def list_single(found):
     """Return the single lesions, {label: names of summands}: each summand, and whole blocks.
 
-    A whole block can only be removed where an identity remains.
+    A whole block can only be removed if an identity remains.
     """
     lesions = {}
     for fusion in found:
@@ -82,16 +82,16 @@ def draw_order(found, seed):
 def scale_factors(net, found, removed):
     """Return {parameter: factor} of the lesion of ``net`` that removes the ``removed`` names.
 
-    Parameters are named as ``net.load_parameters`` has them, without the prefix of ``net``.
+    Parameters are named as in ``net.load_parameters``, without the prefix of ``net``.
 
     Raises:
-        ValueError: nothing would remain of a fusion.
+        ValueError: no summand of a fusion would remain.
     """
     result = {}
     for fusion in found:
         staying = len(fusion.norms) - len(set(fusion.norms) & set(removed))
         if not staying + fusion.keeps:
-            raise ValueError(f"nothing would stay of {', '.join(fusion.norms)}")
+            raise ValueError(f"no summand would remain of {', '.join(fusion.norms)}")
         for name, norm in fusion.norms.items():
             factor = len(fusion.norms) / staying if fusion.is_mean and staying else 1
             for parameter in (norm.gamma, norm.beta):
@@ -104,8 +104,10 @@ class LesionStudy:
     """Errors (%) of a network with branches removed."""
 
     whole: float
-    single: Dict[str, float]  # what is removed -> error
-    random: Dict[int, Tuple[float, ...]]  # how many are removed at random -> error of each draw
+    single: Dict[str, float]  # removed summands -> error
+    random: Dict[
+        int, Tuple[float, ...]
+    ]  # number of summands removed at random -> error of each draw
 
 
 def doubling(most):
@@ -137,7 +139,7 @@ def measure_lesions(trained: TrainedRun, draws: int, seed: int) -> LesionStudy:
     Args:
         trained: the run; the parameters of its network are overwritten.
         draws: number of random orders in which summands are removed.
-        seed: of these orders.
+        seed: seed of these orders.
 
     Raises:
         InputError: the network has no fusion.

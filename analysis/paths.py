@@ -24,8 +24,13 @@ from network.graph import to_symbol
 
 SUMS = ("elemwise_add", "broadcast_add", "add_n")
 SCALES = ("_mul_scalar", "_div_scalar")
-CUTS = ("BlockGrad", "zeros_like", "ones_like", "shape_array")  # the image goes no further
-# network -> how likely a path takes a branch at a block, in the paper
+CUTS = (
+    "BlockGrad",
+    "zeros_like",
+    "ones_like",
+    "shape_array",
+)  # these operators do not pass the image on
+# network -> probability that a path takes a branch in a block, from the paper
 PAPER_CHANCES = {"resnet": Fraction(1, 2), "half": Fraction(2, 3), "cross": Fraction(1, 3)}
 
 
@@ -70,7 +75,7 @@ def _lengths(nodes, inputs, weight, projections):
     A path through a node with n inputs is multiplied by ``weight(n)`` there.
 
     Args:
-        inputs: for each node the places of those it is computed from, none where paths begin.
+        inputs: for each node, the positions of its inputs; none where paths begin.
     """
     lengths = []
     for node, sources in zip(nodes, inputs):
@@ -92,9 +97,9 @@ def _is_layer(node, projections):
 
 
 def _read_graph(net):
-    """Return the nodes that depend on the images: (nodes, the places of each one's inputs).
+    """Return the nodes that depend on the images: (nodes, the positions of each node's inputs).
 
-    The first is the images, the last the output; an input comes before what is computed from it.
+    The first node is the images, the last the output; inputs precede the nodes that use them.
     """
     nodes, inputs, places = [], [], {}
     for index, node in enumerate(json.loads(to_symbol(net).tojson())["nodes"]):
@@ -107,7 +112,7 @@ def _read_graph(net):
 
 
 def _find_summands(nodes, inputs):
-    """Return the inputs of each node; a sum that is only added to others is replaced by its own.
+    """Return the inputs of each node; a sum that is only added to sums is replaced by its inputs.
 
     Multiplication by a constant is ignored.
     """
@@ -117,13 +122,13 @@ def _find_summands(nodes, inputs):
             users[source].append(user)
 
     def only_added(place):
-        """Return whether a sum, or a multiple of it, is an input of sums only."""
+        """Return whether a sum, or a multiple of it, is only an input of sums."""
         return bool(users[place]) and all(
             nodes[user]["op"] in SUMS or (nodes[user]["op"] in SCALES and only_added(user))
             for user in users[place]
         )
 
-    summands = []  # of each node that is a sum or a multiple of one, itself for others
+    summands = []  # for each node: those of a sum, or of a multiple of one; else the node itself
     result = []
     for place, (node, sources) in enumerate(zip(nodes, inputs)):
         if node["op"] in SUMS:

@@ -1,4 +1,4 @@
-"""The queue of runs that the claims need, trained by any number of processes side by side."""
+"""Train the queue of runs that the claims need, with any number of parallel processes."""
 
 import os
 import signal
@@ -15,28 +15,28 @@ from training.run import Run
 from training.run_folder import find_run, is_published, locked, read_run
 from training.trainer import fit
 
-MOST_MEMBERS = 64  # of an ensemble that are measured
-LOCKS = ".queue"  # folder of the log_dir
+MOST_MEMBERS = 64  # the largest number of an ensemble's members that are measured
+LOCKS = ".queue"  # folder in the log_dir
 LONGEST = 1e8  # seconds: three years, which every system's timer can hold
 
 
 def train_queue(scale, config, data_dir, hours=None, say=print):
     """Train the missing runs of the queue in its order, and resume the unfinished ones.
 
-    The process takes the lowest priority. Several processes may work on one queue: each run is
-    trained by one of them. When the time is over, the run in progress is stopped; the next call
-    resumes it after its last whole epoch. A run that diverges is named and left, by later calls,
-    too, until its folder is removed.
+    The process sets itself to the lowest priority. Several processes may work on one queue: each
+    run is trained by one of them. When the time is over, the current run is stopped; the next call
+    resumes it after its last complete epoch. A run that diverges is named and skipped, also by
+    later calls, until its folder is removed.
 
     Args:
         scale: one of analysis.claims.SCALES.
         config: a RuntimeConfig.
         data_dir: folder of each data set, {name: folder}, or one folder for all.
         hours: how long to train; None trains to the end of the queue.
-        say: called with each line that is shown.
+        say: called with each line to show.
 
     Raises:
-        Interrupted: the process was told to stop (Ctrl-C).
+        Interrupted: the process was interrupted (Ctrl-C).
         InputError: the images are missing or damaged.
     """
     os.nice(19)
@@ -53,7 +53,7 @@ def train_queue(scale, config, data_dir, hours=None, say=print):
 
 
 def _train_unless_taken(scale, setting, seed, config, data_dir, say):
-    """Train one run of the queue, unless another process does."""
+    """Train one run of the queue, unless another process trains it."""
     folder = Path(config.log_dir) / LOCKS / _name(scale, setting, seed)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -73,7 +73,7 @@ def _name(scale, setting, seed):
 
 
 def _train(setting, seed, config, data_dir, say):
-    """Train one run of the queue unless it has finished; measure its members where it has some."""
+    """Train one run of the queue unless it has finished; measure its members if it has some."""
     found = [
         record
         for record in find_evidence(list_finished(config.log_dir), setting)
@@ -99,7 +99,9 @@ def _train(setting, seed, config, data_dir, say):
             return
         say(f"{setting}, seed {seed}")
         folder = fit(run, config, begun)
-    measured = (folder / MEMBERS).exists() or is_published(folder)  # which has no parameters
+    measured = (folder / MEMBERS).exists() or is_published(
+        folder
+    )  # published runs have no parameters
     if setting.network in ("fuse3", "ensemble") and not measured:
         study = study_members(*measure_members(restore(folder), MOST_MEMBERS, seed=0))
         write_members(folder, study)
@@ -107,7 +109,7 @@ def _train(setting, seed, config, data_dir, say):
 
 @contextmanager
 def _time_limit(hours):
-    """Interrupt the block, as Ctrl-C does, after so many hours; give a function: is the time over?
+    """Interrupt the block after ``hours``, like Ctrl-C; yield a function: is the time over?
 
     An alarm also works where Ctrl-C is ignored, as in the background of a shell script.
     """

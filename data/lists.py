@@ -70,7 +70,7 @@ def match_labels(path, files, names):
     labels = {name: label for label, name in enumerate(names)}
     if not any(name.isdigit() for name in names):
         labels.update({str(label): label for label in range(len(names))})
-    known = {key for file in files for key in _names_of_file(file)}
+    known = {key for file in files for key in _possible_names(file)}
     listed = {}
     for row, (number, file, text) in enumerate(_read_rows(path)):
         label = _find_class(text, labels)
@@ -116,7 +116,7 @@ def _find_class(text, labels):
     return labels.get(name) if boxes else None
 
 
-def _names_of_file(file):
+def _possible_names(file):
     """Yield the names that a list may use for ``file``, longest first: path ends, then its stem."""
     parts = PurePosixPath(file).parts
     for start in range(len(parts)):
@@ -128,11 +128,11 @@ def _assign(path, files, listed):
     """Return the label of each file, given {file as named in the list: label}."""
     entries = defaultdict(set)  # another name of a listed file -> its name in the list
     for entry in listed:
-        for name in _names_of_file(entry):
+        for name in _possible_names(entry):
             entries[name].add(entry)
     chosen = {}
     for file in files:
-        found = next((entries[name] for name in _names_of_file(file) if name in entries), None)
+        found = next((entries[name] for name in _possible_names(file) if name in entries), None)
         if found is None:
             raise InputError(f"{path} does not give the class of {file}")
         if len({listed[entry] for entry in found}) > 1:

@@ -131,7 +131,7 @@ def test_what_cannot_be_is_refused_in_a_line(runs, tmp_path, capsys):
     assert "leaves a stage without blocks" in refused(capsys, "paths", "--depth", "3")
     assert "holds no run" in refused(capsys, "members", tmp_path)
     assert "fractal has no members" in refused(capsys, "members", runs["fractal"])
-    assert "ensemble fuses nothing" in refused(capsys, "lesion", runs["ensemble"])
+    assert "ensemble has no fusion" in refused(capsys, "lesion", runs["ensemble"])
     assert "at least 1" in refused(capsys, "members", runs["fuse3"], "--members", "0")
     assert "at least 1" in refused(capsys, "lesion", runs["fuse3"], "--draws", "0")
     refused(capsys)

@@ -65,7 +65,7 @@ def test_without_mxnet_the_rest_is_looked_at_all_the_same(tmp_path, module, cont
     assert done.returncode == 1
     assert done.stderr == ""
     assert found["MXNet"][0] == PROBLEM and said in found["MXNet"][1]
-    assert found["GPUs"] == found["threads"] == (NOTE, "cannot be told without MXNet")
+    assert found["GPUs"] == found["threads"] == (NOTE, "unknown without MXNet")
     assert found["Python"][0] == OK
 
 
@@ -114,7 +114,7 @@ def test_a_check_that_fails_is_a_finding():
 
     found = doctor.examine(fails)
     assert found == doctor.Finding(
-        NOTE, "cannot be told: RuntimeError: of a kind nobody thought of"
+        NOTE, "the check failed: RuntimeError: of a kind nobody thought of"
     )
 
 
@@ -143,7 +143,7 @@ def test_bfloat16(monkeypatch):
 @pytest.mark.parametrize(
     "capabilities,seen,state,said",
     [
-        ([], 0, OK, "none: the CPU trains"),
+        ([], 0, OK, "none: training runs on the CPU"),
         ([(8, 0), (7, 0)], 2, OK, "2, with code for them"),
         ([(8, 0)], 0, NOTE, "MXNet sees 0: pip uninstall mxnet, then pip install -e '.[cu112]'"),
         ([(8, 0), (9, 0)], 2, NOTE, "GPU 1 has compute capability 9.0"),

@@ -130,13 +130,15 @@ def test_of_every_fusion_something_stays(name, depth):
 
 def test_all_of_a_sum_cannot_go():
     net = get_model("side", 14)
-    with pytest.raises(ValueError, match="nothing would stay of block2 branch1, block2 branch2"):
+    with pytest.raises(
+        ValueError, match="no summand would remain of block2 branch1, block2 branch2"
+    ):
         lesions.scale_factors(net, lesions.find_fusions(net), ("block2 branch1", "block2 branch2"))
 
 
 @pytest.mark.parametrize("name", ["plain", "ensemble"])
 def test_a_network_that_fuses_nothing_is_refused(name):
-    with pytest.raises(InputError, match=f"{name} fuses nothing"):
+    with pytest.raises(InputError, match=f"{name} has no fusion"):
         lesions.find_fusions(get_model(name, 8))
 
 

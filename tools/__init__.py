@@ -1,1 +1,1 @@
-"""Serve the machine and the maintainers: doctor, launcher, and the parts of benchmark.py."""
+"""Tools for the machine and for maintainers: doctor, launcher, and the parts of benchmark.py."""

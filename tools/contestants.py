@@ -1,4 +1,4 @@
-"""Define what the benchmark times: the steps of each task by each library, and their process."""
+"""Define the benchmark's contestants: the steps of each task by each library, and their process."""
 
 import json
 import os
@@ -37,12 +37,12 @@ LIBRARIES = {
     "mxnet": "the engine of train_cifar.py",
     "torch": "its --engine torch",
     "torch-compiled": "its --engine torch --compile",
-    "pytorch": "the same network as one writes it in PyTorch, eager",
-    "pytorch-channels-last": "that, with channels last in memory",
-    "pytorch-compiled": "that, by torch.compile",
-    "mxnet-exported": "the symbol that export.py writes; predicts only",
-    "onnxruntime": "the ONNX file that it writes; predicts only",
-    "onnxruntime-int8": "the same with --int8, calibrated on the batch; predicts only",
+    "pytorch": "the same network written directly in PyTorch, eager",
+    "pytorch-channels-last": "pytorch with channels last in memory",
+    "pytorch-compiled": "pytorch with torch.compile",
+    "mxnet-exported": "the symbol that export.py writes; only predicts",
+    "onnxruntime": "the ONNX file that export.py writes; only predicts",
+    "onnxruntime-int8": "the ONNX file of --int8, calibrated on the batch; only predicts",
 }
 ENGINES = ("mxnet", "torch", "torch-compiled")
 TORCH_ENGINE = ENGINES[1:]
@@ -52,7 +52,7 @@ LR, CLASSES, IMAGES, STEPS_PROFILED = 0.01, 10, 2048, 5
 
 
 def list_cases(args):
-    """Return the cases that the flags describe, without those that a library cannot do."""
+    """Return the cases that the flags describe, except those that a library does not support."""
     networks = []
     for text in args.network:
         if text.startswith("gluoncv:"):
@@ -72,24 +72,26 @@ def list_cases(args):
         and (library == "mxnet" or dtype in precision.TORCH_DTYPES)
     ]
     if not cases:
-        raise InputError("none of these libraries does any of these tasks and networks")
+        raise InputError("none of these libraries supports any of these tasks and networks")
     return cases
 
 
 def random_batch(case):
-    """Return random images and labels of a batch."""
+    """Return a batch of random images and labels."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(case.batch_size, *image_shape(case.network)))
     return images.astype(np.float32), rng.integers(0, CLASSES, case.batch_size)
 
 
 def make_net(case, training):
-    """Build and initialize the network, with local drop-path if it trains with that."""
+    """Build and initialize the network, with local drop-path if it is trained with it."""
     options = {"drop_path": 0.15} if has_columns(case.network) and training else {}
     size = (case.depth, CLASSES, case.widen_factor)
     net = get_model(case.network, *size, **options)
     net.initialize(DeepFusionInit(0))
-    net(mx.nd.zeros((1, *image_shape(case.network))))  # networks of gluoncv learn their shapes
+    net(
+        mx.nd.zeros((1, *image_shape(case.network)))
+    )  # gives parameters of gluoncv's networks their shapes
     return net
 
 
@@ -108,7 +110,7 @@ def make_engine(case, training=True):
 
 
 def mixed(columns):
-    """Yield what mixed drop-path trains: by turns the whole network (None) and a column."""
+    """Yield what mixed drop-path trains: the whole network (None) and a column, alternately."""
     return cycle([part for column in range(columns) for part in (None, column)] or [None])
 
 
@@ -165,7 +167,7 @@ def plain(case):
 
 
 def train_by_pytorch(case):
-    """Return a function that takes training steps as a user of PyTorch writes them."""
+    """Return a function that takes training steps as PyTorch users write them."""
     import torch
 
     net, images, labels, typed = plain(case)
@@ -180,13 +182,13 @@ def train_by_pytorch(case):
                 loss = torch.nn.functional.cross_entropy(logits, labels)
             loss.backward()
             optimizer.step()
-        loss.item()  # waits
+        loss.item()  # waits for the device
 
     return take
 
 
 def predict_by_pytorch(case):
-    """Return a function that predicts as a user of PyTorch writes it."""
+    """Return a function that predicts as PyTorch users write it."""
     import torch
 
     net, images, _, typed = plain(case)
@@ -207,7 +209,7 @@ def some_images():
 
 
 def batches_of_records(case):
-    """Return a function that takes batches, mirrored and shifted, of the data pipeline."""
+    """Return a function that reads batches, mirrored and shifted, from the data pipeline."""
     images, spec = some_images(), get_spec("cifar10")
     how = {"mean": spec.mean, "std": spec.std, "augmentation": "+", "seed": 0}
 
@@ -221,7 +223,7 @@ def batches_of_records(case):
 
 
 def consume(batches):
-    """Return a function that takes batches and drops them."""
+    """Return a function that reads batches and discards them."""
 
     def take(steps):
         for _ in range(steps):
@@ -231,7 +233,7 @@ def consume(batches):
 
 
 def batches_of_pytorch(case):
-    """Return a function that takes batches of a DataLoader with one worker process a thread.
+    """Return a function that reads batches of a DataLoader with one worker process per thread.
 
     Pillow mirrors and shifts the images.
     """
@@ -302,9 +304,9 @@ def profile_case(case):
 
 
 def contest(case):
-    """Take steps of ``case`` when tools.timing.Contestant asks for them."""
+    """Take steps of ``case`` on request of tools.timing.Contestant."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # libraries that print do not answer
+    os.dup2(2, 1)  # so that the output of libraries is not taken for an answer
 
     def answer(seconds):
         status = Path("/proc/self/status").read_text(encoding="ascii")

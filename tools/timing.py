@@ -1,4 +1,4 @@
-"""Time several ways of doing the same: by turns in one run, each in a process of its own."""
+"""Time several ways of doing the same task: alternately in one run, each in its own process."""
 
 import contextlib
 import json
@@ -17,24 +17,24 @@ from plotting.tables import markdown
 
 @dataclass(frozen=True)
 class Case:
-    """Describe what is timed, and how."""
+    """Describe a task that is timed, and the library that does it."""
 
     task: str  # train, predict or data
     network: str
-    depth: Optional[int]  # None: it is in the name of the network
+    depth: Optional[int]  # None if it is part of the network's name
     widen_factor: int
     batch_size: int
     dtype: str
-    library: str  # what does it
+    library: str  # the library that does it
     threads: int
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Hold the figures of a Case."""
+    """Hold the measurements of a Case."""
 
     case: Case
-    rates: List[float]  # images a second, one for each round
+    rates: List[float]  # images per second, one for each round
     first: float  # seconds from the start of the process to the end of the first step
     memory: float  # MiB, the peak of resident memory
 
@@ -47,7 +47,7 @@ class Timing:
 class Contestant:
     """Control a process that takes steps of a Case on demand and waits otherwise.
 
-    Its words are those of ``command`` and the Case as JSON. It writes a line after the first step;
+    Its command line is ``command`` and the Case as JSON. It writes a line after the first step;
     then it reads numbers of steps and answers each with a line of JSON: seconds, and MiB.
     """
 
@@ -67,7 +67,7 @@ class Contestant:
         self.first = time.perf_counter() - started
 
     def take(self, steps):
-        """Take so many steps; return (seconds, MiB)."""
+        """Take ``steps`` steps; return (seconds, MiB)."""
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
         return self._answer()
@@ -88,10 +88,10 @@ class Contestant:
 
 
 def time_cases(cases, command, rounds, seconds):
-    """Return the Timings of ``cases``, which take their steps by turns, once a round.
+    """Return the Timings of ``cases``, which take their steps in turn, once in each round.
 
     Args:
-        command: words that start a Contestant's process.
+        command: command line that starts a Contestant's process.
         rounds: rounds that are counted. One more before them finds how many steps take ``seconds``.
         seconds: length of a case's turn in a round.
     """

@@ -1,6 +1,6 @@
-"""Networks of 32x32 images as a user of PyTorch would write them, to time the engines against.
+"""Networks for 32x32 images as PyTorch users write them, for comparison with the engines.
 
-All of it needs PyTorch, so the module as a whole is imported where a function needs it.
+The whole module needs PyTorch, so it is imported inside the functions that use it.
 """
 
 from functools import partial
@@ -92,7 +92,7 @@ def block_sizes(depth, block_depth, widen_factor):
 
 
 class SumNet(nn.Module):
-    """A stem, SumBlocks of so many branches, and a classifier."""
+    """A stem, SumBlocks with ``branches`` branches each, and a classifier."""
 
     def __init__(self, depth, classes, widen_factor, branches):
         super().__init__()
@@ -124,7 +124,7 @@ class Cross(nn.Module):
 
 
 class FractalBlock(nn.Module):
-    """Columns that join after every convolution of the shallower ones; column c has 2^c of them."""
+    """Column c has 2^c convolutions; columns whose convolutions end at a step are joined there."""
 
     def __init__(self, columns, channels, in_channels, drop_path=0.15):
         super().__init__()
