@@ -129,7 +129,7 @@ def test_lesions(runs, capsys):
 def test_what_cannot_be_is_refused_in_a_line(runs, tmp_path, capsys):
     assert "did you mean cross" in refused(capsys, "paths", "--network", "croos")
     assert "leaves a stage without blocks" in refused(capsys, "paths", "--depth", "3")
-    assert "holds no run" in refused(capsys, "members", tmp_path)
+    assert "is not a run's folder" in refused(capsys, "members", tmp_path)
     assert "fractal has no members" in refused(capsys, "members", runs["fractal"])
     assert "ensemble has no fusion" in refused(capsys, "lesion", runs["ensemble"])
     assert "at least 1" in refused(capsys, "members", runs["fuse3"], "--members", "0")

@@ -252,5 +252,5 @@ def test_images_that_are_too_small_for_a_network_name_the_size(tmp_path, capsys,
     prepare.prepare_own(tree(tmp_path / "source"), out, size=28, jobs=1)
     flags = ["--dataset", out, "--network", network, "--depth", depth, "--log-dir", tmp_path]
     status, err = refused(capsys, *flags, "--gpus", "cpu", main=train_cifar.main)
-    assert status == 2 and f"{network} sees nothing in images of 28 pixels" in err
+    assert status == 2 and f"images of 28 pixels are too small for {network}" in err
     assert "data.prepare folder --size 32 makes" in err

@@ -152,7 +152,7 @@ def test_classes_without_a_list_have_numbers(tmp_path, capsys):
     (tmp_path / "x.jpg").write_bytes(file_of(picture(60, 50)))
     assert classified(run, [tmp_path / "x.jpg"])[1] == ["class0", "class1", "class2"]
     for spoil, why in (
-        (lambda path: path.write_text("two\nnames\n"), "names 2, the run has 3"),
+        (lambda path: path.write_text("two\nnames\n"), "names 2 classes, but the run has 3"),
         (Path.unlink, "there is no"),
     ):
         spoil(data / "classes.txt")
@@ -259,9 +259,9 @@ def test_wrong_flags_are_one_line(run, tmp_path, capsys):
     for flags, message in (
         (["--run", run, "--top", "0"], "--top must be at least 1"),
         (["--run", run, "--batch-size", "0"], "--batch-size must be at least 1"),
-        (["--run", tmp_path], "holds no run"),
+        (["--run", tmp_path], "is not a run's folder"),
         (["--run", run, "--epoch", "5"], "there are: [1]"),
-        (["--exported", tmp_path / "x.zip"], "is no exported file"),
+        (["--exported", tmp_path / "x.zip"], "is not an exported file"),
         (["--exported", tmp_path / "x-symbol.json"], "there is no"),
         (["--exported", tmp_path / "x.onnx", "--gpus", "cpu"], "are for --run"),
         (["--run", run, "--features", "nowhere/x.npy"], "no such folder"),

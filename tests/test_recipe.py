@@ -68,7 +68,7 @@ def test_recipes_survive_json(name):
     [
         ({"epochs": 0}, "epochs must be at least 1, not 0"),
         ({"batch_size": -1}, "batch_size must be at least 1"),
-        ({"lr": float("nan")}, "lr must be a number from 0 on, not nan"),
+        ({"lr": float("nan")}, "lr must be a number of at least 0, not nan"),
         ({"lr": float("inf")}, "not inf"),
         ({"lr": -0.1}, "not -0.1"),
         ({"lr_steps": (Fraction(3, 2),)}, "between 0 and 1"),

@@ -124,7 +124,7 @@ def test_told_to_stop_it_names_the_command_that_goes_on(data, tmp_path, uninterr
     assert process.returncode == 130
     assert err.count("\n") == 1
     assert "Traceback" not in err
-    words = shlex.split(err.split("go on with: python ")[1])
+    words = shlex.split(err.split("resume with: python ")[1])
     again = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert result(run_folder(tmp_path)) == uninterrupted

@@ -224,12 +224,12 @@ def test_two_devices_train(data, tmp_path):
         (["--drop-path", "both"], "invalid choice: 'both'"),
         (["--dropout", "0.1"], "cross has no option dropout"),
         (["--log-columns"], "--log-columns: cross has no columns"),
-        (["--compile"], "--compile is the engine torch's"),
+        (["--compile"], "--compile is for the engine torch"),
         (["--network", "fractal", "--depth", "56"], "5, 10, 20, 40, 80 or 160"),
         (["--network", "fractal", "--dropout", "0.3"], "dropout must be from 0 to less than 0.25"),
         (["--network", "fractal", "--drop-path-rate", "1"], "--drop-path-rate must be below 1"),
         (["--network", "fractal_plain", "--drop-path", "local"], "fractal_plain has no columns"),
-        (["--resume", "nowhere"], "nowhere holds no run"),
+        (["--resume", "nowhere"], "nowhere is not a run's folder"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(data, tmp_path, capsys, flags, message):
@@ -274,7 +274,7 @@ def test_a_resumed_run_keeps_its_settings(data, tmp_path, capsys):
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
     status, err = refused(capsys, "--resume", folder, "--lr", "0.2", "--num-epochs", "9")
     assert status == 2
-    assert "began with another recipe" in err
+    assert "was started with another recipe" in err
     status, err = refused(capsys, "--resume", folder, "--runs", "2", "--exp-name", "other")
     assert status == 2
     assert "exp_name and runs" in err
@@ -317,7 +317,7 @@ def test_a_folder_that_vanishes_stops_the_run_with_one_line(data, tmp_path, caps
     flags = [*FAST, "--data-dir", data, "--log-dir", tmp_path]
     status, err = refused(capsys, *flags)
     assert status == 2
-    assert "No such file" in err and "go on with: python" in err
+    assert "No such file" in err and "resume with: python" in err
     assert not folder.exists()
 
 

@@ -86,7 +86,7 @@ def test_the_end_of_a_run_says_last_and_lowest_error(data, tmp_path, capsys):
 
 def test_early_stopping_goes_by_held_out_images_and_keeps_the_best(data, tmp_path, capsys):
     status, err = refused(capsys, *FAST, "--data-dir", data, "--early-stop", "1")
-    assert status == 2 and "--early-stop goes by held-out images" in err
+    assert status == 2 and "--early-stop needs held-out images" in err
     flags = ["--num-epochs", "40", "--val-split", "30", "--early-stop", "2", "--lr", "1e-9"]
     train(data, tmp_path, *flags, "--checkpoint-epochs", "100")
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
@@ -118,14 +118,14 @@ def test_a_depth_that_is_rounded_down_and_drops_at_once_are_said(data, tmp_path,
         ["--network", "plain", *flags, "--data-dir", str(data), "--log-dir", str(tmp_path)]
     )
     said = capsys.readouterr().out
-    assert "builds the network" not in said  # plain blocks are one deep
+    assert "builds the same network" not in said  # plain blocks are one deep
     assert "drops 3 times at once before epoch 2" in said
     config = read_config(tmp_path / "cifar10" / "plain_d6w1" / "run1")
     assert config["built_depth"] == 6
     flags = ["--network", "resnet", "--depth", "9", "--num-epochs", "1", "--quiet"]
     train_cifar.main([*flags, "--data-dir", str(data), "--log-dir", str(tmp_path)])
     folder = tmp_path / "cifar10" / "resnet_d9w1" / "run1"
-    assert "depth 9 builds the network of depth 8" in (folder / "log.txt").read_text()
+    assert "depth 9 builds the same network as depth 8" in (folder / "log.txt").read_text()
 
 
 def test_a_run_starts_from_another(data, tmp_path, capsys):

@@ -116,6 +116,6 @@ def test_mxnets_store_is_refused(data, tmp_path):
     done = subprocess.run(list(map(str, words)), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.endswith(
-        "--kv-store is MXNet's: processes of the engine torch start by torchrun\n"
+        "--kv-store is for the engine mxnet: start processes of torch with torchrun\n"
     )
     assert not any(tmp_path.iterdir())

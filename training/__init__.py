@@ -1,4 +1,4 @@
-"""How a run is made: recipe, training, checkpoints, the run's folder, evaluation."""
+"""Train and evaluate runs: recipe, training, checkpoints, the run's folder, evaluation."""
 
 import compat  # noqa: F401  (before anything imports mxnet)
 

@@ -1,4 +1,4 @@
-"""The network and the engine of a run."""
+"""Build the network and the engine of a run."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -19,7 +19,7 @@ from training.run import RuntimeConfig
 
 @dataclass(frozen=True)
 class Networks:
-    """The network of a run in two forms, for training and for prediction."""
+    """The network of a run, in one form for training and one for prediction."""
 
     net: Any
     predictor: Any  # the same parameters, without dropout and drop-path
@@ -33,7 +33,7 @@ def build_networks(run, data):
         data: the RunData of the run.
 
     Raises:
-        InputError: the network or a value of the recipe is impossible.
+        InputError: the network cannot be built, or a value of the recipe is not possible for it.
     """
     recipe = run.recipe
     _require(recipe.augmentation, data.source.augmentations, "augmentation")
@@ -48,7 +48,7 @@ def build_networks(run, data):
     predictor = net = get_model(*size)
     if recipe.drop_path != "none" and not has_columns(run.network):
         raise InputError(
-            f"{run.network} has no columns: drop-path is for FractalNet (drop_path none)",
+            f"{run.network} has no columns: drop-path is for FractalNet; give drop_path none",
             argument="drop_path",
         )
     if options:
@@ -57,9 +57,9 @@ def build_networks(run, data):
 
 
 def _measure(run, net, data):
-    """Return the Complexity of ``net`` on the run's images, which it must be able to take."""
+    """Return the Complexity of ``net`` on the run's images; check that it accepts them."""
     usual, given = image_shape(run.network)[1], data.image_shape[1]
-    if given < usual // 7:  # the last stage would not have a pixel
+    if given < usual // 7:  # the last stage would have no pixel
         raise _too_small(run, given, usual // 7)
     try:
         cost = complexity(net, data.image_shape)
@@ -73,18 +73,18 @@ def _measure(run, net, data):
 
 
 def _too_small(run, given, size):
-    """Return the error that the network cannot take the images, and that ``size`` is enough."""
-    problem = f"{run.network} sees nothing in images of {given} pixels"
+    """Return the error that the images are too small for the network, and a sufficient ``size``."""
+    problem = f"images of {given} pixels are too small for {run.network}"
     if run.classes is not None:
-        return InputError(f"{problem}: give data_shape {size} at least", argument="data_shape")
+        return InputError(f"{problem}: give data_shape {size} or more", argument="data_shape")
     return InputError(
-        f"{problem}: {size} are enough; python -m data.prepare folder --size {size} makes images "
-        "of your own as large"
+        f"{problem}: {size} pixels are enough; python -m data.prepare folder --size {size} makes "
+        "your own images that large"
     )
 
 
 def find_devices(run, kind, gpus):
-    """Return the devices that an engine of ``kind`` runs on, prepared for the run's dtype.
+    """Prepare the devices of an engine of ``kind`` for the run's dtype, and return them.
 
     Raises:
         InputError: a device is missing, or it cannot compute in the run's dtype.
@@ -98,7 +98,7 @@ def find_devices(run, kind, gpus):
 
 
 def build_engine(run, data, networks, devices, kind=RuntimeConfig.engine, **options):
-    """Initialize the parameters of ``networks`` by the run's seed; return an engine of them.
+    """Initialize the parameters of ``networks`` with the run's seed; return their engine.
 
     Args:
         options: see ``wrap_network``.
@@ -106,7 +106,7 @@ def build_engine(run, data, networks, devices, kind=RuntimeConfig.engine, **opti
     net = networks.net
     places = [mx.cpu()] if kind == "torch" else devices
     net.initialize(INITIALIZERS[run.recipe.initializer](run.seed), ctx=places)
-    for place in places:  # networks of gluoncv learn their parameters' shapes from a first image
+    for place in places:  # gives parameters of gluoncv's networks their shapes
         net(mx.nd.zeros((1, *data.image_shape), ctx=place))
     return wrap_network(run, net, networks.predictor, devices, kind, **options)
 
@@ -114,10 +114,10 @@ def build_engine(run, data, networks, devices, kind=RuntimeConfig.engine, **opti
 def wrap_network(
     run, net, predictor, devices, kind=RuntimeConfig.engine, workers=None, compile=False
 ):
-    """Return an engine of ``net``, whose parameters have values.
+    """Return an engine of ``net``, which must be initialized.
 
     Args:
-        workers: see engine.distributed; None is this process alone.
+        workers: see engine.distributed; None means only this process.
         compile: whether the engine on PyTorch compiles its steps.
     """
     names = [field.name for field in fields(OptimizerSettings)]

@@ -1,9 +1,9 @@
-"""Checkpoints of a run: whole or absent.
+"""Write and read checkpoints of a run, which are complete or absent.
 
-A checkpoint is a folder ``checkpoints/epoch0200`` of ``net.params`` and ``optimizer.params``
+A checkpoint is a folder ``checkpoints/epoch0200`` with ``net.params`` and ``optimizer.params``
 (MXNet's format, {name: array}) and ``state.json`` (the epoch, the log's rows up to it, and a
-SHA-256 of each). It is written aside under a name that starts with a dot, then renamed, so what has
-its final name is complete.
+SHA-256 of each). It is written under a name that starts with a dot and then renamed, so a folder
+with the final name is complete.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from command import InputError, StorageError
 from filesystem import plain_path, rename_folder, sync
 from training.serialization import write_whole
 
-FOLDER = "checkpoints"  # in a run's
+FOLDER = "checkpoints"  # in a run's folder
 FILES = ("net.params", "optimizer.params")
 
 
@@ -28,16 +28,16 @@ def save(folder, epoch, values, momenta, rows):
 
     Args:
         values: parameters and moving averages, {name: array}.
-        momenta: the optimizer's, {name: array}.
-        rows: the log's, one dict an epoch.
+        momenta: momenta of the optimizer, {name: array}.
+        rows: rows of the log, one dict for each epoch.
 
     Raises:
-        OSError: it could not be written; the checkpoints there are untouched.
+        OSError: the checkpoint could not be written; existing checkpoints are unchanged.
     """
     final = checkpoint_path(folder, epoch)
     aside = final.with_name(f".{final.name}-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
-    final.parent.mkdir(exist_ok=True)  # not the run's folder: one that vanished is an error
+    final.parent.mkdir(exist_ok=True)  # the run's folder is not made: its absence is an error
     aside.mkdir()
     try:
         for name, arrays in zip(FILES, (values, momenta)):
@@ -56,7 +56,7 @@ def save(folder, epoch, values, momenta, rows):
 
 
 def latest(folder):
-    """Return the newest whole checkpoint in ``folder``; None if there is no checkpoint.
+    """Return the newest complete checkpoint in ``folder``; None if there is no checkpoint.
 
     Raises:
         InputError: there are checkpoints, and every one of them is damaged.
@@ -77,7 +77,7 @@ def latest(folder):
 
 
 def check(path):
-    """Return the log's rows in the checkpoint at ``path`` after checking its checksums.
+    """Check the checksums of the checkpoint at ``path``; return the log's rows in it.
 
     Raises:
         InputError: a file is missing or damaged.
@@ -104,7 +104,7 @@ def check(path):
 
 
 def load(path):
-    """Return (values, momenta, rows) as they were given to ``save``.
+    """Return (values, momenta, rows) that were given to ``save``.
 
     Raises:
         InputError: the checkpoint is damaged. MXNet, which would abort, does not read it.
@@ -148,7 +148,7 @@ def _write_arrays(path, arrays):
 
 def _read_arrays(path):
     with plain_path(path) as plain:
-        arrays = mx.nd.load(plain)  # an empty list where nothing was saved
+        arrays = mx.nd.load(plain)  # an empty list if nothing was saved
     return {name: array.asnumpy() for name, array in dict(arrays).items()}
 
 

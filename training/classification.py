@@ -1,4 +1,4 @@
-"""Classify pictures of any size by the network of a run, or by exported files."""
+"""Classify pictures of any size with the network of a run, or with exported files."""
 
 import json
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from training.metrics import probabilities
 
 
 class Answer(NamedTuple):
-    """What early exit gives for a picture."""
+    """The result of early exit for a picture."""
 
     logits: np.ndarray
-    network: str  # that answered, such as "column 0", or "whole"
+    network: str  # the network that classified it, such as "column 0", or "whole"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Classifier:
     read: Callable[[Union[str, Path]], np.ndarray]  # path of a picture -> (3, height, width)
     # (batch, 3, height, width) -> (batch, numbers); with early exit, an Answer for each picture
     predict: Callable[[np.ndarray], Any]
-    names: List[str]  # of the classes; their numbers where no list names them
+    names: List[str]  # of the classes; their numbers if there are no names
     names_problem: str = ""  # why there are only numbers
 
 
@@ -50,12 +50,15 @@ def load_run(
     Args:
         source: the run's folder, or the pretrained network's name.
         gpus, epoch: see ``training.evaluation.restore``.
-        embed: whether ``predict`` gives features, the input of the dense layer, and not logits.
-        early_exit: the confidence from which a column of a FractalNet answers, shallowest first,
-            and what is left is answered by the whole network; None asks the whole alone.
+        embed: whether ``predict`` returns features, the input of the dense layer, instead of
+            logits.
+        early_exit: the confidence from which a column of a FractalNet classifies an image,
+            shallowest first; the whole network classifies the rest. None uses only the whole
+            network.
 
     Raises:
-        InputError: there is no such run, or no checkpoint, or it has no columns to exit from.
+        InputError: there is no such run or checkpoint, or ``early_exit`` is given and the network
+            has no columns.
     """
     trained = restore(source, gpus, epoch)
     data, engine = trained.data, trained.engine
@@ -106,7 +109,7 @@ def load_exported(path: Union[str, Path]) -> Classifier:
     """Return the Classifier of files that export.py wrote.
 
     Args:
-        path: of one of them; its description must stand beside it.
+        path: path of one of them; their description must be in the same folder.
 
     Raises:
         InputError: there are no such files, or they are damaged.
@@ -119,11 +122,13 @@ def load_exported(path: Union[str, Path]) -> Classifier:
         names, mean, std = described["classes"], described["mean"], described["std"]
         pixels, dataset = described["normalized_inside"], described["dataset"]
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"{stem}.{kind}.json is no description of export.py's: {error}") from None
+        raise InputError(
+            f"{stem}.{kind}.json is not a description that export.py wrote: {error}"
+        ) from None
     try:
         with plain_path(stem) as plain:
             predict = EXPORT_FORMATS[kind].load(plain)
-    except Exception as error:  # each library has its own errors of damaged files
+    except Exception as error:  # each library raises its own errors for damaged files
         reason = str(error).strip().splitlines()
         raise InputError(f"{path} cannot be loaded: {(reason or ['damaged'])[-1]}") from None
     source: Union[Photographs, SmallImages] = Photographs(None, classes, size)
@@ -149,11 +154,12 @@ def classify(
     """Yield (path, its part of what ``classifier.predict`` gives) of each picture that can be read.
 
     Args:
-        batch_size: how many pictures are predicted at once.
-        on_problem: called with a line that says which picture cannot be read, and why; None raises.
+        batch_size: number of pictures that are predicted at once.
+        on_problem: called with a line that names a picture that cannot be read, and the reason;
+            None raises an error instead.
 
     Raises:
-        InputError: a picture cannot be used, and there is no ``on_problem``.
+        InputError: a picture cannot be used, and ``on_problem`` is None.
     """
     waiting = []
     for path in paths:
@@ -190,13 +196,15 @@ def _find_format(path):
     for ending, kind in endings.items():
         if str(path).endswith(ending):
             return kind, str(path)[: -len(ending)]
-    raise InputError(f"{path} is no exported file: these end in {', '.join(endings)}")
+    raise InputError(f"{path} is not an exported file: these end in {', '.join(endings)}")
 
 
 def _read_description(path):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"there is no {path}, which says what the files take and give") from None
+        raise InputError(
+            f"there is no {path}, which describes the files' input and output"
+        ) from None
     except ValueError as error:
         raise InputError(f"{path} is damaged: {error}") from None

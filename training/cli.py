@@ -29,21 +29,21 @@ class Program:
     examples: str
     augmentations: Tuple[str, ...]  # names by --aug-type
     words: Tuple[str, ...]  # a description of each
-    complete: Callable  # {name: value} of the Run's given options -> with those that follow
+    complete: Callable  # adds options that follow from the given {name: value} of a Run
     run_flags: dict  # changes of the Run's flags; see training.options.add_flags
-    runtime_flags: dict  # of the RuntimeConfig's
-    skip: Tuple[str, ...] = ()  # options of a Run without a flag
-    prepare_data: Callable = lambda run, say: None  # has the images of a new run made
+    runtime_flags: dict  # changes of the RuntimeConfig's flags
+    skip: Tuple[str, ...] = ()  # options of a Run that have no flag
+    prepare_data: Callable = lambda run, say: None  # prepares the images of a new run
 
 
 def make_parser(program):
-    """Return the command line of a training program."""
+    """Return the parser of a training program's command line."""
     parser = Parser(description=program.description, epilog=program.examples)
     what = parser.add_argument_group("network and data")
     skip = ("seed", "dtype", *program.skip)
     add_flags(what, Run, skip=skip, **program.run_flags)
     how = parser.add_argument_group(
-        "recipe", "how it is trained; a flag left out takes the value of the recipe"
+        "recipe", "how it is trained; without a flag, the recipe's value is used"
     )
     how.add_argument("--recipe", help=f"{', '.join(RECIPES)}; default: by data set and network")
     numbered = (f"{number} {words}" for number, words in enumerate(program.words))
@@ -57,7 +57,7 @@ def make_parser(program):
     others = [each.name for each in fields(Run) if each.name not in ("seed", "dtype")]
     add_flags(how, Run, skip=others)
     how.add_argument(
-        "--runs", type=int, help="train so many seeds, one after the other; default: 1"
+        "--runs", type=int, help="number of seeds to train, one after the other; default: 1"
     )
     where = parser.add_argument_group("machine and files")
     add_flags(where, RuntimeConfig, **program.runtime_flags)
@@ -66,13 +66,13 @@ def make_parser(program):
         nargs="?",
         const=True,
         metavar="RUN",
-        help="resume the run in folder RUN; without RUN, the newest that has the same settings and "
-        "seed, where there is one",
+        help="resume the run in folder RUN; without RUN, the newest one with the same settings and "
+        "seed, if there is one",
     )
     where.add_argument(
         "--print-config",
         action="store_true",
-        help="show the settings that would run, as config.json has them, and end",
+        help="print the settings of the run in the form of config.json, and end",
     )
     return parser
 
@@ -92,7 +92,7 @@ def build_run(args, program):
 
 
 def _given_run(args):
-    """Return {name: value} of the given options of a Run; the path ``init_from`` is absolute."""
+    """Return {name: value} of a Run's given options, with an absolute path ``init_from``."""
     values = given(args, Run)
     source = values.get("init_from")
     if source and (Path(source).exists() or source not in list_pretrained()):
@@ -127,7 +127,7 @@ def train(argv, program, say):
 
     Args:
         program: a Program.
-        say: shows a line.
+        say: function that shows a line.
     """
     args = make_parser(program).parse_args(argv)
     if isinstance(args.resume, str):
@@ -141,7 +141,7 @@ def train(argv, program, say):
     if runs < 1:
         raise InputError(f"--runs must be at least 1, not {runs}")
     if runs > 1 and config.kv_store == DISTRIBUTED:
-        raise InputError(f"--kv-store {DISTRIBUTED} trains one seed a job: leave --runs out")
+        raise InputError(f"--kv-store {DISTRIBUTED} trains one seed in each job: leave --runs out")
     program.prepare_data(run, _silent if config.quiet else say)
     try:
         for seed in range(run.seed, run.seed + runs):
@@ -152,7 +152,7 @@ def train(argv, program, say):
             raise
         words = sys.argv if argv is None else [sys.argv[0], *argv]
         again = " ".join(map(shlex.quote, [w for w in words if w != "--resume"]))
-        raise Interrupted(f"interrupted; go on with: python {again} --resume") from None
+        raise Interrupted(f"interrupted; resume with: python {again} --resume") from None
 
 
 def _silent(line):
@@ -160,7 +160,7 @@ def _silent(line):
 
 
 def _resume(folder, args, program, say):
-    """Resume the run in ``folder`` by its own settings; flags may change the machine's.
+    """Resume the run in ``folder`` with its own settings; flags may change those of the machine.
 
     Raises:
         InputError: a flag gives a setting of the run another value.
@@ -173,11 +173,11 @@ def _resume(folder, args, program, say):
         epochs = args.epochs is not None and args.epochs != run.recipe.epochs
         more = f" (to train it longer, --init-from {folder} starts a new run)" if epochs else ""
         raise InputError(
-            f"{folder} began with another {' and '.join(differ)}: leave those flags out, or start "
-            f"a new run without --resume{more}"
+            f"{folder} was started with another {' and '.join(differ)}: leave those flags out, or "
+            f"start a new run without --resume{more}"
         )
     config = replace(config, **given(args, RuntimeConfig))
-    if args.data_dir:  # it may have moved: its content is compared
+    if args.data_dir:  # the folder may have moved; its content is compared
         run = replace(run, data_dir=str(Path(args.data_dir).resolve()))
     if args.print_config:
         say(json.dumps({**run.to_json(), "machine": asdict(config)}, indent=1))
@@ -205,12 +205,12 @@ def _changed_settings(run, config, args, program):
 
 
 def _finish(run, config, say, folder=None):
-    """Train a run to its end, and say where its files are."""
+    """Train a run to its end, and show where its files are."""
     if folder is not None and not read_run(folder).problem:
         lines = [f"finished already: {folder}"]
     else:
         folder = fit(run, config, folder)
-        if folder is None:  # another worker's
+        if folder is None:  # another worker has the folder
             return
         lines = [*_describe_end(run, folder)]
         if config.tensorboard:
@@ -220,7 +220,7 @@ def _finish(run, config, say, folder=None):
 
 
 def _describe_end(run, folder):
-    """Yield lines about the errors that a run reached and its files."""
+    """Yield lines about a run's final errors and its files."""
     rows = read_run(folder).rows
     best = min(rows, key=lambda row: row["test_error"])
     yield (

@@ -1,4 +1,4 @@
-"""Early exit: an image goes to a deeper network only where the shallower is not sure of it."""
+"""Early exit: an image is given to a deeper network only if the shallower one is not confident."""
 
 from typing import Any, Callable, Sequence, Tuple
 
@@ -11,9 +11,10 @@ def answer_early(
     chain: Sequence[Any],
     threshold: float,
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Let the first network of ``chain`` answer an image whose confidence reaches ``threshold``.
+    """Classify each image by the first network of ``chain`` whose confidence is high enough.
 
-    The confidence is the largest probability. The last network answers for whatever is left.
+    The confidence is the largest probability, which must be at least ``threshold``. The last
+    network classifies the remaining images.
 
     Args:
         predict: (network, indices of images) -> (logits, confidences) of these images. It is called

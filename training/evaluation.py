@@ -1,9 +1,9 @@
 """Restore the network of a trained run, test it, and use it on new images.
 
-Where training leaves unusable moving averages of batch normalisation, they are recomputed from
-training batches before a test (precise BN; Wu and Johnson, "Rethinking 'Batch' in BatchNorm",
-section 3). This concerns networks trained with dropout or drop-path, above all with dropout before
-batch normalisation, and sub-networks that are not trained by themselves.
+Training with dropout or drop-path, especially dropout before batch normalisation, leaves unusable
+moving averages, and so does training of sub-networks only as parts of the whole. They are
+recomputed from training batches before a test (precise BN; Wu and Johnson, "Rethinking 'Batch' in
+BatchNorm", section 3).
 """
 
 from dataclasses import dataclass, replace
@@ -25,17 +25,17 @@ BN_BATCHES = 50  # training batches of precise BN; 0.9^50 = 0.5% of the initial 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run with its network as it was after an epoch.
+    """A run with its network after an epoch.
 
-    The moving averages of the whole network are those of its test. The same holds for sub-networks
-    if ``row`` has their errors; otherwise call ``prepare_subnetworks`` first.
+    The moving averages of the whole network are those used in its test. The same is true of
+    sub-networks if ``row`` has their errors; otherwise call ``prepare_subnetworks`` first.
     """
 
     stored: Stored
     run: Run
     data: RunData
     engine: Any  # an engine.base.Engine
-    replaced: bool = False  # whether parameters of another file replace the checkpoint's
+    replaced: bool = False  # whether parameters from another file replace the checkpoint's
 
     @property
     def row(self) -> Dict[str, Any]:
@@ -56,10 +56,10 @@ class TrainedRun:
         """Recompute the moving averages of sub-networks unless the run did so at that epoch.
 
         Args:
-            indices: of the sub-networks; None takes all.
+            indices: indices of the sub-networks; None means all.
 
         Raises:
-            InputError: the training images are not there any more, or others are.
+            InputError: the run's training images are missing or have changed.
         """
         tested = {"column_errors", "member_errors"} & set(self.row)
         if tested and not self.replaced:
@@ -69,14 +69,14 @@ class TrainedRun:
             refresh_bn_statistics(self.run, self.data, self.engine, index)
 
     def require_training_images(self) -> None:
-        """Make sure that the training images are those that the run was trained on.
+        """Check that the training images are those that the run was trained on.
 
         Raises:
-            InputError: they are not there any more, or others are.
+            InputError: the run's training images are missing or have changed.
         """
         if self.stored.data.get("train") != self.data.source.facts(self.data.train):
             name = self.stored.name if self.stored.spec else f"the run in {self.stored.folder}"
-            raise InputError(f"the training images are not those that {name} began with")
+            raise InputError(f"the training images are not those of {name}")
 
 
 def restore(
@@ -93,10 +93,10 @@ def restore(
     Args:
         source: the run's folder, or the pretrained network's name.
         gpus: see engine.devices.
-        epoch: one that has a checkpoint; None takes the newest.
-        engine: one of training.run.ENGINES; each restores what another trained.
-        dtype: what to compute in; None takes the run's.
-        data_dir: folder of the .rec files; None takes the run's.
+        epoch: an epoch with a checkpoint; None means the newest.
+        engine: one of training.run.ENGINES; each engine can restore the runs of the other.
+        dtype: data type of the computation; None means the run's.
+        data_dir: folder of the .rec files; None means the run's.
         parameters: a .safetensors file whose arrays replace the checkpoint's; see
             ``training.exporting.replace_values``.
 
@@ -118,18 +118,18 @@ def predict_images(data, engine, images=None, subnetwork=None, batch_size=250, c
 
     Args:
         data: a RunData.
-        images: what ``data.images`` gives; None takes those that the run is tested on.
-        crops: of each image, whose mean probabilities it gets: 1 or, of photographs, 10.
+        images: images from ``data.images``; None means those that the run is tested on.
+        crops: crops of each image, whose probabilities are averaged: 1 or, for photographs, 10.
     """
     images = data.test if images is None else images
     return evaluate(engine, data.test_batches(images, batch_size, crops), subnetwork, crops)
 
 
 def refresh_bn_statistics(run, data, engine, subnetwork=None):
-    """Recompute moving averages (precise BN) where training leaves them unusable.
+    """Recompute moving averages (precise BN) if training leaves them unusable.
 
-    Dropout and drop-path are off, and the images are the same each time. A network of one column is
-    recomputed as that column is, so that both have the same figures.
+    Dropout and drop-path are off, and the images are the same each time. For a network of one
+    column, the same is done as for its column, so that both have the same errors.
     """
     plain = subnetwork is None and not run.recipe.dropout and run.recipe.drop_path == "none"
     usable = plain and engine.num_subnetworks != 1
@@ -139,7 +139,7 @@ def refresh_bn_statistics(run, data, engine, subnetwork=None):
 
 def recompute_bn_statistics(data, engine, subnetwork=None):
     """Recompute moving averages (precise BN) from 50 training batches."""
-    # a small set has few batches, so more than one epoch of them
+    # a small data set has few batches, so several epochs of them are used
     epochs = (data.train_batches(epoch, engine.workers, regularized=False) for epoch in count())
     batches = islice(chain.from_iterable(epochs), BN_BATCHES)
     engine.recompute_bn_statistics(batches, subnetwork)

@@ -1,4 +1,4 @@
-"""Export a network to files: write them aside, check them, then replace old ones as a set."""
+"""Export a network to files: write them aside, check them, then replace the old files as a set."""
 
 import importlib
 import json
@@ -22,13 +22,13 @@ TOLERANCE = 1e-4  # of the largest logit
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """How one kind of file is written and run."""
+    """A kind of file: the functions that write and run it."""
 
     write: Callable  # see network.exporter.write_symbol
     load: Callable  # path without endings -> function: images -> logits
-    endings: Tuple[str, ...]  # of its files
-    packages: Tuple[str, ...]  # that it needs beside MXNet
-    usage: str  # Python that has ``images`` and sets ``logits``, in the folder of the files
+    endings: Tuple[str, ...]  # endings of its files
+    packages: Tuple[str, ...]  # packages that it needs in addition to MXNet
+    usage: str  # Python code that sets ``logits`` for ``images``, in the folder of the files
 
 
 EXPORT_FORMATS = {
@@ -66,7 +66,7 @@ with torch.no_grad():
 
 
 def require_packages(kind, *more):
-    """Make sure that what writes and checks files of ``kind`` is installed, and ``more`` packages.
+    """Check that the packages for files of ``kind``, and ``more`` packages, are installed.
 
     Raises:
         InputError: a package is missing.
@@ -76,32 +76,32 @@ def require_packages(kind, *more):
             importlib.import_module(package)
         except ImportError as error:
             raise InputError(
-                f"--format {kind} lacks a package ({error}): pip install -e '.[{kind}]'"
+                f"--format {kind} needs a missing package ({error}): pip install -e '.[{kind}]'"
             ) from None
 
 
 def export(graph, values, shape, kind, place, description, images, logits, quantize=None):
-    """Write ``graph`` as files that give ``logits`` for ``images``.
+    """Write ``graph`` as files that compute ``logits`` for ``images``.
 
-    Beside them stands ``<place>.<kind>.json``, the ``description``. Everything is written aside and
-    checked before it gets its name.
+    The ``description`` is written beside them as ``<place>.<kind>.json``. Everything is written
+    aside and checked before it is renamed.
 
     Args:
         graph: a symbol with the input ``data``, and one output (batch, classes).
         values: {name: NDArray} of its other inputs, the parameters.
-        shape: of an image, (channels, height, width).
+        shape: shape of an image, (channels, height, width).
         kind: one of EXPORT_FORMATS.
-        place: path of the files, without their endings.
+        place: path of the files without their endings.
         images, logits: arrays (N, *shape) and (N, classes).
         quantize: called with the path of the files that were checked, without their endings, to
             make them smaller; its result goes into the description as ``int8``.
 
     Returns:
-        (paths, description): of the files, and what their JSON file says.
+        (paths of the files, contents of their JSON file).
 
     Raises:
-        InputError: the network has an operator that ``kind`` cannot hold.
-        CommandError: the files compute other logits; they have been removed.
+        InputError: the network has an operator that ``kind`` does not support.
+        CommandError: the files compute different logits; they have been removed.
     """
     folder, name = place.parent, place.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,8 +132,9 @@ def write_description(stem, kind, described):
 def replace_set(files, folder):
     """Move ``files`` to ``folder``; return their new paths.
 
-    Old files of these names are removed first, the last of ``files`` before the others, and the
-    new ones come in order: a crash leaves files missing, never old ones beside new ones.
+    Old files with these names are removed first, the last of ``files`` before the others, and the
+    new files are moved in order: after a crash, files may be missing, but old and new files are
+    never mixed.
     """
     places = [folder / file.name for file in files]
     for place in reversed(places):
@@ -144,7 +145,7 @@ def replace_set(files, folder):
 
 
 def read_safetensors(path):
-    """Return {name: array} of a ``.safetensors`` file, without what takes pixels to images.
+    """Return {name: array} of a ``.safetensors`` file, without the constants that scale pixels.
 
     Raises:
         InputError: the file cannot be read.
@@ -163,13 +164,13 @@ def read_safetensors(path):
 
 
 def replace_values(values, path):
-    """Return ``values``, {name: array} of a network, with those that a ``.safetensors`` file has.
+    """Return ``values``, {name: array} of a network, updated from a ``.safetensors`` file.
 
-    Such a file is what ``write_torch`` writes of a network that stays trainable, or what was
-    trained elsewhere and saved by the same names. It need not have all of ``values``.
+    ``write_torch`` writes such a file for a network that remains trainable; another program may
+    train it and save it with the same names. The file need not have all of ``values``.
 
     Raises:
-        InputError: the file cannot be read, or has arrays that the network does not.
+        InputError: the file cannot be read, or has arrays that the network does not have.
     """
     arrays = read_safetensors(path)
     unknown = sorted(set(arrays) - set(values))
@@ -182,13 +183,13 @@ def replace_values(values, path):
 
 
 def largest_difference(predict, images, logits):
-    """Return the largest difference of ``predict``'s logits, over the largest of ``logits``.
+    """Return the largest difference of ``predict``'s logits, divided by the largest of ``logits``.
 
-    The first image goes alone: batches are of any size.
+    The first image is predicted separately, to test that batches may have any size.
     """
     parts = [part for part in np.split(images, [1]) if len(part)]
     found = np.concatenate([predict(part) for part in parts])
-    largest = max(np.abs(logits).max(), np.finfo(np.float32).tiny)  # or 0 / 0
+    largest = max(np.abs(logits).max(), np.finfo(np.float32).tiny)  # avoids 0 / 0
     return float(np.abs(found - logits).max() / largest)
 
 
@@ -196,5 +197,5 @@ def _require_close(difference, kind, folder):
     if not difference <= TOLERANCE:
         raise CommandError(
             f"{kind} differs from the network by {difference:.1e} of its largest logit "
-            f"({TOLERANCE:.0e} at most is right): nothing was written to {folder}"
+            f"(allowed: {TOLERANCE:.0e}): nothing was written to {folder}"
         )

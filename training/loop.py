@@ -1,4 +1,4 @@
-"""One pass over the training batches, and one over the test batches."""
+"""Run one pass over the training batches, or over the test batches."""
 
 from collections import deque
 from functools import partial
@@ -8,7 +8,7 @@ import numpy as np
 from training.meter import NonFiniteLoss
 from training.metrics import Predictions
 
-KEPT = 8  # predictions that may be pending on the device before the loop waits for the oldest
+KEPT = 8  # number of predictions that may be pending before the loop waits for the oldest
 
 
 def train_epoch(engine, batches, loss_weights, learning_rate, meter, report=None, report_every=50):
@@ -16,17 +16,17 @@ def train_epoch(engine, batches, loss_weights, learning_rate, meter, report=None
 
     Args:
         engine: an engine.base.Engine.
-        batches: of ``images`` (n, channels, height, width), ``labels`` (n,), ``targets`` (n,
-            classes) or None, and ``total``, the examples of all workers' batches together.
-        loss_weights: for each step, what it trains: {sub-network: weight of its loss}, None for
-            the whole network.
-        learning_rate: function from a step, counted from 0, to its learning rate.
+        batches: batches with ``images`` (n, channels, height, width), ``labels`` (n,), ``targets``
+            (n, classes) or None, and ``total``, the number of examples over all workers.
+        loss_weights: for each step, {sub-network: weight of its loss}; the key None is the whole
+            network.
+        learning_rate: function that maps a step, counted from 0, to its learning rate.
         meter: an EpochMeter.
-        report: called as ``report(steps, stats so far)`` every ``report_every`` steps, which also
-            bounds how far the loop runs ahead of the device.
+        report: called as ``report(steps, stats so far)`` every ``report_every`` steps. This also
+            limits how many steps the loop is ahead of the device.
 
     Raises:
-        Divergence: at the first step whose loss exploded.
+        Divergence: the loss exploded; the error names the first such step.
     """
     for step, (batch, chosen) in enumerate(zip(batches, loss_weights)):
         lr = learning_rate(step)
@@ -44,11 +44,11 @@ def evaluate(engine, batches, subnetwork=None, views=1):
     """Return Predictions of the network, or of a sub-network, for every example of ``batches``.
 
     Args:
-        views: number of consecutive images (crops) of each example, whose mean probabilities the
-            example gets.
+        views: number of consecutive images (crops) of each example, whose probabilities are
+            averaged.
 
     Raises:
-        NonFiniteLoss: at the first batch with a logit that is not finite.
+        NonFiniteLoss: a logit is not finite; the error names the first such batch.
     """
     under_way, found = deque(), []
 

@@ -1,4 +1,4 @@
-"""Lines of ``log.txt``: the run, its warnings, its epochs, and how to resume it."""
+"""Format the lines of ``log.txt``: the run, its warnings, its epochs, and how to resume it."""
 
 import shlex
 import sys
@@ -28,7 +28,8 @@ def _warn(run, info):
     """Yield warnings about settings whose effect may be unexpected."""
     if info.built_depth not in (None, run.depth):
         yield (
-            f"depth {run.depth} builds the network of depth {info.built_depth}, as blocks are whole"
+            f"depth {run.depth} builds the same network as depth {info.built_depth}: only whole "
+            "blocks are built"
         )
     recipe = run.recipe
     if recipe.schedule != "step" or recipe.momentum_correction or not recipe.momentum:
@@ -37,9 +38,9 @@ def _warn(run, info):
         drops = count_drops(epoch, recipe.epochs, recipe.lr_steps)
         if drops > 1:
             yield (
-                f"the learning rate drops {drops} times at once before epoch {epoch}, and the "
-                "momentum keeps the old rate for some steps, so that the loss may rise: train more "
-                "epochs, or with --momentum-correction on"
+                f"the learning rate drops {drops} times at once before epoch {epoch}, but the "
+                "momentum still contains the old rate for some steps, so the loss may rise: train "
+                "more epochs, or use --momentum-correction on"
             )
 
 
@@ -64,7 +65,7 @@ def describe_resuming(folder, run, launcher):
     """Return the command, or in a notebook the call, that resumes the run in ``folder``.
 
     Args:
-        launcher: words before the command in a distributed job; see engine.distributed.
+        launcher: text before the command in a distributed job; see engine.distributed.
     """
     if "ipykernel" in sys.modules:
         return f"fit(run, config, folder=Path({str(folder)!r}))"
@@ -72,6 +73,6 @@ def describe_resuming(folder, run, launcher):
     if Path(sys.argv[0]).name == program:
         program = sys.argv[0]
     words = ["python", program, "--resume", str(folder)]
-    if read_config(folder).get("data_dir") != run.data_dir:  # its images have moved
+    if read_config(folder).get("data_dir") != run.data_dir:  # the images have moved
         words += ["--data-dir", run.data_dir]
     return launcher + " ".join(map(shlex.quote, words))

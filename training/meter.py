@@ -1,4 +1,4 @@
-"""Sums over an epoch. They stay on the devices until ``compute``, which waits for them."""
+"""Sum losses and errors over an epoch; the sums stay on the devices until ``compute``."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ DIVERGED = 1e4  # nats: a mean loss above this means that training has diverged
 
 @dataclass(frozen=True)
 class EpochStats:
-    """Means over the examples seen: loss, and top-1 error in percent."""
+    """Mean loss and top-1 error (%) over the examples of an epoch so far."""
 
     loss: float
     error: float
@@ -27,8 +27,8 @@ class Divergence(CommandError):
 
     Args:
         loss: mean loss, in nats.
-        unit: what was computed: "step", "test batch", ...
-        step: number of the unit, from 1 within the pass.
+        unit: name of the unit of computation: "step", "test batch", ...
+        step: number of the unit within the pass, from 1.
     """
 
     def __init__(self, loss, unit, step):
@@ -57,8 +57,8 @@ def require_convergence(loss, unit, step, limit=DIVERGED):
 class EpochMeter:
     """Sum loss and wrong answers over the steps of an epoch.
 
-    ``update`` takes the sums that ``Engine.train_step`` returns and does not wait for the device;
-    ``compute`` waits, and adds in double precision in the order of the steps.
+    ``update`` takes the sums that ``Engine.train_step`` returns and does not wait for the device.
+    ``compute`` waits, and adds them in double precision in the order of the steps.
 
     Args:
         engine: an engine.base.Engine.
@@ -67,7 +67,7 @@ class EpochMeter:
 
     def __init__(self, engine, limit=math.inf):
         self._engine, self._limit = engine, limit
-        self._waiting = []  # one entry a step: (examples, sums still on the devices)
+        self._waiting = []  # one entry for each step: (examples, sums on the devices)
         self._sums = np.zeros(2)
         self._steps = 0
         self._examples = 0
@@ -80,7 +80,7 @@ class EpochMeter:
         """Return the EpochStats of every step so far.
 
         Raises:
-            Divergence: at the first step whose loss exploded.
+            Divergence: the loss exploded; the error names the first such step.
         """
         found = self._engine.fetch([sums for _, sums in self._waiting])
         for (examples, _), sums in zip(self._waiting, found):

@@ -1,4 +1,4 @@
-"""Predictions of a network, and their losses and errors."""
+"""Compute losses and errors from the predictions of a network."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +26,9 @@ class Predictions:
         logits = logits.astype(np.float64).reshape(len(labels) // views, views, -1)
         logs = logits - logits.max(axis=2, keepdims=True)
         logs -= np.log(np.exp(logs).sum(axis=2, keepdims=True))
-        highest = logs.max(axis=1, keepdims=True)  # without it every exponential may round to 0
+        highest = logs.max(
+            axis=1, keepdims=True
+        )  # otherwise every exponential might be rounded to 0
         means = np.log(np.exp(logs - highest).mean(axis=1)) + highest[:, 0]
         return cls(means, labels[::views])
 
@@ -35,24 +37,24 @@ class Predictions:
 
     @cached_property
     def losses(self) -> np.ndarray:
-        """The cross entropy of each example, in nats, shape (examples,)."""
+        """Return the cross entropy of each example, in nats, shape (examples,)."""
         logits = self.logits.astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         return np.log(np.exp(logits).sum(axis=1)) - self._pick_labels(logits)[:, 0]
 
     @property
     def loss(self) -> float:
-        """The mean cross entropy, in nats."""
+        """Return the mean cross entropy, in nats."""
         return float(self.losses.mean())
 
     @property
     def classes(self) -> np.ndarray:
-        """The predicted class of each example: the largest logit, the first of equal ones."""
+        """Return the predicted class of each example: the first of the largest logits."""
         return self.logits.argmax(axis=1)
 
     @cached_property
     def confidences(self) -> np.ndarray:
-        """The probability of each example's predicted class."""
+        """Return the probability of each example's predicted class."""
         return probabilities(self.logits).max(axis=1)
 
     def error(self, top: int = 1) -> float:

@@ -1,7 +1,7 @@
-"""Options: dataclass fields that carry their default, their limits and their help.
+"""Define options: dataclass fields that have a default, limits and a help text.
 
-The field of an option decides how its value is checked, written to ``config.json``, shown by
-``--help`` and read from a flag, so that each fact is written once.
+The field of an option determines how its value is checked, written to ``config.json``, shown by
+``--help`` and read from a flag, so that each fact is stated once.
 """
 
 import math
@@ -25,11 +25,11 @@ def option(
     """Return a dataclass field that describes its flag and the values it allows.
 
     Args:
-        default: of the field; without it the field is required.
+        default: default of the field; without it, the field is required.
         help: text of ``--help``.
         low, high, below: limits of a number; ``below`` itself is not allowed.
         choices: the values that are allowed.
-        parse: function from the flag's text to the value; None: the field's type.
+        parse: function that converts the flag's text to the value; None means the field's type.
         metavar: name of the value in ``--help``.
     """
     limits = {"low": low, "high": high, "below": below, "choices": choices}
@@ -38,17 +38,17 @@ def option(
 
 
 def check_options(instance):
-    """Check every option of a dataclass instance; turn ints in float fields into floats.
+    """Check every option of a dataclass instance; convert ints in float fields to floats.
 
     Raises:
-        InputError: a value is impossible; ``argument`` names its field.
+        InputError: a value is not allowed; ``argument`` names its field.
     """
     types = get_type_hints(type(instance))
     for each in fields(instance):
         value = getattr(instance, each.name)
         if types[each.name] is float and type(value) is int:
             value = float(value)
-            object.__setattr__(instance, each.name, value)  # of a frozen dataclass
+            object.__setattr__(instance, each.name, value)  # the dataclass is frozen
         if value is not None and each.metadata:
             _check(each.name, value, types[each.name], each.metadata)
 
@@ -62,7 +62,7 @@ def _check(name, value, kind, limits):
         return
     number = isinstance(value, (int, float)) and math.isfinite(value)
     if not number or (low is not None and value < low):
-        expected = "a number from 0 on" if kind is float and low == 0 else f"at least {low}"
+        expected = "a number of at least 0" if kind is float and low == 0 else f"at least {low}"
         raise InputError(f"{name} must be {expected}, not {value}", argument=name)
     if high is not None and value > high:
         raise InputError(f"{name} must be at most {high}, not {value}", argument=name)
@@ -73,11 +73,11 @@ def _check(name, value, kind, limits):
 def add_flags(group, cls, skip=(), show_defaults=True, **changes):
     """Add a flag for each option of the dataclass ``cls`` to an argparse group.
 
-    A flag that is left out has the value None; ``given`` returns the others.
+    A flag that is not given has the value None; ``given`` returns the others.
 
     Args:
         skip: names of options without a flag.
-        show_defaults: whether ``--help`` ends with the default.
+        show_defaults: whether the help text ends with the default.
         changes: {name of an option: arguments of ``add_argument`` to replace}.
     """
     types = get_type_hints(cls)
@@ -109,7 +109,7 @@ def parse_switch(text):
     """Return True for "on" and False for "off".
 
     Raises:
-        ValueError: it is neither.
+        ValueError: ``text`` is neither.
     """
     if text not in ("on", "off"):
         raise ValueError(text)

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar at a terminal, plain lines elsewhere."""
+"""Show the progress of a run: a bar in a terminal, plain lines elsewhere."""
 
 import os
 import sys
@@ -9,15 +9,15 @@ from tqdm import tqdm
 
 
 def seconds_since(started):
-    """Return seconds since ``started``, at least 1 ms, even if the clock was set back."""
+    """Return the seconds since ``started``, at least 0.001, even if the clock was set back."""
     return max(time.perf_counter() - started, 1e-3)
 
 
 class Clock:
-    """Estimate the time that is left of a run.
+    """Estimate the remaining time of a run.
 
     Args:
-        done: epochs that were finished before, which this process did not train.
+        done: epochs that were finished before this process started.
         epochs: number of epochs in the run.
     """
 
@@ -26,7 +26,7 @@ class Clock:
         self._started = time.perf_counter()
 
     def left(self, done):
-        """Return the time left after ``done`` epochs, which may be a fraction, as h:mm:ss."""
+        """Return the remaining time after ``done`` epochs, which may be a fraction, as h:mm:ss."""
         pace = seconds_since(self._started) / (done - self._done)
         return timedelta(seconds=round(pace * (self._epochs - done)))
 
@@ -35,8 +35,8 @@ class EpochProgress:
     """Show the steps of one epoch, as a bar or as lines of the log.
 
     Args:
-        epoch, epochs: which epoch it is, from 1, and how many there are.
-        steps: of the epoch.
+        epoch, epochs: number of the epoch, from 1, and number of epochs.
+        steps: number of steps in the epoch.
         log: the RunLog.
         clock: the Clock of the run.
         quiet: whether nothing is shown.
@@ -69,7 +69,7 @@ class EpochProgress:
 def make_echo(quiet):
     """Return a function that shows a line above the progress bar.
 
-    Training continues when the reader of the output is gone.
+    Training continues if the reader of the output has ended.
     """
 
     def echo(line):

@@ -49,7 +49,7 @@ def find_processor(cpuinfo="/proc/cpuinfo"):
 
 
 def _find_torch():
-    """Return versions of PyTorch and CUDA, and names of GPUs, where PyTorch has been imported."""
+    """Return versions of PyTorch and CUDA, and names of GPUs, if PyTorch has been imported."""
     torch = sys.modules.get("torch")
     if torch is None:
         return {}
@@ -59,9 +59,9 @@ def _find_torch():
 
 
 def find_commit():
-    """Return the commit of the project's checkout, with a + where files differ from it.
+    """Return the commit of the project's checkout, followed by + if files differ from it.
 
-    None where the project is not in a git checkout.
+    The result is None if the project is not in a git checkout.
     """
     try:
         words = ["git", "-C", str(CODE), "describe", "--always", "--abbrev=40", "--dirty=+"]

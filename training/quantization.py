@@ -1,4 +1,4 @@
-"""An ONNX file with 8-bit convolutions and dense layers, calibrated on training images."""
+"""Quantize an ONNX file: 8-bit convolutions and dense layers, calibrated on training images."""
 
 import logging
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ CALIBRATION_IMAGES, BATCH_SIZE = 256, 64
 def quantize(path, batches):
     """Replace the ONNX file ``path`` by one whose convolutions and dense layers compute in int8.
 
-    It is onnxruntime's static quantisation: QDQ format, activations in 8 bits from the lowest and
-    highest value that ``batches`` gave, weights with a scale for each channel. Weights have 7 bits:
-    on processors without VNNI the sum of two products of 8 bits overflows 16.
+    This is onnxruntime's static quantisation: QDQ format, activations in 8 bits between the lowest
+    and the highest value for ``batches``, weights with a scale for each channel. Weights have 7
+    bits, because on processors without VNNI the sum of two 8-bit products overflows 16 bits.
 
     Args:
         batches: iterable of images, arrays (batch, channels, height, width).
@@ -38,7 +38,7 @@ def quantize(path, batches):
             return None if images is None else {INPUT: images}
 
     aside, before = Path(f"{path}.int8"), logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it advises to optimize a graph that has been optimized
+    logging.disable(logging.WARNING)  # it advises to optimize a graph that is already optimized
     try:
         ort.quantize_static(
             str(path),
@@ -57,12 +57,12 @@ def quantize(path, batches):
 
 
 def take_images(trained, number=CALIBRATION_IMAGES):
-    """Yield batches of ``number`` training images, the first of the run's first epoch.
+    """Yield batches of the first ``number`` training images of the run's first epoch.
 
-    They are mirrored and shifted as in training, and the same each time.
+    They are mirrored and shifted as in training, and are the same each time.
 
     Raises:
-        InputError: the training images are not those of the run.
+        InputError: the run's training images are missing or have changed.
     """
     trained.require_training_images()
     left, data, workers = number, trained.data, trained.engine.workers
@@ -76,14 +76,14 @@ def take_images(trained, number=CALIBRATION_IMAGES):
 
 @dataclass(frozen=True)
 class Int8:
-    """Makes an ONNX file of a run 8-bit, unless that costs too much error.
+    """Quantizes an ONNX file of a run, unless this increases the error too much.
 
     Args:
         trained: the TrainedRun.
-        subnetwork: index of the column that the file is of; None is the whole network.
-        prepare: what the file takes for normalised images: these, or their pixels.
-        tolerance: points of test error that the file may lose.
-        number: of training images to calibrate on.
+        subnetwork: index of the column that the file contains; None means the whole network.
+        prepare: function that maps normalised images to the file's input: images or pixels.
+        tolerance: allowed increase of the test error, in points.
+        number: number of training images for calibration.
     """
 
     trained: TrainedRun
@@ -93,10 +93,10 @@ class Int8:
     number: int = CALIBRATION_IMAGES
 
     def quantize(self, stem):
-        """Quantize ``<stem>.onnx`` in place; return what its description says of it.
+        """Quantize ``<stem>.onnx`` in place; return the facts for its description.
 
         Raises:
-            CommandError: it loses more than ``tolerance``.
+            CommandError: the error increases by more than ``tolerance``.
         """
         path = Path(f"{stem}.onnx")
         size, before = path.stat().st_size, self._measure_error(load_onnx(stem))
@@ -105,9 +105,9 @@ class Int8:
         images = self.trained.run.tested_on
         if not after - before <= self.tolerance:
             raise CommandError(
-                f"int8 has an error of {after:.2f}% on the {images} images where "
-                f"float32 has {before:.2f}%: more than {self.tolerance:g} points are lost "
-                "(--int8-tolerance), so nothing was written"
+                f"int8 has an error of {after:.2f}% on the {images} images, float32 "
+                f"{before:.2f}%: the difference is above --int8-tolerance {self.tolerance:g}, so "
+                "nothing was written"
             )
         return {
             "images": images,

@@ -1,4 +1,4 @@
-"""How a network is trained: the papers' recipes, by name."""
+"""Define how networks are trained: the papers' recipes, by name."""
 
 import re
 from dataclasses import asdict, dataclass, replace
@@ -33,7 +33,7 @@ def parse_steps(text):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: all that a result depends on besides network, data and seed."""
+    """How a network is trained: everything that a result depends on, but network, data and seed."""
 
     epochs: int = option(help="passes over the training set", low=1)
     batch_size: int = option(64, help="images in a training step, over all devices together", low=1)
@@ -49,7 +49,7 @@ class Recipe:
         (Fraction(1, 2), Fraction(3, 4), Fraction(7, 8)),
         parse=parse_steps,
         metavar="STEPS",
-        help="when the learning rate falls: epochs done (200,300,350) or fractions of "
+        help="when the learning rate falls: after these epochs (200,300,350) or fractions of "
         "all epochs (1/2,3/4,7/8)",
     )
     warmup_epochs: float = option(
@@ -96,7 +96,7 @@ class Recipe:
     drop_path: str = option(
         "none",
         help="FractalNet: what a mini-batch trains. local: the network with some inputs of joins "
-        "dropped; global: one column; mixed: one or the other; tied: the network and all columns",
+        "dropped; global: one column; mixed: either of the two; tied: the network and all columns",
     )
     drop_path_rate: float = option(
         0.15, help="probability of dropping an input of a join (local); paper: 0.15", low=0, below=1
@@ -108,7 +108,7 @@ class Recipe:
     )
     early_stop: int = option(
         0,
-        help="stop when the held-out error has had no new minimum for N epochs; 0: never",
+        help="stop if the held-out error has not reached a new minimum for N epochs; 0: never",
         low=0,
         metavar="N",
     )
@@ -145,15 +145,15 @@ class Recipe:
         return from_plain(cls, {**values, "lr_steps": steps})
 
 
-# Zhao et al., "On the Connection of Deep Fusion to Ensembling"; its errors: results/papers.py.
+# Zhao et al., "On the Connection of Deep Fusion to Ensembling"; results/papers.py has its errors.
 DEEP_FUSION = Recipe(epochs=400)
 DEEP_FUSION_SVHN = replace(DEEP_FUSION, epochs=40, augmentation="none")
 
-# Short enough for a first try: minutes on two cores. Digits must not be mirrored.
+# Recipes for a first try: minutes on two cores. Digits must not be mirrored.
 QUICK = replace(DEEP_FUSION, epochs=12, augmentation="none")
 
 # Larsson et al., "FractalNet: Ultra-Deep Neural Networks without Residuals", section 4.1. The paper
-# does not print its weight decay; its authors' generator decays weights and nothing else.
+# does not state its weight decay; its authors' generator decays only weights.
 FRACTAL = Recipe(
     epochs=400,
     batch_size=100,
@@ -227,20 +227,20 @@ RECIPES = {
 
 
 def default_recipe(dataset: str, network: str) -> str:
-    """Return the name of the recipe of a network on a data set, where none is asked for."""
+    """Return the name of a network's default recipe on a data set."""
     endings = {"svhn": "-svhn", "mnist": "-svhn", "digits": "-quick"}  # no mirrored digits
     name = recipe_family(network) + endings.get(dataset, "")
     return {"deep-fusion-quick": "quick"}.get(name, name)
 
 
 def default_photograph_recipe(network: str) -> str:
-    """Return the name of the recipe of a network on photographs, where none is asked for."""
+    """Return the name of a network's default recipe on photographs."""
     family = "fractal" if recipe_family(network).startswith("fractal") else "deep-fusion"
     return f"{family}-imagenet"
 
 
 def get_recipe(name: str, **changes: Any) -> Recipe:
-    """Return the recipe ``name`` with ``changes`` to its values; None leaves a value as it is.
+    """Return the recipe ``name`` with ``changes`` to its values; None keeps a value.
 
     Raises:
         InputError: no recipe has that name, or a value is impossible.

@@ -1,4 +1,4 @@
-"""Settings of a run and of the machine that trains it, as ``config.json`` has them."""
+"""Define the settings of a run and of the machine that trains it, as stored in ``config.json``."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -12,12 +12,12 @@ from training.recipe import Recipe
 from training.serialization import from_plain
 
 ENGINES = ("mxnet", "torch")
-CONFIG_FORMAT = 2  # of config.json; 1, which is not written there, had no format
+CONFIG_FORMAT = 2  # of config.json; format 1 did not contain this number
 
 
 @dataclass(frozen=True)
 class Run:
-    """All that decides a result: network, data set, recipe and seed."""
+    """Everything that determines a result: network, data set, recipe and seed."""
 
     network: str = option(metavar="NAME", help="the network")
     depth: Optional[int] = option(help="weight layers of the corresponding plain network")
@@ -31,35 +31,35 @@ class Run:
     val_split: int = option(
         0,
         metavar="N",
-        help="hold N training images out and report on them, not on the test set",
+        help="hold N training images out and test on them instead of the test set",
         low=0,
     )
     seed: int = option(0, help="seed of the (first) run", low=0)
-    data_shape: int = option(32, help="height and width of what the network sees", low=1)
-    classes: Optional[int] = None  # of photographs; None: the data set's
+    data_shape: int = option(32, help="height and width of the network's input", low=1)
+    classes: Optional[int] = None  # for photographs; None: those of the data set
     dtype: str = option(
         "float32",
         choices=DTYPES,
-        help="what convolutions compute in; bfloat16 is for CPUs that have it and, with --engine "
-        "torch, for GPUs; float16 for GPUs, without --engine torch",
+        help="data type of convolutions; bfloat16 is for CPUs that support it and, with --engine "
+        "torch, for GPUs; float16 is for GPUs, without --engine torch",
     )
     init_from: Optional[str] = option(
         None,
         metavar="RUN|FILE|NAME",
         help="start from the parameters of a run, of a .params file or of a pretrained network; a "
-        "classifier of another number of classes starts at random",
+        "classifier with another number of classes is initialized randomly",
     )
 
     def __post_init__(self):
         check_options(self)
         if self.recipe.early_stop and not self.val_split:
             raise InputError(
-                "early_stop goes by held-out images: give val_split, too", argument="early_stop"
+                "early_stop needs held-out images: give val_split, too", argument="early_stop"
             )
 
     @property
     def tested_on(self) -> str:
-        """The images that the log's test errors are of: "test", or "held-out" ones."""
+        """Return the name of the images for the log's test errors: "test" or "held-out"."""
         return "held-out" if self.val_split else "test"
 
     def to_json(self) -> Dict[str, Any]:
@@ -71,13 +71,13 @@ class Run:
         """Return the run of a ``config.json``.
 
         Raises:
-            InputError: it lacks a setting, one is impossible, or a later version wrote it.
+            InputError: a setting is missing or not allowed, or a later version wrote the file.
         """
         version = config.get("format", 1)
         if type(version) is not int or not 1 <= version <= CONFIG_FORMAT:
             raise InputError(
-                f"config.json has the format {version!r}, and this version reads up to "
-                f"{CONFIG_FORMAT}: take a later version of the project"
+                f"config.json has the format {version!r}, but this version reads formats up to "
+                f"{CONFIG_FORMAT}: use a later version of the project"
             )
         return from_plain(cls, {**config, "recipe": Recipe.from_json(config.get("recipe"))})
 
@@ -86,43 +86,45 @@ class Run:
 class RuntimeConfig:
     """Where a run is trained and which files it writes.
 
-    Apart from rounding, only the number of devices changes a result, because each device computes
-    its own batch statistics.
+    Of these settings, only the number of devices changes a result (apart from rounding), because
+    each device computes its own batch statistics.
     """
 
     engine: str = option(
         ENGINES[0],
         choices=ENGINES,
-        help="what computes: MXNet, or PyTorch running the network that MXNet compiled, also on "
-        "GPUs that MXNet has no code for. Either resumes what the other began",
+        help="library that computes: MXNet, or PyTorch running the network that MXNet compiled, "
+        "also on GPUs that MXNet has no code for. Each can resume runs of the other",
     )
     gpus: Optional[str] = option(
         None,
-        help="such as 0,1, or cpu; default: every GPU that MXNet sees, else the CPU. Each takes a "
-        "share of the batch, with batch statistics of its own",
+        help="such as 0,1, or cpu; default: every GPU that MXNet sees, else the CPU. Each gets a "
+        "share of the batch and has its own batch statistics",
     )
     kv_store: str = option(
         "device",
         choices=("device", "local", "nccl", DISTRIBUTED),
-        help="how gradients of several devices are summed; dist_sync: of several machines, too, as "
-        "a worker of a job that python -m tools.launch starts",
+        help="how gradients of several devices are summed; dist_sync: also of several machines, in "
+        "a job that python -m tools.launch starts",
     )
     wait_limit: int = option(
         600,
         metavar="SECONDS",
-        help="with dist_sync, stop after waiting so long for the other workers; steps must be "
+        help="with dist_sync, stop after waiting this long for the other workers; steps must be "
         "shorter",
         low=1,
     )
-    test_batch_size: int = option(250, help="images tested at once", low=1)
-    log_dir: str = option("snapshot", metavar="DIR", help="where runs' folders are")
+    test_batch_size: int = option(250, help="number of images tested at once", low=1)
+    log_dir: str = option("snapshot", metavar="DIR", help="folder of the runs' folders")
     exp_name: str = option("run", metavar="NAME", help="the run's folder is <exp-name><k>")
-    log_iters: int = option(100, metavar="N", help="steps between lines of the log", low=1)
+    log_iters: int = option(
+        100, metavar="N", help="number of steps between lines of the log", low=1
+    )
     checkpoint_epochs: Optional[int] = option(
         None,
         metavar="N",
-        help="keep a checkpoint every so many epochs; default: an eighth of them. The newest is "
-        "always kept",
+        help="number of epochs between checkpoints that are kept; default: an eighth of all "
+        "epochs. The newest is always kept",
         low=1,
     )
     log_columns: bool = option(
@@ -145,15 +147,17 @@ class RuntimeConfig:
         choices=("stop", "continue"),
         help="what to do when the loss explodes; a loss that is not finite always stops the run",
     )
-    quiet: bool = option(False, help="show nothing but errors")
+    quiet: bool = option(False, help="show only errors")
 
     def __post_init__(self):
         check_options(self)
         if self.compile and self.engine != "torch":
-            raise InputError("compile is the engine torch's: give engine, too", argument="compile")
+            raise InputError(
+                "compile is for the engine torch: give engine, too", argument="compile"
+            )
         if self.engine == "torch" and self.kv_store == DISTRIBUTED:
             raise InputError(
-                f"kv_store {DISTRIBUTED} is the MXNet engine's: leave the other engine out",
+                f"kv_store {DISTRIBUTED} is for the engine mxnet: leave engine out",
                 argument="kv_store",
             )
         if os.path.basename(self.exp_name) != self.exp_name or not self.exp_name:
@@ -166,14 +170,14 @@ class RuntimeConfig:
         """Return the settings of a ``config.json``.
 
         Raises:
-            InputError: it lacks a setting, or one is impossible.
+            InputError: a setting is missing or not allowed.
         """
         return from_plain(cls, config.get("machine"))
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Facts that follow from a run's settings, as ``config.json`` has them."""
+    """Facts that follow from a run's settings, as stored in ``config.json``."""
 
     recipe_changes: dict  # values that differ from the named recipe's
     parameters: int
@@ -182,7 +186,7 @@ class RunInfo:
     devices: int
     data: dict  # number and checksum of the images
     workers: int = 1  # processes that train together, with ``devices`` each
-    built_depth: Optional[int] = None  # the least depth that gives the same network
+    built_depth: Optional[int] = None  # the smallest depth that gives the same network
 
     def __post_init__(self):
         for name in ("parameters", "multiply_adds", "layers", "devices", "workers"):

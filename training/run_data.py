@@ -1,4 +1,4 @@
-"""The images of a run: load each file once, and make batches of it."""
+"""Load the images of a run, each file once, and make batches of them."""
 
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +20,9 @@ class RunData:
         spec: of small images; None reads the one that ``run`` names.
 
     Attributes:
-        source: where the images come from; see data.sources.
+        source: the source of the images; see data.sources.
         classes: number of labels.
-        image_shape: (channels, height, width) of what the network sees.
+        image_shape: (channels, height, width) of the network's input.
         mean, std: per channel (RGB), 0 to 255.
     """
 
@@ -76,27 +76,28 @@ class RunData:
         }[which]()
 
     def facts(self) -> Dict[str, Any]:
-        """Return number and checksum of the training and test images, for ``config.json``."""
+        """Return numbers and checksums of the training and test images, for ``config.json``."""
         return {"train": self.source.facts(self.train), "test": self.source.facts(self.test)}
 
     @property
     def class_names(self) -> Optional[Tuple[str, ...]]:
-        """The names of the classes; None where ``names_problem`` says why there are none."""
+        """Return the names of the classes, or None if there are none; see ``names_problem``."""
         return None if self.names_problem else self.source.class_names
 
     @property
     def names_problem(self) -> str:
-        """Why classes have no names: photographs no longer have a list of them; else empty."""
+        """Return why classes have no names, or "": the photographs' list may be missing."""
         try:
             count = len(self.source.class_names)
         except InputError as error:
             return str(error)
         if count == self.classes:
             return ""
-        return f"classes.txt in {self._run.data_dir} names {count}, the run has {self.classes}"
+        path = Path(self._run.data_dir) / "classes.txt"
+        return f"{path} names {count} classes, but the run has {self.classes}"
 
     def cache_on_device(self, engine: Engine) -> None:
-        """Have ``engine`` keep the images on its device, if it can make batches there."""
+        """Cache the images on the device of ``engine``, if it can make batches there."""
         self.train = self.source.cache_on_device(self.train, engine.cache_on_device)
         tested = self.source.cache_on_device(self.test, engine.cache_on_device)
         if self._run.val_split:
@@ -109,9 +110,8 @@ class RunData:
     ) -> Iterable[records.Batch]:
         """Return the training batches of an epoch, or a worker's share of each.
 
-        They are made ahead of their use, on a thread.
-
-        Order and augmentation follow from the run's seed and ``epoch``.
+        A thread makes them in advance. Order and augmentation depend on the run's seed and
+        ``epoch``.
 
         Args:
             regularized: whether to apply the recipe's cutout, mixup and label smoothing.
@@ -140,8 +140,8 @@ class RunData:
         """Return batches of every example once, or of ten crops of each photograph.
 
         Args:
-            images: what ``images`` or an attribute gives.
-            crops: of each image: 1 or, of photographs, 10.
+            images: images from ``images`` or an attribute.
+            crops: crops of each image: 1 or, for photographs, 10.
         """
         if crops not in self.source.crops:
             size = self.source.size
@@ -164,7 +164,7 @@ class RunData:
 
     @property
     def _kind(self):
-        """What data.prepare calls the data set."""
+        """Return the name of the data set for data.prepare."""
         if self._run.classes is not None:
             return "imagenet"
         return self._run.dataset if self._run.dataset in list_datasets() else "folder"
@@ -174,12 +174,12 @@ class RunData:
         if not path.exists():
             raise InputError(
                 f"there is no {path}: make it with python -m data.prepare {self._kind}, or name "
-                "the folder it is in with data_dir",
+                "its folder with data_dir",
                 argument="data_dir",
             )
         return self.source.load(path)
 
 
 def _make_ahead(images, batches):
-    """Return ``batches``, made on a thread ahead of their use unless a device makes them."""
+    """Return ``batches``, which a thread makes in advance unless a device makes them."""
     return batches if getattr(images, "on_device", None) else records.prefetch(batches)

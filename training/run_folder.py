@@ -1,8 +1,8 @@
-"""A run's folder and the files in it: writer and reader together.
+"""Write and read a run's folder and the files in it.
 
-``<log dir>/<dataset>/<network>_d<depth>w<widen>/<name><k>/`` holds ``config.json`` (what the run
-is), ``log.txt`` (for people), ``log.jsonl`` (an object an epoch), ``curves.png``, ``checkpoints/``
-and, where asked for, ``tensorboard/``.
+``<log dir>/<dataset>/<network>_d<depth>w<widen>/<name><k>/`` holds ``config.json`` (the settings),
+``log.txt`` (for people), ``log.jsonl`` (one object for each epoch), ``curves.png``,
+``checkpoints/`` and, on request, ``tensorboard/``.
 """
 
 import json
@@ -37,9 +37,9 @@ ROW_KEYS = (
 
 
 def create_run_dir(parent, name):
-    """Make the folder ``parent/<name><k>``, with k one above the highest there; return it.
+    """Make the folder ``parent/<name><k>``, with k one above the highest existing; return it.
 
-    Making a folder is atomic, so two processes never get the same one.
+    Making a folder is atomic, so two processes never get the same folder.
     """
     parent = Path(parent)
     parent.mkdir(parents=True, exist_ok=True)
@@ -49,14 +49,14 @@ def create_run_dir(parent, name):
             folder.mkdir()
             return folder
         except FileExistsError:
-            continue  # another process was quicker
+            continue  # another process made it first
 
 
 def parent_folder(run, config, layers):
     """Return the folder that holds every run of the same network on the same data set.
 
     Args:
-        layers: on the longest path; stands for the depth where ``run`` has none.
+        layers: layers on the longest path, used instead of the depth if ``run`` has none.
     """
     network = run.network.replace(":", "-")
     setting = f"{network}_d{run.depth or layers}w{run.widen_factor}"
@@ -64,11 +64,11 @@ def parent_folder(run, config, layers):
 
 
 def find_run(run, config):
-    """Return the newest folder of exactly this run; None if there is none.
+    """Return the newest folder with exactly the settings of this run; None if there is none.
 
     Args:
         run: a Run.
-        config: the RuntimeConfig whose ``log_dir`` and ``exp_name`` the folder has.
+        config: the RuntimeConfig that gives the folder's ``log_dir`` and ``exp_name``.
     """
     top = Path(config.log_dir) / run.dataset
     if not top.is_dir():
@@ -98,7 +98,7 @@ def locked(folder):
 
 
 def is_locked(folder):
-    """Return whether a process has locked ``folder``, that is, trains its run now."""
+    """Return whether a process has locked ``folder``, that is, is training its run."""
     return filesystem.is_locked(Path(folder) / LOCK)
 
 
@@ -106,8 +106,8 @@ class RunLog:
     """Writes ``log.jsonl`` and ``log.txt`` of the run in ``folder``.
 
     Args:
-        folder: the run's.
-        echo: called with each line of ``log.txt``, to show it.
+        folder: the run's folder.
+        echo: called with each line of ``log.txt`` to show it.
     """
 
     def __init__(self, folder, echo):
@@ -115,11 +115,11 @@ class RunLog:
         self._echo = echo
 
     def rewrite(self, rows):
-        """Make ``log.jsonl`` hold just ``rows``."""
+        """Rewrite ``log.jsonl`` so that it contains only ``rows``."""
         write_whole(self.folder / ROWS, "".join(map(_line, rows)))
 
     def write(self, **row):
-        """Append a row to ``log.jsonl``, on the disk when this returns."""
+        """Append a row to ``log.jsonl`` and flush it to the disk."""
         _append(self.folder / ROWS, _line(row), durable=True)
 
     def info(self, text):
@@ -133,7 +133,7 @@ class RunLog:
 
 
 class NoLog:
-    """The RunLog of workers other than that of rank 0: it writes nothing."""
+    """The RunLog of workers whose rank is not 0: it writes nothing."""
 
     def rewrite(self, rows):
         """Do nothing."""
@@ -157,12 +157,12 @@ def _append(path, text, durable=False):
 
 
 def write_config(folder, config):
-    """Write ``config.json``, whole or not at all."""
+    """Write ``config.json``, completely or not at all."""
     write_whole(Path(folder) / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
 def read_config(folder: Union[str, Path]) -> Dict[str, Any]:
-    """Return what ``write_config`` wrote, as a dict.
+    """Return the settings that ``write_config`` wrote, as a dict.
 
     Raises:
         InputError: there is no run in ``folder``, or its config is damaged.
@@ -171,7 +171,7 @@ def read_config(folder: Union[str, Path]) -> Dict[str, Any]:
     try:
         return _parse_object(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{folder} holds no run: there is no {CONFIG} in it") from None
+        raise InputError(f"{folder} is not a run's folder: there is no {CONFIG} in it") from None
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
 
@@ -180,23 +180,23 @@ def _parse_object(text):
     """Return the JSON object in ``text``.
 
     Raises:
-        ValueError: there is none, or it has text that cannot be written to a file.
+        ValueError: there is no object, or it has text that cannot be written to a file.
     """
     values = json.loads(text)
     if not isinstance(values, dict):
         raise ValueError("it holds no object")
-    # Half a character is an error, unless it stands for a byte of a path that is not UTF-8.
+    # A lone surrogate is an error, unless it stands for a byte of a path that is not UTF-8.
     json.dumps(values, ensure_ascii=False).encode(errors="surrogateescape")
     return values
 
 
 def read_log(folder: Union[str, Path]) -> List[Dict[str, Any]]:
-    """Return the rows of ``log.jsonl``, one dict an epoch, for epochs 1, 2, 3, ... without a gap.
+    """Return the rows of ``log.jsonl``: one dict for each of the epochs 1, 2, 3, ...
 
     An incomplete last line, which a killed process leaves, is ignored.
 
     Raises:
-        InputError: a line is damaged, or an epoch is missing or doubled.
+        InputError: a line is damaged, or an epoch is missing or occurs twice.
     """
     path = Path(folder) / ROWS
     rows = _read_rows(path)
@@ -231,7 +231,7 @@ def _parse_row(path, number, line):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as it was read from its folder."""
+    """A run read from its folder."""
 
     folder: Path
     run: Optional[Run] = None
@@ -271,31 +271,31 @@ def is_published(folder):
 
 
 def require_checkpoints(folder):
-    """Refuse a published run.
+    """Check that ``folder`` is not a published run, which has no checkpoints.
 
     Raises:
-        InputError: it is one.
+        InputError: it is a published run.
     """
     if is_published(folder):
         raise InputError(
-            f"{folder} is a published run: it has no checkpoints, and {CONFIG} in it has the "
-            "settings to train it again"
+            f"{folder} is a published run without checkpoints: train it again with the settings in "
+            f"its {CONFIG}"
         )
 
 
 def keep_newest(records: Iterable[RunRecord]) -> Dict[int, RunRecord]:
-    """Return the record that counts for each seed, of the records of one setting.
+    """Return, for each seed, the record that counts among the records of one setting.
 
-    It is the newest, whose log was written last. A published run counts only where no other run has
-    its seed: it may be a copy of that run, and a checkout gives its files any time. Between equals
-    the later in ``records`` counts.
+    This is the newest record, whose log was written last. A published run counts only if no other
+    run has its seed, because it may be a copy of that run, and a checkout changes the times of its
+    files. Of equally new records, the last in ``records`` counts.
     """
     ordered = sorted(records, key=lambda each: (not is_published(each.folder), each.written))
     return {record.run.seed: record for record in ordered if record.run}
 
 
 def _last_line(path):
-    """Return the last line of a text file; empty where there is none."""
+    """Return the last line of a text file, or "" if there is none."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
     except OSError:
@@ -311,9 +311,9 @@ def find_runs(path: Union[str, Path]) -> List[Path]:
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"there is no folder {path}")
-    marks = {CONFIG, ROWS, LOCK, FOLDER}  # what is left of a damaged run is found, too
+    marks = {CONFIG, ROWS, LOCK, FOLDER}  # any of them, so that damaged runs are found, too
     folders = []
-    for place, inside, files in os.walk(path):  # passes over folders that vanish meanwhile
+    for place, inside, files in os.walk(path):  # skips folders that disappear in the meantime
         if marks & {*inside, *files}:
             folders.append(Path(place))
         inside[:] = [name for name in inside if name != FOLDER and not name.startswith(".")]

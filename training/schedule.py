@@ -1,4 +1,4 @@
-"""Learning rates: pure functions of the progress of a run, so there is nothing to save."""
+"""Compute learning rates as pure functions of a run's progress, so there is no state to save."""
 
 import math
 from fractions import Fraction
@@ -9,17 +9,17 @@ SCHEDULES = ("step", "cosine", "one-cycle")
 def step_lr(epoch, epochs, lr, factor, milestones):
     """Return ``lr`` times ``factor`` for each milestone (a fraction of ``epochs``) already reached.
 
-    The first epoch always has the full rate, however few there are.
+    The first epoch always has the full rate, even if there are very few epochs.
 
     Args:
-        epoch: epochs completed so far, from 0.
+        epoch: number of completed epochs, from 0.
         milestones: fractions.Fraction, so that 7/15 of 15 epochs is 7 and not 6.
     """
     return lr * factor ** _count_reached(epoch, epochs, milestones)
 
 
 def count_drops(epoch, epochs, milestones):
-    """Return how many milestones are reached at the beginning of an epoch, counted from 1."""
+    """Return the number of milestones reached at the beginning of an epoch, counted from 1."""
     before = _count_reached(epoch - 2, epochs, milestones) if epoch > 1 else 0
     return _count_reached(epoch - 1, epochs, milestones) - before
 
@@ -40,8 +40,8 @@ def cosine_lr(progress, lr):
 def linear_lr(progress, lr):
     """Return ``lr`` (1 - progress).
 
-    With a warm-up it is one cycle: a straight line up and a straight line down to 0, after Smith
-    and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
+    With a warm-up, this is the one-cycle schedule: a linear increase and a linear decrease to 0.
+    Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
     Rates".
     """
     return lr * (1 - progress)
@@ -50,15 +50,15 @@ def linear_lr(progress, lr):
 def learning_rate(recipe, epoch, step, steps):
     """Return the learning rate of a training step.
 
-    It is that of the middle of the step, so that neither the first nor the last rate is 0. During
-    the first ``warmup_epochs`` the rate of the schedule's beginning grows in a straight line from
-    0; "cosine" and "one-cycle" then fall from there to the end of the run, and "step" multiplies
-    at its milestones.
+    The schedule is evaluated at the middle of the step, so neither the first nor the last rate is
+    0. During the first ``warmup_epochs``, the rate grows linearly from 0 to its initial value;
+    "cosine" and "one-cycle" then fall until the end of the run, and "step" multiplies the rate at
+    its milestones.
 
     Args:
         recipe: a training.recipe.Recipe.
-        epoch: counted from 1.
-        step, steps: which step of the epoch it is, from 0, and how many there are.
+        epoch: number of the epoch, from 1.
+        step, steps: number of the step in the epoch, from 0, and number of steps in the epoch.
     """
     done = epoch - 1 + Fraction(2 * step + 1, 2 * steps)
     warmup = Fraction(recipe.warmup_epochs)

@@ -1,4 +1,4 @@
-"""Make dataclasses of JSON values, checking types; write files whole or not at all."""
+"""Make dataclasses from JSON values with type checks; write files completely or not at all."""
 
 import os
 from dataclasses import MISSING, fields
@@ -10,10 +10,10 @@ from filesystem import sync
 
 
 def from_plain(cls, values):
-    """Return a ``cls`` made of a dict; other keys are ignored, missing ones take defaults.
+    """Return a ``cls`` made from a dict; other keys are ignored, missing ones get defaults.
 
     Raises:
-        InputError: a field without a default is missing, or one is of another type.
+        InputError: a field without a default is missing, or a value has a wrong type.
     """
     types = get_type_hints(cls)
     if not isinstance(values, dict):

@@ -1,4 +1,4 @@
-"""Read what a trained network was stored as: a run's checkpoint, or a pretrained network."""
+"""Read a stored trained network: a run's checkpoint, or a pretrained network."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +18,23 @@ from training.serialization import from_plain
 
 @dataclass(frozen=True)
 class Stored:
-    """A trained network as it is stored."""
+    """A trained network read from its files."""
 
     name: str  # in titles of pictures
-    folder: Path  # where files about it go: the run's, or the current folder
+    folder: Path  # where files about it are written: the run's folder, or the current folder
     run: Run
     data: Dict[str, Any]  # number and checksum of its images
     values: Dict[str, np.ndarray]
     momenta: Dict[str, np.ndarray]
-    row: Dict[str, Any]  # the log's, of its epoch
-    spec: Optional[DatasetSpec] = None  # of a pretrained network, whose images may not be here
+    row: Dict[str, Any]  # the log's row of its epoch
+    spec: Optional[DatasetSpec] = None  # of a pretrained network, whose images may be missing
 
 
 def read_stored(source: Union[str, Path], epoch: Optional[int] = None) -> Stored:
     """Return the network in a run's folder, or the pretrained network of that name.
 
     Args:
-        epoch: one that has a checkpoint; None takes the newest.
+        epoch: an epoch with a checkpoint; None means the newest.
 
     Raises:
         InputError: there is no such run, checkpoint or pretrained network, or it is damaged.

@@ -17,7 +17,7 @@ class Board:
     """
 
     def __init__(self, folder, rows, tested_on="test"):
-        """Rewrite the file from ``rows`` of the log, so that no epoch is doubled on resuming.
+        """Rewrite the file from ``rows`` of the log, so that resuming repeats no epoch.
 
         Args:
             tested_on: name of the images that were tested, for the tags: "test" or "held-out".
@@ -35,7 +35,7 @@ class Board:
             self.write(row)
 
     def write(self, row):
-        """Add a row of the log; it is in the file when this returns."""
+        """Add a row of the log, and flush it to the file."""
         self._time += row["seconds"]
         found = scalars(row, self._tested_on)
         values = [{"tag": tag, "simple_value": value} for tag, value in found.items()]
@@ -52,7 +52,7 @@ class Board:
 
 
 def require():
-    """Make sure that tensorboardX is installed.
+    """Check that tensorboardX is installed.
 
     Raises:
         InputError: it is not installed.
@@ -60,7 +60,7 @@ def require():
     try:
         import tensorboardX  # noqa: F401
     except ImportError:
-        message = "tensorboard needs tensorboardX, which is not there: pip install tensorboardX"
+        message = "tensorboard needs tensorboardX, which is not installed: pip install tensorboardX"
         raise InputError(message, argument="tensorboard") from None
 
 

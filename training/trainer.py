@@ -44,14 +44,15 @@ from training.schedule import learning_rate
 def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optional[Path]:
     """Train ``run`` to its last epoch; return its folder.
 
-    Of several workers the one of rank 0 keeps the run's files; the others return None.
+    Of several workers, the one of rank 0 writes the run's files; the others return None.
 
     Args:
-        folder: an unfinished run's, to resume from its newest checkpoint; None makes a new one.
+        folder: folder of an unfinished run, which is resumed from its newest checkpoint; None makes
+            a new folder.
 
     Raises:
         InputError: a setting or a file cannot be used; nothing has been written then.
-        Interrupted: the process was told to stop; the message says how to resume.
+        Interrupted: the process was interrupted; the message says how to resume.
         CommandError: the loss is no longer finite, or a device has too little memory.
     """
     devices, data = find_devices(run, config.engine, config.gpus), RunData(run)
@@ -81,7 +82,7 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
 
 
 def _require_usable(config, run):
-    """Refuse options of ``config`` that need what the network or the machine lacks."""
+    """Raise an InputError for options of ``config`` that network or machine do not support."""
     if config.log_columns and not has_columns(run.network):
         raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
     if config.tensorboard:
@@ -89,7 +90,7 @@ def _require_usable(config, run):
 
 
 def _initialize(engine, run, folder):
-    """Load the parameters that a run without epochs starts from; return a line about them."""
+    """Load the initial parameters of a new run, if it has any; return a line about them."""
     begun = folder is not None and read_log(folder)
     return initialize_from(engine, run.init_from) if run.init_from and not begun else ""
 
@@ -99,7 +100,7 @@ def _connect(config, devices):
     if config.engine == "torch":
         if config.kv_store != RuntimeConfig.kv_store:
             raise InputError(
-                "kv_store is MXNet's: processes of the engine torch start by torchrun",
+                "kv_store is for the engine mxnet: start processes of torch with torchrun",
                 argument="kv_store",
             )
         return connect_torch_workers(*devices, config.wait_limit)
@@ -109,7 +110,7 @@ def _connect(config, devices):
 def _require_shares(batch_size, workers):
     if batch_size % workers:
         raise InputError(
-            f"a batch of {batch_size} cannot be shared by {workers} workers: give batch_size a "
+            f"a batch of {batch_size} cannot be shared by {workers} workers: set batch_size to a "
             "multiple of their number",
             argument="batch_size",
         )
@@ -124,7 +125,7 @@ def _start_folder(run, config, info):
 
 @contextmanager
 def _resumable(folder, run, workers):
-    """Lock ``folder``; turn what stops training into an error that says how to resume."""
+    """Lock ``folder``; convert exceptions in the block to errors that say how to resume."""
     again = describe_resuming(folder, run, workers.launcher) if workers.rank == 0 else ""
     try:
         with locked(folder) if workers.rank == 0 else nullcontext():
@@ -132,14 +133,14 @@ def _resumable(folder, run, workers):
     except KeyboardInterrupt:
         if workers.rank:
             raise Interrupted("interrupted") from None
-        raise Interrupted(f"interrupted; go on with: {again}") from None
+        raise Interrupted(f"interrupted; resume with: {again}") from None
     except OSError as error:
         if workers.rank:
             raise
         if error.errno is None and not isinstance(error, StorageError):
-            raise  # not the system's
-        raise StorageError(f"{error}; when that is mended, go on with: {again}") from None
-    except RuntimeError as error:  # MXNet's and PyTorch's errors are
+            raise  # not an error of the system
+        raise StorageError(f"{error}; after fixing this, resume with: {again}") from None
+    except RuntimeError as error:  # base class of MXNet's and PyTorch's errors
         if "out of memory" not in str(error).lower():
             raise
         raise CommandError(
@@ -150,10 +151,11 @@ def _resumable(folder, run, workers):
 class Trainer:
     """Train the remaining epochs of the run in ``folder``.
 
-    All workers take the same steps and compute the same figures; that of rank 0 writes the files.
+    All workers take the same steps and compute the same results; the one of rank 0 writes the
+    files.
 
     Args:
-        origin: a line that says which parameters the run starts from; empty: random ones.
+        origin: a line that describes the initial parameters; empty if they are random.
     """
 
     def __init__(self, run, config, folder, info, data, engine, origin=""):
@@ -188,7 +190,7 @@ class Trainer:
                 ) from None
             rows.append(row)
             stop = self._stops_early(rows)
-            if row.get("stopped_early"):  # a run's last row has its sub-networks' errors
+            if row.get("stopped_early"):  # the last row of a run has errors of sub-networks
                 row.update(self._test_subnetworks())
             if self._first:
                 self._save(epoch, rows, board, clock)
@@ -203,12 +205,12 @@ class Trainer:
         """Restore the newest checkpoint; return the log's rows up to it."""
         folder = self._folder
         if read_config(folder).get("data") != self._info.data:
-            raise InputError(f"the images are not those that the run in {folder} began with")
+            raise InputError(f"the images are not those of the run in {folder}")
         checkpoint.sweep(folder / checkpoint.FOLDER)
         newest = checkpoint.latest(folder / checkpoint.FOLDER)
         if newest is None:
             if read_log(folder):  # a checkpoint is saved before its row is written
-                raise InputError(f"the checkpoints of {folder} are gone: start a new run")
+                raise InputError(f"the checkpoints of {folder} are missing: start a new run")
             return []
         values, momenta, rows = checkpoint.load(newest)
         self._engine.load_state_dict(values, momenta)
@@ -255,17 +257,17 @@ class Trainer:
         if max(row["train_loss"], row["test_loss"]) > DIVERGED:
             row["diverged"] = True
         row["seconds"] = seconds_since(started)  # training and test
-        row["images_per_second"] = stats.examples / training  # training alone
+        row["images_per_second"] = stats.examples / training  # only training
         return row
 
     def _learning_rate(self, epoch):
-        """Return a function from a step of an epoch, counted from 0, to its learning rate."""
+        """Return a function that maps a step of an epoch, counted from 0, to its learning rate."""
         return lambda step: learning_rate(self._run.recipe, epoch, step, self._steps)
 
     def _stops_early(self, rows):
-        """Return whether the held-out error stopped falling; if so, mark the last row.
+        """Return whether the held-out error has stopped falling; if so, mark the last row.
 
-        The worker of rank 0 decides for all: rounding may differ between their processors.
+        The worker of rank 0 decides for all, because rounding may differ between processors.
         """
         patience = self._run.recipe.early_stop
         if not patience:
@@ -278,7 +280,7 @@ class Trainer:
         return stop
 
     def _test(self, epoch):
-        """Test the network and, where the log has them, its sub-networks; return their figures."""
+        """Test the network and, if they are logged, its sub-networks; return losses and errors."""
         (whole,) = self._predict([None])
         if self._config.on_divergence == "stop":
             require_convergence(whole.loss, "the test of epoch", epoch)
@@ -291,7 +293,7 @@ class Trainer:
         return figures
 
     def _test_subnetworks(self):
-        """Test every sub-network; return their figures, none where the network has none."""
+        """Test every sub-network; return losses and errors, or {} if there are none."""
         tested = self._predict(range(self._engine.num_subnetworks))
         if not tested:
             return {}
@@ -302,7 +304,7 @@ class Trainer:
         }
 
     def _predict(self, subnetworks):
-        """Return Predictions of the test images by each of ``subnetworks``; None is the whole."""
+        """Return Predictions of each of ``subnetworks`` on the test images; None is the whole."""
         data, engine, found = self._data, self._engine, []
         for subnetwork in subnetworks:
             refresh_bn_statistics(self._run, data, engine, subnetwork)
@@ -327,7 +329,7 @@ class Trainer:
         self._log.info(describe_epoch(row, epochs, self._run.tested_on, clock.left(epoch)))
 
     def _superseded(self, rows):
-        """Return the epochs whose checkpoints are neither the newest nor the best any more."""
+        """Return the epochs whose checkpoints are no longer the newest or the best."""
         if not self._run.recipe.early_stop or len(rows) < 2:
             return {len(rows) - 1}
         return {len(rows) - 1, _find_best(rows[:-1])} - {_find_best(rows)}
@@ -336,23 +338,23 @@ class Trainer:
         title = f"{self._folder.parent.name} on {self._run.dataset}"
         tested_on = self._run.tested_on
         draw_curves(rows, self._folder / "curves.png", title, tested_on)
-        for kind in SUBNETWORKS:  # the last epoch tests sub-networks in any case
+        for kind in SUBNETWORKS:  # the last epoch always tests sub-networks
             tested = [row for row in rows if f"{kind}_losses" in row]
             if len(tested) > 1 or len(tested) == len(rows):
                 draw_subnetworks(tested, kind, self._folder / f"{kind}s.png", title, tested_on)
 
 
 def _find_best(rows):
-    """Return the epoch of the lowest test error, the first of equal ones."""
+    """Return the first epoch with the lowest test error."""
     return min(rows, key=lambda row: row["test_error"])["epoch"]
 
 
 def _require_agreement(workers, epochs):
-    """Make sure that all workers resume from the same checkpoint."""
+    """Check that all workers resume from the same checkpoint."""
     done = workers.sum(np.eye(1, workers.count, workers.rank)[0] * epochs)
     if len(set(done)) > 1:
         raise InputError(
-            f"workers find {' and '.join(f'{each:g}' for each in done)} epochs done: log_dir "
+            f"workers found {' and '.join(f'{each:g}' for each in done)} finished epochs: log_dir "
             "must be a folder that all of them share",
             argument="log_dir",
         )
