@@ -1,4 +1,4 @@
-"""Study networks: lengths of their paths, their members, and errors without some branches."""
+"""Study networks: lengths of paths, errors of members, and errors without some branches."""
 
 import sys
 from fractions import Fraction
@@ -29,33 +29,35 @@ EXAMPLES = """examples:
 
 python analyze.py COMMAND --help explains each command."""
 
-PATHS = """How many weight layers the paths through a network have, exactly, off its compiled graph.
+PATHS = """Compute the number of weight layers on the paths through a network, exactly, from its
+compiled graph.
 
-"random": of a random path, which takes each summand of a sum as likely. "paths": every path counted
-once. "paper": 2 Binomial(blocks, chance) + 2, with chance 1/2 for resnet, 2/3 for half and 1/3 for
-cross (Zhao et al., arXiv 1611.07718), as rings in the picture. cross differs from it in its last
-block: there both streams end in one, a sum of four routes where the other blocks have three.
-Projections, 1x1 convolutions in shortcuts, have no length in the paper; --projections counts them.
+"random" is the distribution for a random path, which takes each summand of a sum with the same
+probability. "paths" counts every path once. "paper" is 2 Binomial(blocks, chance) + 2, with chance
+1/2 for resnet, 2/3 for half and 1/3 for cross (Zhao et al., arXiv 1611.07718), drawn as rings.
+cross differs from it in its last block, where both streams end in one: a sum of four routes, while
+the other blocks have three. Projections, 1x1 convolutions in shortcuts, have no length in the
+paper; --projections counts them.
 """
 
-MEMBERS = """Errors of a trained network, of its members and of ensembles of members, on the images
-that the run was tested on.
+MEMBERS = """Measure the errors of a trained network, of its members and of ensembles of members, on
+the images that the run was tested on.
 
-A member takes one route at each block (fuse3: line or deep) and has the weights of the whole. Its
+A member takes one route in each block (fuse3: line or deep) and has the weights of the whole. Its
 moving averages are recomputed from 50 batches of the run's own training images (precise BN); those
 of the ensemble network were trained. An ensemble's prediction is the mean of its members'
-probabilities. Of a network with more members than --members, that many are drawn at random, all
-with the same probability; the mean error of all members lies, with 95% confidence, within the
-interval given.
+probabilities. If a network has more members than --members, that many are drawn at random, all with
+the same probability; the mean error of all members is, with 95% confidence, within the printed
+interval.
 """
 
-LESION = """Errors of a trained network without some of what its blocks sum or its joins average,
-on the images that the run was tested on.
+LESION = """Measure the errors of a trained network without some summands of its blocks or inputs of
+its joins, on the images that the run was tested on.
 
-First each summand with weights is removed alone, and all branches of a block together where an
+First, each summand with weights is removed alone, and all branches of a block together if an
 identity remains. Then 1, 2, 4, ... summands are removed at random, in several draws; each sum keeps
-at least one. A join (FractalNet) gives the mean of its remaining inputs. Moving averages are those
-of the whole network.
+at least one. A join (FractalNet) is the mean of its remaining inputs. Moving averages are those of
+the whole network.
 """
 
 
@@ -72,23 +74,31 @@ def make_parser():
         help=f"one or more of {', '.join(list_models())}; default: cross",
     )
     paths.add_argument(
-        "--depth", nargs="+", type=int, default=[38], help="one or more, a panel each; default: 38"
+        "--depth",
+        nargs="+",
+        type=int,
+        default=[38],
+        help="one or more depths, each in its own panel; default: 38",
     )
     paths.add_argument("--projections", action="store_true", help="count 1x1 shortcuts as layers")
     paths.add_argument("--output", default="paths.png", help="the picture; default: paths.png")
     paths.set_defaults(call=show_paths)
     members = commands.add_parser("members", help="errors of members", description=MEMBERS)
     members.add_argument("run", metavar="RUN", help="a run's folder")
-    members.add_argument("--members", type=int, default=64, help="the most to test; default: 64")
-    members.add_argument("--seed", type=int, default=0, help="of the random choice; default: 0")
+    members.add_argument(
+        "--members", type=int, default=64, help="largest number of members to test; default: 64"
+    )
+    members.add_argument(
+        "--seed", type=int, default=0, help="seed of the random choice; default: 0"
+    )
     members.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
     members.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
     members.add_argument("--output", help="the picture; default: members.png in the run's folder")
     members.set_defaults(call=show_members)
     lesion = commands.add_parser("lesion", help="errors without some branches", description=LESION)
     lesion.add_argument("run", metavar="RUN", help="a run's folder")
-    lesion.add_argument("--draws", type=int, default=5, help="random orders; default: 5")
-    lesion.add_argument("--seed", type=int, default=0, help="of the draws; default: 0")
+    lesion.add_argument("--draws", type=int, default=5, help="number of random orders; default: 5")
+    lesion.add_argument("--seed", type=int, default=0, help="seed of the draws; default: 0")
     lesion.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
     lesion.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
     lesion.add_argument("--output", help="the picture; default: lesions.png in the run's folder")
@@ -188,7 +198,7 @@ def show_lesions(args):
 
 @command
 def main(argv=None):
-    """Run one of the studies."""
+    """Run the study that the command line names."""
     args = make_parser().parse_args(argv)
     args.call(args)
 

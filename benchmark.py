@@ -1,4 +1,4 @@
-"""Time networks side by side: by turns in one run, a process each."""
+"""Time networks against each other: alternately in one run, each in its own process."""
 
 import json
 import sys
@@ -22,8 +22,8 @@ EXAMPLES = """examples:
   python benchmark.py --task data --library mxnet pytorch
   python benchmark.py --operators --network cross:56 fractal:20
 
-Every library runs every network, batch size, dtype and number of threads; what it cannot run is
-left out. FractalNet is trained with mixed drop-path."""
+Every library runs every network, batch size, dtype and number of threads; unsupported combinations
+are left out. FractalNet is trained with mixed drop-path."""
 
 
 def make_parser():

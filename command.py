@@ -1,4 +1,4 @@
-"""Shared code of the commands: bad input ends with one line, status 2 and no traceback."""
+"""Shared code of the commands: report bad input in one line, with status 2 and no traceback."""
 
 import argparse
 import difflib
@@ -16,8 +16,8 @@ class CommandError(Exception):
 
     Args:
         message: one line.
-        argument: name of a function's argument, or of an option, that the message contains; a
-            program shows its flag instead.
+        argument: name of a function's argument or of an option in the message; programs show its
+            flag instead.
     """
 
     status = 1
@@ -28,7 +28,7 @@ class CommandError(Exception):
 
 
 class InputError(CommandError, ValueError):
-    """The user's input cannot be used; the message says what, where and what to do."""
+    """The user's input cannot be used; the message says what is wrong, where, and what to do."""
 
     status = 2
 
@@ -40,12 +40,12 @@ class StorageError(CommandError, OSError):
 
 
 class Interrupted(CommandError):
-    """The command was told to stop (Ctrl-C); the message says how to resume."""
+    """The command was interrupted (Ctrl-C); the message says how to resume."""
 
     status = 130
 
 
-FLAGS = {  # name of an option -> its flag, where that is not made of the name
+FLAGS = {  # name of an option -> its flag, if it does not follow from the name
     "epochs": "--num-epochs",
     "augmentation": "--aug-type",
     "train_file": "--train-dataset",
@@ -56,29 +56,29 @@ FLAGS = {  # name of an option -> its flag, where that is not made of the name
 
 
 def flag_name(option):
-    """Return the flag of an option: ``--batch-size`` of ``batch_size``."""
+    """Return the flag of an option, such as ``--batch-size`` for ``batch_size``."""
     return FLAGS.get(option, "--" + option.replace("_", "-"))
 
 
 def nearest(word, words):
-    """``"; did you mean x?"`` for the word most like ``word``, or nothing."""
+    """Return ``"; did you mean x?"`` for the word most similar to ``word``, or ""."""
     matches = difflib.get_close_matches(str(word), [str(other) for other in words], n=1)
     return f"; did you mean {matches[0]}?" if matches else ""
 
 
 def require_picture_path(path):
-    """Refuse a picture's path before the work that leads to it.
+    """Check the path of a picture before the picture is computed.
 
     Raises:
-        InputError: its folder is not there, or it is one itself.
+        InputError: its folder does not exist, or the path is a folder.
     """
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path} cannot be a picture: name a file in a folder that is there")
+        raise InputError(f"{path} cannot be a picture: name a file in an existing folder")
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line and name what is most like the wrong word."""
+    """An ArgumentParser whose errors are one line and suggest the most similar valid word."""
 
     def __init__(self, **kwargs):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -104,7 +104,7 @@ def _end_output():
 
 
 def _print_everything():
-    """Let stdout escape characters that its encoding lacks, as in names of files."""
+    """Make stdout escape characters that its encoding lacks, such as in names of files."""
     if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -120,17 +120,19 @@ def command(main):
     def run(argv=None):
         _print_everything()
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
+            signal.signal(
+                signal.SIGTERM, signal.default_int_handler
+            )  # stops the command like Ctrl-C
         try:
             result = main(argv)
-            sys.stdout.flush()  # a full disk below it shows here at the latest
+            sys.stdout.flush()  # reports a full disk at the latest here
             return result
-        except BrokenPipeError:  # whoever read the output has left
+        except BrokenPipeError:  # the reader of the output has ended
             _end_output()
             raise SystemExit(1) from None
         except (CommandError, OSError) as error:
             if not isinstance(error, CommandError) and error.errno is None:
-                raise  # not the system's: a library's own, whose traceback says where
+                raise  # an error of a library, whose traceback is needed
             message, status = str(error), getattr(error, "status", 2)
             argument = getattr(error, "argument", None)
             if argument:
@@ -138,7 +140,7 @@ def command(main):
         except KeyboardInterrupt:
             message, status = "interrupted", Interrupted.status
         _end_output()
-        message = re.sub(r"\[Errno -?\d+\] ", "", message)  # its words say the same
+        message = re.sub(r"\[Errno -?\d+\] ", "", message)  # the text says the same
         sys.stderr.write("error: " + " ".join(message.split()) + "\n")
         raise SystemExit(status)
 

@@ -1,7 +1,7 @@
-"""What MXNet 1.9.1 needs of Python, NumPy and the machine today, seen to before its import.
+"""Prepare Python, NumPy and the machine for MXNet 1.9.1 before it is imported.
 
-Imported first by every package that needs MXNet. Where MXNet cannot work, one line on
-stderr says what to do and the process ends with status 2. Python 3.6 and later can parse this file.
+Every package that needs MXNet imports this module first. If MXNet cannot work, one line on stderr
+says what to do, and the process ends with status 2. Python 3.6 and later can parse this file.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ INSTALL = "pip install -e '.[cpu]' (or '.[cu112]' for GPUs)"
 NUMPY = "pip install 'numpy>=1.21,<1.27'"
 
 # MXNet imports these if they are installed, for a base class (FeedForward) and for calibration in
-# contrib.quantization, which nothing here uses. They take half of the time of its import.
+# contrib.quantization, which the project does not use. They take half of the time of its import.
 UNUSED = ("sklearn", "scipy")
 
-# Set in the environment of processes that do without MXNet; it takes seconds and 300 MB in each.
+# Set in the environment of processes that do not need MXNet, which takes seconds and 300 MB.
 WITHOUT_MXNET = "DEEP_FUSION_WITHOUT_MXNET"
 
-# What mxnet-cu112 is linked to: the pip package's folder and the file, each after what it needs.
+# Libraries that mxnet-cu112 is linked to: folder of the pip package and file, dependencies first.
 CUDA_LIBRARIES = (
     "cuda_runtime/lib/libcudart.so.11.0",
     "nvtx/lib/libnvToolsExt.so.1",
@@ -39,7 +39,7 @@ CUDA_LIBRARIES = (
     "cudnn/lib/libcudnn.so.8",
 )
 
-# What to do about a library that MXNet lacks, by the library's name.
+# Remedies for a library that MXNet does not find, by the library's name.
 MISSING_LIBRARIES = {
     "libcuda.so": "mxnet-cu112 needs an NVIDIA driver; without one run "
     "pip uninstall mxnet-cu112 and pip install -e '.[cpu]'",
@@ -71,10 +71,10 @@ def _check_numpy(version):
 
 
 def _set_threads():
-    """Let OpenMP use every core this process may use; by default MXNet takes half of them.
+    """Let OpenMP use every core that this process may use; by default, MXNet uses half of them.
 
-    A number that the user has set stays. Of a list, a number for each level of nested threads, the
-    first is taken: MXNet ends the process at anything but a whole number.
+    A number that the user has set is kept. Of a list, with one number for each level of nested
+    threads, the first is used, because MXNet ends the process unless the value is a whole number.
     """
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if not re.fullmatch("[1-9][0-9]{0,5}", first):
@@ -83,9 +83,9 @@ def _set_threads():
 
 
 def _prepare_home():
-    """Give a user without a home directory one for temporary files, and a name.
+    """Set a temporary home directory and a name for a user who has none.
 
-    In containers users may have neither HOME nor an entry in passwd. MXNet, matplotlib and gluoncv
+    In containers, users may have neither HOME nor an entry in passwd. MXNet, matplotlib and gluoncv
     look for a home directory when they are imported.
     """
     if os.path.expanduser("~") != "~":
@@ -94,7 +94,7 @@ def _prepare_home():
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if os.stat(folder).st_uid != os.getuid():
-            raise OSError("it is another user's")
+            raise OSError("it belongs to another user")
     except OSError:
         folder = tempfile.mkdtemp()
     os.environ["HOME"] = folder
@@ -102,24 +102,24 @@ def _prepare_home():
 
 
 def _prepare_numpy():
-    """Give NumPy 1.24 and later the name ``np.bool`` back, which MXNet reads while it loads."""
+    """Define ``np.bool`` in NumPy 1.24 and later, which MXNet uses while it is imported."""
     try:
         import numpy
     except ModuleNotFoundError:
         _stop(f"NumPy is not installed: run {INSTALL}")
-    except ImportError:  # its own message fills a page
+    except ImportError:  # NumPy's own message fills a page
         _stop(f"NumPy is damaged: run {NUMPY} --force-reinstall")
     _check_numpy(numpy.__version__)
     numpy.bool = numpy.bool_
 
 
 def _prepare_distutils():
-    """Make sure of ``distutils``, which Python 3.12 has from setuptools alone."""
+    """Check that ``distutils`` exists, which only setuptools provides in Python 3.12."""
     if sys.version_info >= (3, 12):
         try:
             importlib.import_module("setuptools")
             importlib.import_module("distutils.version")
-        except (ImportError, AttributeError):  # none, or one too old for Python 3.12
+        except (ImportError, AttributeError):  # setuptools is missing, or too old for Python 3.12
             _stop(
                 "MXNet needs distutils, which Python 3.12 lacks: run pip install "
                 "'setuptools>=66.1' and leave SETUPTOOLS_USE_DISTUTILS unset"
@@ -127,9 +127,9 @@ def _prepare_distutils():
 
 
 def _load_cuda(roots):
-    """Load the CUDA libraries that pip put below ``roots`` and return their files.
+    """Load the CUDA libraries that pip installed below ``roots``; return their files.
 
-    The system's loader does not look there, but a library once loaded is found by its name.
+    The system's loader does not search there, but it finds a loaded library by its name.
     """
     files = [os.path.join(root, path) for path in CUDA_LIBRARIES for root in roots]
     files = [file for file in files if os.path.exists(file)]
@@ -139,10 +139,10 @@ def _load_cuda(roots):
 
 
 def _prepare_cuda():
-    """Load the pip packages of CUDA for mxnet-cu112; the CPU's MXNet needs none."""
+    """Load the CUDA libraries of pip packages for mxnet-cu112; the CPU version needs none."""
     from importlib import metadata
 
-    spec = importlib.util.find_spec("nvidia")  # the folder that all of NVIDIA's packages share
+    spec = importlib.util.find_spec("nvidia")  # the folder shared by all of NVIDIA's packages
     try:
         metadata.distribution("mxnet-cu112")
         _load_cuda(spec.submodule_search_locations if spec else [])
@@ -154,7 +154,7 @@ def _prepare_cuda():
 
 @contextlib.contextmanager
 def _without(packages):
-    """Have imports of ``packages`` fail, but for those that are imported already."""
+    """Make imports of ``packages`` fail, except for those that are already imported."""
     hidden = [name for name in packages if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))
     try:
@@ -170,16 +170,16 @@ def _import_mxnet():
             import mxnet  # noqa: F401
     except ModuleNotFoundError as error:
         _stop(f"{error.name} is not installed: run {INSTALL}")
-    except (ImportError, OSError) as error:  # a shared library that is not there
+    except (ImportError, OSError) as error:  # a shared library is missing
         _stop(f"MXNet cannot be loaded ({error}): {_remedy(str(error))}")
 
 
 def _remedy(error):
-    """Return what to do about MXNet's ``error`` of loading."""
+    """Return the remedy for an ``error`` of loading MXNet."""
     for library, remedy in MISSING_LIBRARIES.items():
         if library in error:
             return remedy
-    return f"install what it names, or MXNet again: {INSTALL}"
+    return f"install the library that it names, or MXNet again: {INSTALL}"
 
 
 _check_python(sys.version_info)

@@ -31,25 +31,25 @@ EXAMPLES = """examples:
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --early-exit
   python evaluate.py cross26-cifar10                         a network that comes with the project
 
-Column c of a FractalNet has 2^c convolutions a block: 0 is the shallowest. Moving averages of a
-column that the run did not test at that epoch are recomputed from its training images first.
+Column c of a FractalNet has 2^c convolutions in each block: 0 is the shallowest. If the run did not
+test a column at that epoch, its moving averages are recomputed from the training images first.
 
---early-exit picks thresholds on the held-out images or, where the run holds none out, on a tenth of
-the training images, and tests them on the test images. An image is answered by the first network of
-a chain whose largest probability is at least the threshold; see analysis/early_exit.py."""
+--early-exit chooses thresholds on the held-out images or, if the run has none, on a tenth of the
+training images, and tests them on the test images. An image is classified by the first network of a
+chain whose largest probability is at least the threshold; see analysis/early_exit.py."""
 
 
 def make_parser():
     """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("run", help="folder of a run, or name of a pretrained network")
-    parser.add_argument("--epoch", type=int, help="of the checkpoint; default: the newest")
+    parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
     parser.add_argument(
         "--parameters",
         type=Path,
         metavar="FILE",
-        help="a .safetensors file whose arrays stand for the checkpoint's: what export.py --format "
-        "torch --trainable wrote, trained elsewhere",
+        help="a .safetensors file whose arrays replace the checkpoint's, such as a file of "
+        "export.py --format torch --trainable after training in another program",
     )
     add_image_flags(parser.add_argument_group("images"))
     add_study_flags(parser.add_argument_group("what is shown beside loss and error"))
@@ -62,15 +62,15 @@ def add_image_flags(group):
     group.add_argument(
         "--images",
         choices=("test", "held-out", "train"),
-        help="what to evaluate on, without augmentation; default: what the log's errors are of",
+        help="images to evaluate on, without augmentation; default: those of the log's errors",
     )
     group.add_argument(
         "--crops",
         type=int,
         choices=(1, 10),
         default=1,
-        help="of each photograph: the centre; or corners, centre and the mirrors of these, whose "
-        "mean probabilities count. Default: 1",
+        help="crops of each photograph: the centre; or corners, centre and these mirrored, whose "
+        "probabilities are averaged. Default: 1",
     )
     group.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
 
@@ -80,16 +80,17 @@ def add_study_flags(group):
     group.add_argument(
         "--columns",
         action="store_true",
-        help="every column and the whole network: size, error, latency, throughput; the picture of "
-        "error over latency goes to the run's folder",
+        help="show size, error, latency and throughput of every column and the whole network; the "
+        "picture of error over latency is written to the run's folder",
     )
     group.add_argument(
         "--early-exit",
         action="store_true",
-        help="an image goes to a deeper column only where the shallower is not sure: error over "
-        "mean latency beside that of each column; picture and JSON go to the run's folder",
+        help="measure early exit, which gives an image to a deeper column only if the shallower "
+        "one is not confident: error over mean latency, compared with each column; picture and "
+        "JSON are written to the run's folder",
     )
-    group.add_argument("--classes", action="store_true", help="the error of each class")
+    group.add_argument("--classes", action="store_true", help="show the error of each class")
     group.add_argument("--confusion", metavar="PNG", help="draw the confusion matrix")
     group.add_argument("--format", choices=TABLE_FORMATS, default="text", help="default: text")
 
@@ -97,25 +98,33 @@ def add_study_flags(group):
 def add_machine_flags(group):
     """Add the flags that say where and how the network is computed."""
     group.add_argument(
-        "--engine", choices=ENGINES, default=ENGINES[0], help="what computes; default: mxnet"
+        "--engine",
+        choices=ENGINES,
+        default=ENGINES[0],
+        help="library that computes; default: mxnet",
     )
-    group.add_argument("--dtype", choices=DTYPES, help="what to compute in; default: the run's")
+    group.add_argument(
+        "--dtype", choices=DTYPES, help="data type to compute in; default: the run's"
+    )
     group.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
     group.add_argument(
-        "--test-batch-size", type=int, default=250, help="images predicted at once; default: 250"
+        "--test-batch-size",
+        type=int,
+        default=250,
+        help="number of images predicted at once; default: 250",
     )
 
 
 def summarize(found):
-    """Return Predictions in a line."""
+    """Return a line that summarizes Predictions."""
     errors = f"top-1 error {found.error():.2f}%"
-    if found.logits.shape[1] > 5:  # else every label is among the five largest logits
+    if found.logits.shape[1] > 5:  # otherwise every label is among the five largest logits
         errors += f"  top-5 error {found.error(5):.2f}%"
     return f"{len(found):,} images  loss {found.loss:.4f}  {errors}"
 
 
 def describe_class_errors(found):
-    """Return the error (%) of each class, or that it has no images."""
+    """Return the error (%) of each class, or "no images"."""
     return ["no images" if e != e else f"{e:.2f}" for e in found.class_errors()]
 
 
@@ -123,27 +132,27 @@ def choose_images(args, trained):
     """Return which images to evaluate on: "test", "held-out" or "train".
 
     Raises:
-        InputError: the flags ask for what the run does not have.
+        InputError: the run does not have what the flags request.
     """
     run = trained.run
     if (args.columns or args.early_exit) and not has_columns(run.network):
         raise InputError(f"{run.network} has no columns")
     if args.early_exit and trained.engine.num_subnetworks < 2:
-        raise InputError(f"--early-exit needs two columns or more: {run.network} has one here")
+        raise InputError(f"--early-exit needs two columns or more: this {run.network} has one")
     if args.early_exit and (args.images not in (None, "test") or args.crops != 1):
         raise InputError("--early-exit is measured on the test images, with one crop")
     kind = "test" if args.early_exit else args.images or run.tested_on
     if kind == "held-out" and not run.val_split:
-        raise InputError(f"{args.run} holds no training images out")
+        raise InputError(f"{args.run} has no held-out training images")
     return kind
 
 
 def show_classes(args, trained, whole, title):
-    """Print the error of each class and draw the confusion matrix, as the flags say."""
+    """Print the error of each class and draw the confusion matrix, if the flags request them."""
     data = trained.data
     names = data.class_names or [str(label) for label in range(data.classes)]
     if data.names_problem:
-        sys.stderr.write(f"classes have numbers: {data.names_problem}\n")
+        sys.stderr.write(f"classes are shown as numbers: {data.names_problem}\n")
     if args.classes:
         rows = [["class", "error %"], *zip(names, describe_class_errors(whole))]
         print(TABLE_FORMATS[args.format](rows))
@@ -153,19 +162,19 @@ def show_classes(args, trained, whole, title):
 
 
 def show_early_exit(args, trained, points, testing, name, title):
-    """Print, draw and write what early exit gives beside the columns and the whole network.
+    """Print, draw and write the results of early exit, the columns and the whole network.
 
     Args:
         points, testing: Points and Predictions of the columns and of the whole, on the test images.
-        name: of the picture and the JSON file, without their endings.
-        title: of the picture.
+        name: name of the picture and the JSON file, without their endings.
+        title: title of the picture.
     """
     images, picked_on = choose_picking_images(trained)
     indices = [*range(len(points) - 1), None]
     picking = [trained.predictions(images, index, args.test_batch_size) for index in indices]
     matched = match_costs(points, picking, testing)
     curves = trace_curves(points, testing, choose_thresholds(testing))
-    print(f"thresholds picked on {picked_on}")
+    print(f"thresholds chosen on {picked_on}")
     print(TABLE_FORMATS[args.format](early_exit_table(points, matched)))
     folder = trained.stored.folder
     picture, written = folder / f"{name}.png", folder / f"{name}.json"

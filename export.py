@@ -22,18 +22,18 @@ EXAMPLES = """examples:
 
 symbol writes NAME-symbol.json and NAME-0000.params, for MXNet. onnx writes NAME.onnx and needs
 pip install -e '.[onnx]'; with --int8 it writes NAME-int8.onnx, which is a quarter of the size and
-faster, unless that costs too much test error. torch writes NAME.pt2, a program of torch.export that
-runs with PyTorch alone, and NAME.safetensors, its parameters by name, and needs
-pip install -e '.[torch]'. NAME is network, or column2. NAME.FORMAT.json says what goes in and out,
-what the classes are, and which lines of Python load and run the files. Moving averages of a column
-that the run did not test at that epoch are recomputed from its training images first.
+faster, unless this increases the test error too much. torch writes NAME.pt2, a program of
+torch.export that needs only PyTorch, and NAME.safetensors, its parameters by name, and needs
+pip install -e '.[torch]'. NAME is network, or column2. NAME.FORMAT.json describes the input, the
+output and the classes, and has the lines of Python that load and run the files. If the run did not
+test a column at that epoch, its moving averages are recomputed from the training images first.
 
---trainable keeps batch normalisation, as moving averages, and every parameter by its name in the
-run; evaluate.py RUN --parameters NAME.safetensors reads them back after training elsewhere."""
+--trainable keeps batch normalisation with its moving averages, and the run's names of parameters;
+evaluate.py RUN --parameters NAME.safetensors reads them after training in another program."""
 
 
 def make_parser():
-    """The command line."""
+    """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("run", help="folder of a run, or name of a pretrained network")
     parser.add_argument(
@@ -41,24 +41,27 @@ def make_parser():
     )
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="where to write")
     parser.add_argument(
-        "--column", type=int, metavar="C", help="of a FractalNet, from 0; default: all of it"
+        "--column",
+        type=int,
+        metavar="C",
+        help="column of a FractalNet, from 0; default: the whole network",
     )
     parser.add_argument(
         "--from-pixels",
         action="store_true",
-        help="have the network itself subtract the mean and divide by the deviation: it takes RGB "
-        "images, 0 to 255. Default: images normalised before",
+        help="normalise images inside the network, which then takes RGB images, 0 to 255. Default: "
+        "the network takes normalised images",
     )
     parser.add_argument(
         "--trainable",
         action="store_true",
-        help="of --format torch: keep batch normalisation apart, and parameters by the names that "
-        "they have in the run. Default: folded into the convolutions",
+        help="with --format torch: keep batch normalisation separate, and the run's names of "
+        "parameters. Default: batch normalisation is folded into the convolutions",
     )
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="of --format onnx: convolutions and dense layers compute in 8 bits, calibrated on "
+        help="with --format onnx: convolutions and dense layers compute in 8 bits, calibrated on "
         f"{CALIBRATION_IMAGES} training images; writes NAME-int8.onnx",
     )
     parser.add_argument(
@@ -66,16 +69,16 @@ def make_parser():
         type=float,
         default=1.0,
         metavar="POINTS",
-        help="of test error that --int8 may lose; a file that loses more is not written. Default: "
+        help="allowed increase of the test error by --int8; above it, no file is written. Default: "
         "%(default)s",
     )
-    parser.add_argument("--epoch", type=int, help="of the checkpoint; default: the newest")
+    parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
     parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
     return parser
 
 
 def describe(args, trained):
-    """Return the description of the files: what goes in and out, and which run they are of."""
+    """Return the description of the files: input, output, and the run that they come from."""
     inside, column = args.from_pixels, args.column
     run, data = trained.run, trained.data
     return {
@@ -103,7 +106,7 @@ def describe(args, trained):
 
 
 def require_column(trained, column):
-    """Make sure that the network has the column, with moving averages of its own."""
+    """Check that the network has the column, and prepare the column's moving averages."""
     if not has_columns(trained.run.network):
         raise InputError(f"{trained.run.network} has no columns")
     if column not in range(trained.engine.num_subnetworks):
@@ -113,7 +116,7 @@ def require_column(trained, column):
 
 
 def prepare_graph(args, trained):
-    """Return (graph, values) of what is exported, parameters named as in the run's checkpoints."""
+    """Return (graph, values) to export, with parameters named as in the run's checkpoints."""
     engine, data = trained.engine, trained.data
     net = engine.network(args.column)
     graph = to_symbol(net)
@@ -127,7 +130,7 @@ def prepare_graph(args, trained):
 
 
 def export_network(args, trained):
-    """Write the files that the flags describe; return (paths, lines about their exactness)."""
+    """Write the files that the flags describe; return (paths, lines about their accuracy)."""
     data, engine = trained.data, trained.engine
 
     def prepare(images):
@@ -150,7 +153,7 @@ def export_network(args, trained):
     kind = trained.run.tested_on
     difference, found = description["largest_difference"], description.get("int8")
     lines = [
-        f"{len(images)} {kind} images: logits differ by {difference:.1e} of the largest at most"
+        f"{len(images)} {kind} images: logits differ by at most {difference:.1e} of the largest"
     ]
     if found:
         lines[0] = f"before quantisation, {lines[0]}"

@@ -1,7 +1,7 @@
-"""Locks, memory maps, flushing and renaming, done without where a file system lacks them.
+"""Lock, map, flush and rename files, also on file systems that do not support all of this.
 
-Lustre, NFS, FUSE and the shared folders of virtual machines lack one or the other. A line on stderr
-says so, once.
+Lustre, NFS, FUSE and the shared folders of virtual machines lack some of these functions. One line
+on stderr says so.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK_ATTEMPTS = 3
-# What a system says of a call that a file system does not know.
+# Errors of a system call that a file system does not support.
 LACKING = {
     errno.ENOSYS,
     errno.ENOTSUP,
@@ -40,9 +40,9 @@ class InUse(InputError):
 
 
 def project_folder():
-    """Return the folder that has ``data/``: the checkout, or else the current folder.
+    """Return the folder that has ``data/``: the checkout, otherwise the current folder.
 
-    The latter is for a plain installation (``pip install .``), whose modules lie among Python's.
+    The latter is for an installation with ``pip install .``, whose modules are in site-packages.
     """
     here = Path(__file__).resolve().parent
     return here if (here / "setup.py").is_file() else Path.cwd()
@@ -54,7 +54,7 @@ def _say(path, lack):
 
 
 def _lacks(error, path, lack):
-    """Say that the file system of ``path`` lacks something, if ``error`` means that; else raise."""
+    """Print that the file system of ``path`` lacks a function, if ``error`` means it, or raise."""
     if error.errno not in LACKING:
         raise error
     _say(str(path), lack)
@@ -62,12 +62,12 @@ def _lacks(error, path, lack):
 
 @contextlib.contextmanager
 def locked(path, what, wait=False, remove=False):
-    """Hold the lock file ``path`` for this process; the system lets go of it when it ends.
+    """Hold the lock file ``path`` for this process; the system releases it when the process ends.
 
     Args:
-        what: is locked, for the message.
-        wait: until the other process lets go of it.
-        remove: the lock file afterwards.
+        what: name of the locked thing, for the message.
+        wait: whether to wait until another process releases it.
+        remove: whether to remove the lock file afterwards.
 
     Raises:
         InUse: another process holds it.
@@ -76,7 +76,7 @@ def locked(path, what, wait=False, remove=False):
     while True:
         with open(path, "a") as file:
             _acquire(file, path, what, wait)
-            if not _is_there(file, path):  # whoever held it has removed it
+            if not _is_there(file, path):  # the previous holder has removed it
                 continue
             try:
                 yield
@@ -128,7 +128,7 @@ def _is_there(file, path):
 
 @contextlib.contextmanager
 def mapped(file):
-    """Give the bytes of an open file, mapped to memory; private or read where that cannot be."""
+    """Yield the bytes of an open file, mapped to memory; otherwise mapped privately, or read."""
     for access in (mmap.ACCESS_READ, mmap.ACCESS_COPY):
         try:
             data = mmap.mmap(file.fileno(), 0, access=access)
@@ -144,7 +144,7 @@ def mapped(file):
 
 
 def sync(file):
-    """Have the system write the open file, or the folder of this path, to the disk."""
+    """Flush the open file, or the folder at this path, to the disk."""
     try:
         if not isinstance(file, (str, os.PathLike)):
             os.fsync(file.fileno())
@@ -173,10 +173,10 @@ def rename_folder(old, new):
 
 @contextlib.contextmanager
 def plain_path(path):
-    """Give a name of the file ``path`` that MXNet can open, to read or to write it.
+    """Yield a path of the file ``path`` that MXNet can open, to read or to write it.
 
-    MXNet takes paths for addresses, in which # ? ; have a meaning, and for UTF-8. Another path gets
-    a link to its folder meanwhile.
+    MXNet treats paths as addresses, in which # ? ; are special, and as UTF-8. For other paths, a
+    temporary link to the folder is used.
     """
     path = Path(path).absolute()
     if not re.search("[#?;\udc80-\udcff]", str(path)):

@@ -1,6 +1,6 @@
-"""What this machine has: cores that may be used, and types that its CPU computes in.
+"""Find the cores that this process may use, and the data types that the CPU supports.
 
-Imports nothing but Python's own modules, so it works where MXNet cannot be imported.
+This module imports only Python's own modules, so it works where MXNet cannot be imported.
 """
 
 import math
@@ -10,10 +10,10 @@ import re
 
 
 def cores(root="/"):
-    """Return how many cores this process may use: of the machine, its affinity, its container.
+    """Return the number of cores that this process may use, by machine, affinity and container.
 
     Args:
-        root: of the file system that control groups are read from.
+        root: root of the file system from which control groups are read.
     """
     if hasattr(os, "sched_getaffinity"):
         usable = len(os.sched_getaffinity(0))
@@ -23,10 +23,10 @@ def cores(root="/"):
 
 
 def _group_folders(root):
-    """Yield the folder of each control group that this process is in, and of those above it.
+    """Yield the folder of each control group of this process, and of the groups above it.
 
-    A group is named relative to a hierarchy, part of which is mounted; in a container it may lie
-    outside of that part, whose top then has the container's limits.
+    A group is named relative to a hierarchy, of which a part is mounted. In a container, the group
+    may be outside that part; the top of the mounted part then has the container's limits.
     """
     groups = {}  # controllers ("" in version 2) -> path of the group
     for line in _read_lines(root, "proc/self/cgroup"):
@@ -47,14 +47,17 @@ def _group_folders(root):
 
 
 def _group_quota(folder):
-    """Return the whole cores that a control group grants, 1 at least; infinity without a limit."""
+    """Return the whole cores that a control group allows, at least 1; infinity without a limit."""
     try:
         quota, period = _read_words(folder, "cpu.max") or (
             *_read_words(folder, "cpu.cfs_quota_us"),
             *_read_words(folder, "cpu.cfs_period_us"),
         )
         return max(1, int(quota) // int(period)) if int(quota) > 0 else math.inf
-    except (ValueError, ZeroDivisionError):  # no such files, "max", or nothing that is a limit
+    except (
+        ValueError,
+        ZeroDivisionError,
+    ):  # the files are missing, or have "max" or another value that is not a limit
         return math.inf
 
 
@@ -63,7 +66,7 @@ def _read_words(folder, name):
 
 
 def _read_lines(folder, name):
-    """Return the lines of a file of the system; none where it cannot be read."""
+    """Return the lines of a system file, or [] if it cannot be read."""
     try:
         with open(os.path.join(folder, name), encoding="utf-8", errors="surrogateescape") as file:
             return file.read().splitlines()

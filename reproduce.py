@@ -11,15 +11,15 @@ from command import InputError, Parser, command
 EXAMPLES = """examples:
   python reproduce.py                                   every claim, its effect and its verdict
   python reproduce.py --markdown > claims.md            the same as Markdown
-  python reproduce.py --train --hours 3 --threads 1     train what is missing, resume what was begun
+  python reproduce.py --train --hours 3 --threads 1     train missing runs, resume unfinished ones
 
-The scale cpu trains short recipes on CIFAR-10, a few seeds each: it tests the papers' claims and
-gives none of their figures. The scale paper trains the papers' recipes, which needs a GPU. Any
-number of processes may train side by side. analysis/claims.py has the rules of the verdicts."""
+The scale cpu trains short recipes on CIFAR-10, with a few seeds each: it tests the papers' claims,
+but does not reproduce their figures. The scale paper trains the papers' recipes, which needs a GPU.
+Any number of processes may train in parallel. analysis/claims.py has the rules of the verdicts."""
 
 
 def make_parser():
-    """Return the command line."""
+    """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("path", nargs="?", default="snapshot", help="folder of runs")
     parser.add_argument("--scale", default="cpu", help="cpu or paper; default: cpu")
@@ -27,9 +27,11 @@ def make_parser():
     style.add_argument("--markdown", action="store_true", help="print Markdown")
     style.add_argument("--json", action="store_true", help="print JSON")
     train = parser.add_argument_group("training")
-    train.add_argument("--train", action="store_true", help="train what is missing")
-    train.add_argument("--hours", type=float, help="how long to train; default: to the end")
-    train.add_argument("--threads", type=int, help="of each process; default: every core")
+    train.add_argument("--train", action="store_true", help="train the missing runs")
+    train.add_argument(
+        "--hours", type=float, help="hours to train; default: until all runs are trained"
+    )
+    train.add_argument("--threads", type=int, help="threads of each process; default: every core")
     train.add_argument("--engine", default="mxnet", help="mxnet or torch; default: mxnet")
     train.add_argument("--data-dir", help="folder of the .rec files; default: data/<dataset>")
     return parser
@@ -47,7 +49,7 @@ def show_text(judgements, lengths):
 
 
 def describe_effect(judgement):
-    """Return the effect, its interval, the paper's, and the number of runs, in a line."""
+    """Return a line with the effect, its interval, the paper's effect and the number of runs."""
     claim = judgement.claim
     runs = ", ".join(f"{count} of {setting}" for setting, count in judgement.runs.items())
     if judgement.effect is None:
@@ -83,7 +85,7 @@ def show_json(judgements, lengths):
 
 @command
 def main(argv=None):
-    """Show the claims, or train for them."""
+    """Show the claims, or train the runs for them."""
     args = make_parser().parse_args(argv)
     if args.hours is not None and not args.hours > 0:
         raise InputError(f"--hours must be above 0, not {args.hours:g}")
@@ -100,7 +102,7 @@ def main(argv=None):
 
 
 def train(args: argparse.Namespace):
-    """Train what is missing."""
+    """Train the missing runs."""
     from analysis.run_queue import train_queue
     from training.provenance import ROOT
     from training.run import RuntimeConfig

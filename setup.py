@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 INIT = (HERE / "network" / "__init__.py").read_text("utf-8")
 VERSION = re.search('^__version__ = "(.+)"$', INIT, re.MULTILINE).group(1)
 
-CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads them
+CUDA_11 = [  # libraries that mxnet-cu112 is linked to; compat.py loads them
     "nvidia-cublas-cu11>=11,<12",
     "nvidia-cuda-nvrtc-cu11>=11.2,<12",
     "nvidia-cuda-runtime-cu11>=11.2,<12",
@@ -24,14 +24,14 @@ CUDA_11 = [  # what libmxnet.so of mxnet-cu112 is linked to; compat.py loads the
 BOKEH = "bokeh>=3.1,<4"  # show_results.py --html
 GLUONCV = [  # --network gluoncv:NAME; OpenCV needs libGL and GLib of the system
     "gluoncv>=0.10.5,<0.11",
-    "opencv-python>=4.5,<4.12",  # from 4.12 on it demands NumPy 2
+    "opencv-python>=4.5,<4.12",  # 4.12 and later need NumPy 2
 ]
 TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
 TORCH = ["torch>=2.1", "safetensors>=0.4"]  # --engine torch; export.py --format torch
-TESTED_TORCH = "torch==2.13.0; python_version >= '3.10'"  # what its tests were run with
+TESTED_TORCH = "torch==2.13.0; python_version >= '3.10'"  # the version used for its tests
 NOTEBOOK = ["ipykernel>=6.20", "nbclient>=0.8", "nbformat>=5.7"]  # tutorial.ipynb
 ONNX = [  # export.py --format onnx
-    "ml-dtypes>=0.4; python_version >= '3.9'",  # of onnxruntime.quantization, which lacks it
+    "ml-dtypes>=0.4; python_version >= '3.9'",  # imported by onnxruntime.quantization
     "onnx>=1.17; python_version >= '3.9'",
     "onnxruntime>=1.17; python_version >= '3.9'",
     "onnxscript>=0.5; python_version >= '3.9'",

@@ -1,4 +1,4 @@
-"""Results over several runs, beside the papers'."""
+"""Show results over several runs beside the papers' results."""
 
 import sys
 from pathlib import Path
@@ -19,15 +19,15 @@ from results import (
 EXAMPLES = """examples:
   python show_results.py                        every run below snapshot/
   python show_results.py snapshot/cifar10       those on CIFAR-10
-  python show_results.py --format markdown      a table to paste
-  python show_results.py snapshot/ --plot       and snapshot/<data set>.png and .svg
-  python show_results.py --plot curves.svg      a picture where you name it
+  python show_results.py --format markdown      a Markdown table
+  python show_results.py snapshot/ --plot       also draws snapshot/<data set>.png and .svg
+  python show_results.py --plot curves.svg      draws the named picture
   python show_results.py --html report.html     one page: sortable tables, interactive curves, runs
 
-Errors are those of the last epoch. One run has its error, two have both, three or more have
-statistics, which the text below the table explains. Runs in one line differ in the seed alone; of
-runs with the same seed the newest counts. Runs that do not count are listed with the reason: those
-that repeat a seed, and unfinished, diverged and damaged ones."""
+Errors are those of the last epoch. For one or two runs, the errors are listed; for three or more,
+statistics are shown, which the text below the table explains. Runs in one line differ only in the
+seed; of runs with the same seed, the newest counts. Runs that do not count are listed with the
+reason: they repeat a seed, or are unfinished, diverged or damaged."""
 
 
 def make_parser():
@@ -40,22 +40,22 @@ def make_parser():
         nargs="?",
         const=True,
         metavar="FILE",
-        help="draw error over epochs, and against parameters and multiply-adds, a figure for each "
-        "data set: FILE (.png or .svg; <name>-<data set> where there are several), or "
+        help="draw error over epochs, and against parameters and multiply-adds, in a figure for "
+        "each data set: FILE (.png or .svg; <name>-<data set> if there are several), or "
         "<data set>.png and .svg in the folder of runs",
     )
     parser.add_argument(
         "--html",
         metavar="FILE",
         type=Path,
-        help="write a page with tables to sort, curves to zoom and every run's settings and "
-        "picture; it is one file and needs no network",
+        help="write a page with sortable tables, zoomable curves and every run's settings and "
+        "picture; it is one file and needs no network access",
     )
     return parser
 
 
 def claims_section(path):
-    """Return the papers' claims as a section of the page, where runs say something of any."""
+    """Return the papers' claims as a section of the page, if there are runs for any of them."""
     judgements = judge_claims(path, "cpu")
     if not any(each.folders for each in judgements):
         return ()
@@ -64,10 +64,10 @@ def claims_section(path):
 
 @command
 def main(argv=None):
-    """Print the tables of the runs below a folder; draw them; write them up as a page."""
+    """Print the tables of the runs below a folder; on request, draw them and write a page."""
     args = make_parser().parse_args(argv)
     if args.html and (args.html.is_dir() or not args.html.parent.is_dir()):
-        raise InputError(f"--html {args.html}: name a file in a folder that is there")
+        raise InputError(f"--html {args.html}: name a file in an existing folder")
     settings, left_out = read_settings(args.path)
     compared = compare_settings(settings)
     paths = {}

@@ -21,15 +21,15 @@ EXAMPLES = """examples:
   python train_cifar.py --network resnet --depth 56 --tensorboard
   python train_cifar.py --resume snapshot/cifar10/cross_d110w1/run1
 
-A flag left out takes the value of the recipe, which follows from the data set and the network.
-A data set that is built in is downloaded and prepared first if it is not there; others are made by
-python -m data.prepare. python show_results.py shows the results."""
+Without a flag, the recipe's value is used; the default recipe depends on data set and network.
+A built-in data set is downloaded and prepared first if it is missing; python -m data.prepare makes
+others. python show_results.py shows the results."""
 
 NETWORKS = ", ".join(name for name in list_models() if image_shape(name) == (3, 32, 32))
 
 
 def complete(values):
-    """Return the options of a Run with what follows from data set and network."""
+    """Add the options that follow from data set and network to the given options of a Run."""
     network = values.get("network", "cross")
     spec, folder = locate(values.get("dataset", "cifar10"), values.get("data_dir"))
     follows = {
@@ -42,7 +42,7 @@ def complete(values):
 
 
 def prepare_data(run, say):
-    """Prepare a data set that is built in and not there yet, where no other folder is named."""
+    """Prepare a missing built-in data set, unless another folder is named."""
     files = (run.data_dir, run.train_file, run.test_file)
     default = (str(default_folder(run.dataset).resolve()), Run.train_file, Run.test_file)
     if run.dataset in list_datasets() and files == default:
@@ -53,7 +53,7 @@ PROGRAM = cli.Program(
     description=__doc__,
     examples=EXAMPLES,
     augmentations=AUG_TYPES,
-    words=("none", "mirror and shift, padded with the mean", "the same, padded by reflection"),
+    words=("none", "mirror and shift, padded with the mean", "the same, padded with reflection"),
     complete=complete,
     prepare_data=prepare_data,
     run_flags={
@@ -66,8 +66,8 @@ PROGRAM = cli.Program(
             "help": "multiplies the widths 16-32-64 (FractalNet: 16-32-64-128-128)",
         },
         "dataset": {
-            "help": f"{', '.join(list_datasets())}, or the name or the folder of one that "
-            "python -m data.prepare folder made; default: cifar10"
+            "help": f"{', '.join(list_datasets())}, or the name or folder of a data set made by "
+            "python -m data.prepare folder; default: cifar10"
         },
     },
     runtime_flags={},

@@ -20,10 +20,10 @@ EXAMPLES = """examples:
   python train_imagenet.py --dataset birds --depth 26 --data-shape 64 --batch-size 16 --lr 0.0002
   python train_imagenet.py --resume snapshot/imagenet/cross_imagenet_d50w1/run1
 
-A flag left out takes the value of the recipe, which follows from the network. Classes are those of
-classes.txt beside the images. python show_results.py shows the results."""
+Without a flag, the recipe's value is used; the default recipe depends on the network. The classes
+are those in classes.txt beside the images. python show_results.py shows the results."""
 
-SUFFIX = "_imagenet"  # of networks' names, which may be left out here
+SUFFIX = "_imagenet"  # suffix of networks' names, which may be omitted here
 NETWORKS = {
     name.replace(SUFFIX, ""): name for name in list_models() if image_shape(name) == (3, 224, 224)
 }
@@ -33,7 +33,7 @@ def find_network(name):
     """Return the full name of a network for photographs.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such network.
     """
     if is_gluoncv(name):
         return name
@@ -47,7 +47,7 @@ def find_network(name):
 
 
 def complete(values):
-    """Return the options of a Run with what follows from data set and network."""
+    """Add the options that follow from data set and network to the given options of a Run."""
     network = find_network(values.get("network", "cross"))
     dataset = values.get("dataset", "imagenet")
     if Path(dataset).name != dataset or dataset in (".", ".."):
@@ -68,7 +68,11 @@ PROGRAM = cli.Program(
     description=__doc__,
     examples=EXAMPLES,
     augmentations=AUG_TYPES,
-    words=("none", "random crop and mirror", "also scale, aspect, hue, saturation, lightness"),
+    words=(
+        "none",
+        "random crop and mirror",
+        "also random scale, aspect, hue, saturation, lightness",
+    ),
     complete=complete,
     run_flags={
         "network": {
@@ -81,7 +85,7 @@ PROGRAM = cli.Program(
         "dataset": {"help": "name in results and folders; default: imagenet"},
         "data_shape": {
             "default": 224,
-            "help": "height and width of what the network sees; scales of the augmentation are in "
+            "help": "height and width of the network's input; scales of the augmentation are in "
             "proportion",
         },
         **{

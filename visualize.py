@@ -7,22 +7,23 @@ from network import list_models, visualize
 
 EXAMPLES = """examples:
   python visualize.py --network=half --depth=26 --widen-factor=1   visualize/half_d26.png
-  python visualize.py --network cross --depth 110 --fold           equal blocks once, and how many
+  python visualize.py --network cross --depth 110 --fold           equal blocks once, with a count
   python visualize.py --network cross --depth 26 --detail          shapes, kernels, widths, layers
-  python visualize.py --network fractal --depth 40 --column 2      FractalNet, one column marked
-  python visualize.py --network half --depth 26 --path shortest    a path marked
-  python visualize.py --network half --depth 26 --path 1,2,3       the same, way by way
+  python visualize.py --network fractal --depth 40 --column 2      FractalNet with a marked column
+  python visualize.py --network half --depth 26 --path shortest    a marked path
+  python visualize.py --network half --depth 26 --path 1,2,3       a path given by its ways
 
-Each picture is three files: .png, .svg, and .gv, for graphviz to make others (dot -Tpdf FILE.gv).
+Each picture is three files: .png, .svg, and .gv, from which graphviz makes other formats
+(dot -Tpdf FILE.gv).
 
 Boxes are convolutions, numbered in order and coloured by stage, with batch normalisation, ReLU and
-dropout in them; equal numbers share weights. Dashed ones are shortcuts and projections, coloured
-lines identities. Circles merge: + is a sum, \u00d7 a product, mean the mean of shortcuts that goes
-back to every branch. Bars are joins, the mean of columns.
+dropout in them; equal numbers share weights. Dashed boxes are shortcuts and projections, coloured
+lines are identities. Circles are merges: + is a sum, \u00d7 a product, and mean is the mean of the
+shortcuts, which goes back to every branch. Bars are joins, the mean of columns.
 
-A path is longest, shortest (in weight layers), or which way to take at each fork, counted from 1 on
-the left. A list with fewer ways than forks is repeated, so --path 1 keeps to the left and
---path 1,2 takes turns."""
+A path is longest, shortest (in weight layers), or a list of the ways to take at the forks, counted
+from 1, left to right. A list with fewer ways than forks is repeated, so --path 1 always goes left,
+and --path 1,2 alternates."""
 
 
 def make_parser():
@@ -41,7 +42,7 @@ def make_parser():
     )
     parser.add_argument("--widen-factor", type=int, default=1, help="multiplies widths; default: 1")
     parser.add_argument(
-        "--fold", action="store_true", help="draw equal blocks in a row once, with their number"
+        "--fold", action="store_true", help="draw consecutive equal blocks once, with their number"
     )
     parser.add_argument(
         "--detail", action="store_true", help="write shapes, kernels, widths and layers"
@@ -59,7 +60,7 @@ def make_parser():
 
 @command
 def main(argv=None):
-    """Write the picture that the arguments ask for."""
+    """Write the picture that the command line describes."""
     files, note = visualize(**vars(make_parser().parse_args(argv)))
     if note:
         print(note)

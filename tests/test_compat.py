@@ -109,7 +109,7 @@ def test_damaged_numpy_ends_with_one_line(tmp_path):
         ("libquadmath.so.0", "apt-get install libquadmath0"),
         ("libcuda.so.1", "NVIDIA driver"),
         ("libcudnn.so.8", "pip install -e '.[cu112]'"),
-        ("libunheard-of.so.1", "install what it names"),
+        ("libunheard-of.so.1", "install the library that it names"),
     ],
 )
 def test_missing_library_ends_with_one_line(tmp_path, library, remedy):

@@ -118,7 +118,7 @@ def run(data, tmp_path_factory):
 def test_the_script_prints_draws_and_writes(run, capsys):
     evaluate.main([str(run), "--early-exit", "--format", "markdown"])
     out = capsys.readouterr().out
-    assert "thresholds picked on 13 of the training images, on which the networks were" in out
+    assert "thresholds chosen on 13 of the training images, on which the networks were" in out
     lines = [line for line in out.splitlines() if line.startswith("| ")]
     assert [line.split(" | ")[0] for line in lines[1:]] == ["| column 0", "| column 1", "| whole"]
     assert (run / "early_exit_test_epoch0001.png").read_bytes().startswith(b"\x89PNG")

@@ -153,8 +153,8 @@ def test_training_images_can_be_evaluated(runs, capsys):
     [
         ("plain", ["--columns"], "plain has no columns"),
         ("plain", ["--epoch", "0"], "there are: [1, 2]"),
-        ("plain", ["--images", "held-out"], "holds no training images out"),
-        ("plain", ["--confusion", "nowhere/confusion.png"], "in a folder that is there"),
+        ("plain", ["--images", "held-out"], "has no held-out training images"),
+        ("plain", ["--confusion", "nowhere/confusion.png"], "in an existing folder"),
         ("plain", ["--confusion", "."], "cannot be a picture"),
         ("plain", ["--epoch", "7"], "there are: [1, 2]"),
         ("plain", ["--data-dir", "nowhere"], "there is no nowhere"),

@@ -158,7 +158,7 @@ def test_other_sources_are_refused(tmp_path, capsys):
         assert (status, message in err) == (2, True), err
         assert not out.exists()
     status, err = refused(capsys, "folder", "--source", source, main=prepare.main)
-    assert "takes --out data/NAME" in err
+    assert "needs --out data/NAME" in err
     bad = ["folder", "--source", source, "--out", tmp_path / "cifar10"]
     assert "name of another data set" in refused(capsys, *bad, main=prepare.main)[1]
     assert (

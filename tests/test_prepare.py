@@ -181,7 +181,7 @@ def test_bad_sources_leave_nothing_behind(tmp_path):
     assert "does not exist" in refused(out, "cifar10", tmp_path / "none")
     assert "holds cifar10, not cifar100" in refused(out, "cifar100", path)
     path.write_bytes(path.read_bytes()[:-5000])
-    assert "cut short" in refused(out, "cifar10", path)
+    assert "truncated" in refused(out, "cifar10", path)
 
 
 @pytest.mark.parametrize("existing", [False, True])

@@ -154,7 +154,7 @@ def test_a_page_in_a_folder_that_is_not_there_is_refused_first(tmp_path, capsys)
     make_run(tmp_path, 1, [60.0, 5.0])
     for file in (tmp_path / "no" / "r.html", tmp_path):
         status, err = refused(capsys, tmp_path, "--html", file, main=show_results.main)
-        assert (status, "name a file in a folder that is there" in err) == (2, True)
+        assert (status, "name a file in an existing folder" in err) == (2, True)
 
 
 def test_what_comes_from_runs_is_only_text(page):

@@ -54,7 +54,7 @@ class RunData:
             InputError: the run holds no images out.
         """
         if not self._run.val_split:
-            raise InputError("the run holds no training images out")
+            raise InputError("the run has no held-out training images")
         return self._split[1]
 
     @cached_property
