@@ -1,4 +1,4 @@
-"""What runs a network on devices: MXNet's engine, and PyTorch's on the same compiled graph."""
+"""Engines, which run networks on devices: MXNet's, and PyTorch's for the same compiled graph."""
 
 import compat  # noqa: F401  (before anything imports mxnet)
 

@@ -1,18 +1,18 @@
-"""A function on a GPU, recorded once and then started as a whole: no time between its kernels."""
+"""Record a function on a GPU once and start it as a whole, without delays between its kernels."""
 
-WARM_UP = 3  # calls before recording, in which libraries choose algorithms and take memory
+WARM_UP = 3  # calls before recording, in which libraries choose algorithms and allocate memory
 
 
 class Replayed:
     """``function(*tensors) -> tensor`` as a CUDA graph.
 
-    Tensors must have the same shapes in every call. What the function reads and writes besides, it
-    must keep where it is: parameters are updated in place. Random numbers are new in each replay.
+    Tensors must have the same shapes in every call. Other tensors that the function reads or writes
+    must stay in place: parameters are updated in place. Each replay draws new random numbers.
 
     Args:
-        function: does nothing but computations on the GPU.
-        pool: of memory, from torch.cuda.graph_pool_handle. Functions that are never called at the
-            same time share one, so that together they take the memory of the largest.
+        function: a function that only computes on the GPU.
+        pool: memory pool from torch.cuda.graph_pool_handle. Functions that are never called at the
+            same time share one, so that together they need only the memory of the largest.
     """
 
     def __init__(self, function, pool):
@@ -39,7 +39,7 @@ class Replayed:
         return self._output.clone()
 
     def _aside(self, inputs):
-        """A call on another stream than the usual one, on which nothing can be recorded."""
+        """Call the function on a side stream, because the default stream cannot be recorded."""
         import torch
 
         stream = torch.cuda.Stream()

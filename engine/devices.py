@@ -1,4 +1,4 @@
-"""``--gpus`` -> devices: MXNet's contexts, or PyTorch's."""
+"""Convert ``--gpus`` to devices: MXNet's contexts, or PyTorch's device."""
 
 import ctypes
 import os
@@ -16,14 +16,14 @@ OLDEST_CAPABILITY, NEWEST_CAPABILITY = (5, 0), (8, 9)
 
 
 def contexts(gpus: Optional[str] = None) -> List[mx.Context]:
-    """Devices to train on.
+    """Return the devices to train on.
 
     Args:
         gpus: "0,1" for GPUs 0 and 1, "cpu" for the CPU; "cpu:0,cpu:1" are two devices on the CPU.
-            None takes every GPU that MXNet sees, else the CPU.
+            None means every GPU that MXNet sees, or the CPU if there is none.
 
     Raises:
-        InputError: a device is not there, named twice, or newer than MXNet has code for.
+        InputError: a device is missing, is named twice, or is one that MXNet has no code for.
     """
     available = count_gpus()
     if gpus is None:
@@ -39,17 +39,18 @@ def contexts(gpus: Optional[str] = None) -> List[mx.Context]:
 
 
 def torch_device(gpus: Optional[str] = None) -> Any:
-    """Return the torch.device of this process, which torchrun may have started as one of several.
+    """Return the torch.device of this process, which may be one of several of a torchrun job.
 
-    It becomes PyTorch's current one. On a GPU, cuDNN chooses its algorithms by measuring them, once
-    for each shape; on a CPU see ``engine.torch_process``.
+    The device becomes PyTorch's current device. On a GPU, cuDNN chooses its algorithms by measuring
+    them, once for each shape; for a CPU, see ``engine.torch_process``.
 
     Args:
-        gpus: "0,1": processes of this machine take one each; "cpu" is the CPU for all. None takes
-            every GPU, if there is one.
+        gpus: "0,1": each process of this machine gets one; "cpu": all processes use the CPU. None
+            means every GPU, or the CPU if there is none.
 
     Raises:
-        InputError: PyTorch is not installed, or there is no such GPU, or none for this process.
+        InputError: PyTorch is not installed, there is no such GPU, or none is left for this
+            process.
     """
     try:
         import torch
@@ -73,15 +74,15 @@ def _choose_gpu(gpus, available):
     for item in items:
         if not re.fullmatch("[0-9]+", item) or int(item) >= available:
             raise InputError(
-                f"--gpus {gpus}: PyTorch sees {available or 'no'} GPUs here; name some of them by "
-                "number, from 0, or take cpu"
+                f"--gpus {gpus}: PyTorch sees {available or 'no'} GPUs; name some of them by "
+                "number, from 0, or use cpu"
             )
     place = int(os.environ.get("LOCAL_RANK", 0))
     if place >= len(items):
         raise InputError(f"torchrun started more processes than there are GPUs ({len(items)})")
     if gpus and len(items) > 1 and "LOCAL_RANK" not in os.environ:
         raise InputError(
-            f"--engine torch trains on several GPUs by a process each: start them with torchrun "
+            f"--engine torch trains on several GPUs with one process each: start it with torchrun "
             f"--nproc-per-node {len(items)} {sys.argv[0]} ..."
         )
     return int(items[place])
@@ -92,18 +93,18 @@ def _context(item, available):
     if device == "cpu" and (not index or re.fullmatch("[0-9]+", index)):
         return mx.cpu(int(index or 0))
     if not re.fullmatch("[0-9]+", item):
-        raise InputError(f"--gpus takes numbers such as 0,1, or cpu; not {item!r}")
+        raise InputError(f"--gpus must be numbers such as 0,1, or cpu, not {item!r}")
     if int(item) >= available:
-        seen = f"MXNet sees {available}" if available else "MXNet sees none here"
+        seen = f"MXNet sees {available}" if available else "MXNet sees none"
         raise InputError(
-            f"there is no GPU {item} ({seen}): leave --gpus out for what there is, or install "
-            "mxnet-cu112 and a driver (pip install -e '.[cu112]')"
+            f"there is no GPU {item} ({seen}): leave --gpus out to use the available devices, or "
+            "install mxnet-cu112 and a driver (pip install -e '.[cu112]')"
         )
     return mx.gpu(int(item))
 
 
 def count_gpus():
-    """How many GPUs MXNet sees."""
+    """Return the number of GPUs that MXNet sees."""
     try:
         return mx.context.num_gpus()
     except mx.MXNetError:  # built for GPUs, without a working driver
@@ -117,7 +118,7 @@ def _require_code_for(index):
 
 
 def lack_of_code(index):
-    """That mxnet-cu112 holds no code for a GPU of the driver's, in words; None where it does."""
+    """Return a text if mxnet-cu112 has no code for a GPU of the driver, otherwise None."""
     found = capability(index)
     if found is None or OLDEST_CAPABILITY <= found <= NEWEST_CAPABILITY:
         return None
@@ -127,7 +128,7 @@ def lack_of_code(index):
 
 
 def capability(index):
-    """Compute capability (major, minor) of a GPU from the driver; None where it does not tell."""
+    """Return the compute capability (major, minor) of a GPU from the driver, or None."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -1,7 +1,7 @@
-"""The processes that train together: one alone, or workers joined by MXNet's distributed KVStore.
+"""Define the processes that train together: a single one, or workers of MXNet's dist KVStore.
 
-A process of a job learns its role from its environment, which ``tools.launch`` sets. Schedulers
-and servers never come here: they serve while MXNet is imported, and end there.
+A process of a job reads its role from its environment, which ``tools.launch`` sets. Schedulers and
+servers never use this module: they serve during the import of MXNet, and then end.
 """
 
 import atexit
@@ -20,31 +20,31 @@ from command import InputError
 DISTRIBUTED = "dist_sync"
 ADDRESS = "DMLC_PS_ROOT_URI"
 COUNTS = ("DMLC_PS_ROOT_PORT", "DMLC_NUM_WORKER", "DMLC_NUM_SERVER")
-RANK = "DMLC_WORKER_ID"  # where it is not given, MXNet deals ranks out
-FIRST_KEY = 1_000_000  # of sums in the store; gradients have theirs from 0 on
+RANK = "DMLC_WORKER_ID"  # without it, MXNet assigns ranks
+FIRST_KEY = 1_000_000  # of sums in the store; keys of gradients start at 0
 
 
 def connect_workers(kv_store: str, wait_limit: float) -> Any:
-    """The process by itself, or with all workers of its job where ``kv_store`` is dist_sync.
+    """Return the workers that train together: all of a job if ``kv_store`` is dist_sync, or one.
 
     Args:
         wait_limit: seconds that a worker waits for the others.
 
     Raises:
-        InputError: the environment does not say what the job is.
+        InputError: the environment does not describe the job.
     """
     return Workers(wait_limit) if kv_store == DISTRIBUTED else Alone(kv_store)
 
 
 class Alone:
-    """A process that trains by itself.
+    """A single process that trains without others.
 
     Args:
         store: how gradients of its devices are summed, for a Gluon Trainer.
     """
 
     rank, count = 0, 1
-    launcher = ""  # what a command line starts with
+    launcher = ""  # the start of a command line
 
     def __init__(self, store="device"):
         self.store = store
@@ -56,18 +56,19 @@ class Alone:
         pass
 
     def waiting(self):
-        """Something to wait in."""
+        """Return a context manager in which the process may wait for others."""
         return nullcontext()
 
     def sum(self, array):
-        """``array`` summed over all workers."""
+        """Return ``array`` summed over all workers."""
         return array
 
 
 class Workers:
-    """All workers of a job, seen from one of them; see ``Alone``.
+    """All workers of a job, as seen from one of them; see ``Alone``.
 
-    Left by an exception, it lets the process end without the others. MXNet would wait for them.
+    If an exception leaves its context, the process ends without waiting for the other workers, as
+    MXNet would.
     """
 
     def __init__(self, wait_limit):
@@ -82,20 +83,24 @@ class Workers:
         self._keys = {}
         ranks = self.sum(np.arange(self.count) == self.rank)
         if (ranks != 1).any():
-            raise InputError(f"{RANK} must be 0 to {self.count - 1}, another for each worker")
+            raise InputError(
+                f"{RANK} must be 0 to {self.count - 1}, with a different value for each worker"
+            )
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, traceback):
         if error is not None:
-            atexit.register(_end, getattr(error, "status", 1))  # the last registered is the first
+            atexit.register(
+                _end, getattr(error, "status", 1)
+            )  # the function registered last runs first
             return
         with self.waiting():
             self.store._barrier()
 
     def sum(self, array):
-        """``array`` summed over all workers, in single precision."""
+        """Return ``array`` summed over all workers, in single precision."""
         if array.size == 0:
             return array
         with self.waiting():
@@ -108,14 +113,14 @@ class Workers:
 
 
 class _Watchdog:
-    """Ends the process where a wait lasts longer than ``limit`` seconds; MXNet's have no end."""
+    """Ends the process if a wait lasts longer than ``limit`` seconds; MXNet would wait forever."""
 
     def __init__(self, limit):
         self._limit, self._since = limit, None
         threading.Thread(target=self._watch, daemon=True).start()
 
     def waiting(self):
-        """Something to wait in."""
+        """Return a context manager in which the process may wait for others."""
         return self
 
     def __enter__(self):
@@ -131,7 +136,7 @@ class _Watchdog:
             if since is not None and time.monotonic() - since > self._limit:
                 sys.stderr.write(
                     f"error: waited {self._limit:g} seconds (--wait-limit) for the other workers "
-                    "and the servers: one of them is gone; start them all again with --resume\n"
+                    "and the servers: one of them has ended; start them all again with --resume\n"
                 )
                 _end(1)
 
@@ -149,7 +154,7 @@ def _require_environment():
     if missing:
         raise InputError(
             f"--kv-store {DISTRIBUTED} is for the workers of a job, and {', '.join(missing)} "
-            "is not set here: start it with python -m tools.launch -n WORKERS -s SERVERS -- "
+            "is not set: start it with python -m tools.launch -n WORKERS -s SERVERS -- "
             "python train_cifar.py ..."
         )
     names = [*COUNTS, *([RANK] if RANK in given else [])]

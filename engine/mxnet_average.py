@@ -1,13 +1,13 @@
-"""An exponential average of a network's weights, in MXNet's arrays."""
+"""Maintain an exponential average of a network's weights, in MXNet's arrays."""
 
 import mxnet as mx
 
 
 class WeightAverage:
-    """The average of ``parameters``, moving averages too, on every device that they are on.
+    """The average of ``parameters``, including moving averages, on each of their devices.
 
-    A network has one set of arrays, which its compiled graph reads: the weights while it trains and
-    their average otherwise. The other set is ``kept`` here. See NetworkEngine for the formula.
+    The compiled graph of a network reads one set of arrays: the weights during training, and their
+    average otherwise. ``kept`` is the other set. OptimizerSettings has the formula.
     """
 
     def __init__(self, parameters):
@@ -16,11 +16,11 @@ class WeightAverage:
         self.kept = [[array.copy() for array in p.list_data()] for p in parameters]
 
     def kept_moving(self):
-        """Return what is kept of the moving averages, a list of arrays for each."""
+        """Return the kept arrays of the moving averages, a list for each."""
         return [k for k, p in zip(self.kept, self._parameters) if p.grad_req == "null"]
 
     def show(self, shown):
-        """Have the parameters hold the average (True) or the weights that train (False)."""
+        """Make the parameters contain the average (True) or the trained weights (False)."""
         if shown == self._shown:
             return
         for kept, parameter in zip(self.kept, self._parameters):
@@ -32,14 +32,14 @@ class WeightAverage:
         self._shown = shown
 
     def update(self, share):
-        """Move the average by ``share`` of the way to the weights that train."""
+        """Move the average towards the trained weights by ``share`` of the difference."""
         mx.nd.waitall()  # reading moving averages does not wait for the graph that writes them
         for kept, parameter in zip(self.kept, self._parameters):
             for average, array in zip(kept, parameter.list_data()):
                 average += share * (array - average)
 
     def load(self, raw):
-        """Take the weights that train from arrays; the parameters hold the average now.
+        """Load the trained weights from arrays; the parameters already contain the average.
 
         Args:
             raw: one array for each parameter.

@@ -1,4 +1,4 @@
-"""MXNet's engine: trains a Gluon network data-parallel over MXNet's devices."""
+"""MXNet's engine: train a Gluon network data-parallel on MXNet's devices."""
 
 import ctypes
 from collections import deque
@@ -18,29 +18,28 @@ from engine.optimizer import make_trainer
 from engine.precision import LOSS_SCALE, SMALLEST_LOSS_SCALE
 from network.graph import INPUT
 
-STEPS_AHEAD = 8  # more would not be faster, and would hold memory and delay a stop
+STEPS_AHEAD = 8  # pending steps; more would not be faster, but use memory and delay a stop
 
 
 class MXNetEngine(NetworkEngine):
-    """Trains ``net`` data-parallel over ``devices``.
+    """Trains ``net`` data-parallel on ``devices``.
 
-    Each device takes a share of the batch and has batch statistics of its own, as is usual on GPUs;
-    whenever training is followed by something else, every device gets the mean of the devices'
-    moving averages.
+    Each device gets a share of the batch and has its own batch statistics, as is usual on GPUs.
+    Whenever anything other than a training step follows, every device gets the mean of the
+    devices' moving averages.
 
-    Workers, each with an engine of the same network, train as one with all their devices: they take
-    the same steps, each with a share of the batch. Whatever is told of steps and all arrays is the
-    same in all of them.
+    Several workers, each with an engine of the same network, train together on all their devices:
+    they take the same steps, each with a share of the batch. All arrays, and the losses and errors
+    of steps, are the same in every worker.
 
     Args:
         net, predictor, workers: see NetworkEngine; initialized on ``devices``.
         devices: list of mx.Context.
         settings: engine.optimizer.OptimizerSettings.
-        dtype: what MXNet was told to compute in; float16 has its losses scaled. See
-            engine.precision.
+        dtype: the data type that was set in engine.precision; with float16, losses are scaled.
 
     Raises:
-        InputError: gradients cannot be summed here the way the workers do it.
+        InputError: this machine does not support the workers' way of summing gradients.
     """
 
     def __init__(self, net, devices, settings, workers=None, predictor=None, dtype="float32"):
@@ -51,7 +50,7 @@ class MXNetEngine(NetworkEngine):
         store = self.workers.store
         self.trainer = make_trainer(self.parameters, settings, store)
         try:
-            # sets the KVStore up now: it writes every parameter, moving averages too
+            # set the KVStore up now: it writes every parameter, including moving averages
             self._restore_memory_format()
             with self.workers.waiting():
                 self.trainer._init_kvstore()
@@ -59,7 +58,7 @@ class MXNetEngine(NetworkEngine):
                 mx.nd.waitall()
         except mx.MXNetError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise InputError(f"--kv-store {store} cannot be used here: {reason}") from None
+            raise InputError(f"--kv-store {store} is not supported here: {reason}") from None
         self._average = WeightAverage([*self.parameters.values()]) if self._ema_decay else None
         self._synchronized = True
         self._under_way = deque()
@@ -73,7 +72,7 @@ class MXNetEngine(NetworkEngine):
         """Update once with the mean gradient of the batch; return its sums. See Engine.
 
         Raises:
-            CommandError: float16 overflows, whatever the losses are scaled by.
+            CommandError: float16 overflows with every scale of the losses.
         """
         if self._synchronized:
             self._begin_training()
@@ -106,15 +105,16 @@ class MXNetEngine(NetworkEngine):
         return logits
 
     def to_numpy(self, handle):
-        """Wait for a prediction: array (batch, classes)."""
+        """Wait for a prediction; return its logits (batch, classes)."""
         return np.concatenate([logits.asnumpy() for logits in handle])
 
     def recompute_bn_statistics(self, batches, subnetwork=None):
         """Recompute the moving averages from ``batches`` (precise BN); nothing else changes.
 
-        Training leaves those of activations with dropout and drop-path, or none where a sub-network
-        was not trained by itself; these are of the activations in prediction. They start from mean
-        0 and variance 1, of which 0.9^50 = 0.5% is left after 50 batches.
+        After training, moving averages are those of activations with dropout and drop-path, or are
+        missing for a sub-network that was not trained separately. Here they are computed from the
+        activations in prediction. They start from mean 0 and variance 1, of which 0.9^50 = 0.5%
+        remains after 50 batches.
         """
         self._end_training()
         net = self.network(subnetwork)
@@ -125,14 +125,16 @@ class MXNetEngine(NetworkEngine):
         for batch in batches:
             with autograd.record():
                 zeros = [0 * net(x) for x in self._share(batch.images)]
-            autograd.backward(zeros)  # the averages are written by the backward pass
+            autograd.backward(zeros)  # the backward pass writes the averages
             self._synchronized = False
             self._keep_pace(zeros)
         self._synchronize()
 
     def fetch(self, steps):
-        """Wait for the sums of several steps over all workers: array (steps, 2) of loss and wrong
-        answers."""
+        """Wait for several steps; return their losses and wrong answers, an array (steps, 2).
+
+        Both are summed over the batches of all workers.
+        """
         flat = [sums.as_in_context(mx.cpu()) for step in steps for sums in step]
         if not flat:
             return np.zeros((0, 2))
@@ -141,7 +143,7 @@ class MXNetEngine(NetworkEngine):
         return self.workers.sum(np.array([sum(next(values) for _ in step) for step in steps]))
 
     def seed(self, seed):
-        """Seed what is random inside the network; every worker draws something else."""
+        """Seed the random operators of the network, differently in every worker."""
         mx.random.seed((seed + self.workers.rank) % 2**31)
 
     def state_dict(self):
@@ -149,7 +151,7 @@ class MXNetEngine(NetworkEngine):
         self._end_training()
         parameters = self.parameters.values()
         values = {self.strip_prefix(p.name): p.list_data()[0].asnumpy() for p in parameters}
-        states = self.trainer._updaters[0].states  # Gluon shows them only as a pickle
+        states = self.trainer._updaters[0].states  # Gluon's public interface only gives a pickle
         momenta = {
             self.strip_prefix(self.trainer._params[index].name): state.asnumpy()
             for index, state in states.items()
@@ -161,7 +163,7 @@ class MXNetEngine(NetworkEngine):
         return values, self.pack_state(momenta, raw)
 
     def load_state_dict(self, values, state):
-        """Take back what ``state_dict`` returned, on any number of devices. See Engine."""
+        """Load the arrays of ``state_dict`` on any number of devices. See Engine."""
         self._end_training()
         momenta, raw = self.unpack_state(values, state)
         for parameter in self.parameters.values():
@@ -179,18 +181,19 @@ class MXNetEngine(NetworkEngine):
                     updater.states_synced[index] = True
 
     def _logits(self, subnetwork, images):
-        """Logits of a subnetwork, in the type of the parameters."""
+        """Return the logits of a sub-network, in the type of the parameters."""
         if subnetwork not in self._trained:
             net = select_subnetwork(self.net, subnetwork)
             self._trained[subnetwork] = net if self._casts else _without_products(net, self._dtype)
         return self._trained[subnetwork](images).astype(self._dtype, copy=False)
 
     def _zero_losses(self, loss_weights, count):
-        """Return losses of zero, for a gradient of zero where no example has one.
+        """Return losses of zero, which give a gradient of zero to parameters that have none.
 
         Args:
-            loss_weights: of the step; what none of its sub-networks uses has a gradient of zero.
-            count: devices with examples; on the others everything has.
+            loss_weights: loss weights of the step; parameters that none of its sub-networks uses
+                get a gradient of zero.
+            count: number of devices with examples; on the other devices, all parameters get one.
         """
         idle = [self._zero(self.trainable(), c) for c in self.devices[count:]]
         if None in loss_weights:
@@ -203,7 +206,7 @@ class MXNetEngine(NetworkEngine):
     def _update(self, lr, total):
         """Update with the mean gradient of ``total`` examples, unless it overflowed in float16.
 
-        Workers and devices see the same sums, and so leave out the same updates.
+        All workers and devices have the same sums, so they skip the same updates.
         """
         self.trainer.set_learning_rate(lr)
         factor = self.correct_momenta(lr)
@@ -219,47 +222,46 @@ class MXNetEngine(NetworkEngine):
             self._average.update(self.next_average_share())
 
     def _momenta(self):
-        """Return the momenta on all devices; none before the first step, and without momentum."""
+        """Return the momenta on all devices; [] before the first step, and without momentum."""
         states = [state for updater in self.trainer._updaters for state in updater.states.values()]
         return [state for state in states if state is not None]
 
     def _overflows(self):
-        """Return whether a gradient overflowed in float16; the scale is halved then."""
-        with self.workers.waiting():  # which costs float16 the steps ahead
+        """Return whether a gradient overflowed in float16; if so, halve the scale."""
+        with self.workers.waiting():  # with float16, every step waits here
             overflow = LossScaler().has_overflow(self.trainable())
         if overflow:
             self._scale /= 2
             if self._scale < SMALLEST_LOSS_SCALE:
-                raise CommandError("gradients overflow in float16: take --dtype float32")
+                raise CommandError("gradients overflow in float16: use --dtype float32")
         return overflow
 
     def _clip(self, count):
-        """Scale the gradients, sums of ``count`` times the mean, so that the mean is in bounds."""
-        for gradients in zip(*(p.list_grad() for p in self.trainable())):  # of one device each
+        """Limit the norm of the mean gradient; the gradients are ``count`` times their mean."""
+        for gradients in zip(*(p.list_grad() for p in self.trainable())):  # for each device
             norm = mx.nd.stack(*[gradient.norm() for gradient in gradients]).norm() / count
             factor = mx.nd.minimum(self._clip_norm / (norm + 1e-6), 1)
             for gradient in gradients:
                 gradient *= factor.reshape((1,) * gradient.ndim)
 
     def _begin_training(self):
-        """Have the parameters hold what trains, as the last step left it in memory."""
+        """Prepare the parameters for a step: trained weights, in their plain memory layout."""
         self._restore_memory_format()
         if self._average:
             self._average.show(False)
         self._scale = self._first_scale
 
     def _end_training(self):
-        """Let training come to rest, and have the parameters hold what predicts."""
+        """Finish all pending steps, and set the parameters to the values for prediction."""
         self._synchronize()
         if self._average:
             self._average.show(True)
 
     def _synchronize(self):
-        """Let training come to rest, and give every device of every worker the mean of the moving
-        averages.
+        """Finish all pending steps, and average the moving averages over devices and workers.
 
-        MXNet 1.9.1 does not order what reads moving averages after the backward pass that writes
-        them (``static_shape``): read at once, they are those of the step before.
+        With ``static_shape``, MXNet 1.9.1 does not order reads of moving averages after the
+        backward pass that writes them: an immediate read gives the values of the previous step.
         """
         if self._synchronized:
             return
@@ -272,12 +274,12 @@ class MXNetEngine(NetworkEngine):
         self._synchronized = True
 
     def _average_devices(self):
-        """Give every device of every worker the mean of the devices' moving averages."""
+        """Set the moving averages on every device of every worker to their mean over devices."""
         moving = [p.list_data() for p in self.parameters.values() if p.grad_req == "null"]
         if self._average:
             moving += self._average.kept_moving()
         sums = [sum(array.asnumpy() for array in each).ravel() for each in moving]
-        # one array for all, with the number of devices at its end
+        # a single array, which ends with the number of devices
         flat = self.workers.sum(np.concatenate([*sums, [len(self.devices)]]))
         means = np.split(flat[:-1] / flat[-1], np.cumsum([len(each) for each in sums]))
         for each, mean in zip(moving, means):
@@ -285,7 +287,7 @@ class MXNetEngine(NetworkEngine):
                 array[:] = mx.nd.array(mean.reshape(array.shape), dtype=array.dtype)
 
     def _keep_pace(self, arrays):
-        """Wait for what was asked for ``STEPS_AHEAD`` calls ago."""
+        """Add ``arrays`` to the pending ones; wait for those of ``STEPS_AHEAD`` calls before."""
         self._under_way.append(arrays)
         if len(self._under_way) > STEPS_AHEAD:
             self._wait(self._under_way.popleft())
@@ -296,26 +298,26 @@ class MXNetEngine(NetworkEngine):
                 array.wait_to_read()
 
     def _restore_memory_format(self):
-        """Put every array back into its plain memory layout, which predicting changes.
+        """Restore the plain memory layout of every array, which prediction changes.
 
-        In predict mode oneDNN rearranges weights in place, some time later. MXNet 1.9.1's update
-        rounds differently on a rearranged weight, so that chance would decide the last bit.
+        In predict mode, oneDNN rearranges weights in place, asynchronously. MXNet 1.9.1's update
+        rounds differently on a rearranged weight, so the last bit would depend on timing.
         """
         with self.workers.waiting():
             mx.nd.waitall()
         for parameter in self.parameters.values():
             for array in parameter.list_data():
-                # a C function that promises a plain layout to whoever asks for the address
+                # this C function returns the address of the data in a plain layout
                 check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(ctypes.c_void_p())))
 
     def _share(self, array):
-        """Return a shard of the array for each device; fewer where there are fewer examples."""
+        """Return a shard of the array for each device, or fewer if there are fewer examples."""
         count = min(len(self.devices), len(array))
         shards = zip(self.devices, np.array_split(array, count))
         return [mx.nd.array(shard, ctx=device, dtype=self._dtype) for device, shard in shards]
 
     def _zero(self, parameters, context):
-        """A loss of zero that gives the parameters on a device a gradient of zero."""
+        """Return a loss of zero that gives the parameters on a device a gradient of zero."""
         return mx.nd.add_n(*[(0 * p.data(context)).sum() for p in parameters])
 
 
@@ -329,6 +331,6 @@ def _without_products(net, dtype):
 
 
 def _sums(losses, logits, labels):
-    """(sum of losses, number of wrong answers), still on the device."""
+    """Return (sum of losses, number of wrong answers) on the device."""
     wrong = logits.argmax(axis=1) != labels
     return mx.nd.concat(losses.sum(), wrong.sum(), dim=0)

@@ -1,4 +1,4 @@
-"""The optimizers of the papers."""
+"""Define the optimizers of the papers."""
 
 from dataclasses import dataclass
 
@@ -12,23 +12,24 @@ DECAYED = ("all", "weights")
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """How an engine updates parameters; the values of a recipe that have these names.
+    """How an engine updates parameters: the values of a recipe with the same names.
 
     Attributes:
         momentum, weight_decay: m and d of the formulas in ``make_trainer``.
         optimizer: one of OPTIMIZERS.
-        decayed: "all" parameters (gamma, beta and biases too), or the "weights" of convolutions and
-            dense layers alone.
-        momentum_correction: whether a new learning rate multiplies the momenta, which hold the
-            rate (v' = m v - lr g), by lr_new / lr_old. Without it, steps made at the old rate are
-            still taken after a drop. No correction where one of the two is 0. Goyal et al.,
+        decayed: "all" parameters (including gamma, beta and biases), or only the "weights" of
+            convolutions and dense layers.
+        momentum_correction: whether a new learning rate multiplies the momenta, which contain the
+            rate (v' = m v - lr g), by lr_new / lr_old. Without it, momenta of the old rate are
+            still applied after a drop. There is no correction if a rate is 0. Goyal et al.,
             "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", section 3, remark 2.
         clip_norm: largest norm of the mean gradient over all parameters, devices and workers; a
             larger gradient is multiplied by clip_norm / (norm + 1e-6), as by
             ``torch.nn.utils.clip_grad_norm_``. 0 clips nothing.
         ema_decay: d of the exponential average e of the parameters and moving averages w: after
             step t, counted from 0, e' = d_t e + (1 - d_t) w with d_t = min(d, (1 + t) / (10 + t)).
-            The average predicts and is what ``state_dict`` has as values. 0 keeps no average.
+            The average is used for prediction and is in the values of ``state_dict``. 0 keeps no
+            average.
 
     Raises:
         InputError: there is no such optimizer, or no such group of parameters.
@@ -45,7 +46,7 @@ class OptimizerSettings:
     def __post_init__(self) -> None:
         for name, known in ((self.optimizer, OPTIMIZERS), (self.decayed, DECAYED)):
             if name not in known:
-                raise InputError(f"{name!r} is none of {', '.join(known)}{nearest(name, known)}")
+                raise InputError(f"{name!r} is not one of {', '.join(known)}{nearest(name, known)}")
 
 
 def make_trainer(parameters, settings, kv_store):
@@ -62,8 +63,8 @@ def make_trainer(parameters, settings, kv_store):
         w' = w + m^2 v - (1 + m) lr (g + d w)
         v' = m v - lr (g + d w')
 
-    which is MXNet 1.9.1's ``nag`` as measured: its documentation leaves lr out of v, and the decay
-    in v' is of the weight already updated (a difference of the order lr^2 d). Updates are made on
+    which is the measured behaviour of MXNet 1.9.1's ``nag``: its documentation omits lr in v, and
+    the decay in v' uses the updated weight (a difference of the order lr^2 d). Updates are made on
     the devices, not in the KVStore, so that their state can be read and written as arrays.
 
     Args:
@@ -84,5 +85,5 @@ def make_trainer(parameters, settings, kv_store):
 
 
 def decays(name, decayed):
-    """Whether the parameter ``name`` is among those that are ``decayed``."""
+    """Return whether weight decay applies to the parameter ``name``, for the given ``decayed``."""
     return decayed == "all" or name.endswith("weight")

@@ -1,4 +1,4 @@
-"""What an engine remembers beside its parameters, as the arrays of ``optimizer.params``."""
+"""Convert the state of an optimizer to and from the arrays of ``optimizer.params``."""
 
 from dataclasses import dataclass, field
 from typing import Dict, Optional
@@ -11,16 +11,18 @@ STEPS, LAST_LR = "steps:", "last_lr:"
 
 @dataclass
 class OptimizerState:
-    """The state of an optimizer; every array is of the shape of the parameter of its name.
+    """The state of an optimizer; every array has the shape of the parameter with its name.
 
-    ``momenta`` are empty before the first step. The other fields are those of the settings in
-    ``engine.base.NetworkEngine``; a checkpoint has them only where the setting is on.
+    ``momenta`` are empty before the first step. The other fields belong to settings of
+    ``engine.optimizer.OptimizerSettings``; a checkpoint has them only if the setting is on.
     """
 
     momenta: Dict[str, np.ndarray]
-    raw: Dict[str, np.ndarray] = field(default_factory=dict)  # what trains, beside its average
-    steps: int = 0  # that are in the average
-    last_lr: Optional[float] = None  # that the momenta hold
+    raw: Dict[str, np.ndarray] = field(
+        default_factory=dict
+    )  # the trained weights, if the values are their average
+    steps: int = 0  # number of steps in the average
+    last_lr: Optional[float] = None  # the learning rate in the momenta
 
     def to_arrays(self):
         """Return {name: array}, which ``from_arrays`` reads."""
@@ -33,7 +35,7 @@ class OptimizerState:
 
     @classmethod
     def from_arrays(cls, arrays):
-        """Return the state that ``to_arrays`` wrote, or that is momenta alone."""
+        """Return the state from the arrays of ``to_arrays``, or from momenta alone."""
         rest = dict(arrays)
         steps, last_lr = rest.pop(STEPS, [0]), rest.pop(LAST_LR, None)
         raw = {name[len(RAW) :]: rest.pop(name) for name in arrays if name.startswith(RAW)}

@@ -1,12 +1,12 @@
-"""What convolutions and dense layers compute in: ``--dtype``.
+"""Set the data type of convolutions and dense layers: ``--dtype``.
 
-float16 has 5 bits of exponent: gradients below 6e-8 are zero in it, above 65504 infinite. So the
-losses of a batch, which are summed, are multiplied by a LOSS_SCALE before the backward pass, and
-the update divides by it, in float32. An update with an infinite gradient is left out, and halves
-the scale. That holds until the next test, after which the scale is what it first was: nothing of it
-is in a checkpoint, and a run resumed equals one that never stopped. A scale that also grows, as
-that of mxnet.contrib.amp, would have to be stored, and gains less here than where losses are
-averaged: the sum is the mean scaled by the batch already.
+float16 has 5 bits of exponent: gradients below 6e-8 become zero, and those above 65504 infinite.
+Therefore the losses of a batch, which are summed, are multiplied by a LOSS_SCALE before the
+backward pass, and the update divides by it, in float32. An update with an infinite gradient is
+skipped, and the scale is halved until the next test; then the initial scale is used again. The
+scale is therefore not in a checkpoint, and a resumed run equals an uninterrupted one. A scale that
+also grows, as in mxnet.contrib.amp, would have to be stored. It would gain less than for mean
+losses, because a sum is already the mean scaled by the batch size.
 """
 
 from functools import lru_cache
@@ -16,37 +16,37 @@ from hardware import has_bfloat16
 
 DTYPES = ("float32", "bfloat16", "float16")
 TORCH_DTYPES = ("float32", "bfloat16")
-LOSS_SCALE = {"float16": 128.0}  # a power of two, which rounds nothing
-SMALLEST_LOSS_SCALE = 2.0**-24  # as small as float16 goes
+LOSS_SCALE = {"float16": 128.0}  # a power of two, so that scaling is exact
+SMALLEST_LOSS_SCALE = 2.0**-24  # the smallest positive number of float16
 
 
 def use(dtype, contexts):
-    """Have MXNet compute in ``dtype`` on ``contexts`` in networks that are compiled from now on.
+    """Make MXNet use ``dtype`` on ``contexts`` in networks that are compiled from now on.
 
-    With float16 and bfloat16, MXNet casts what goes into convolutions and dense layers and leaves
-    to float32 what needs it, such as softmax. Parameters, momenta, averages and checkpoints stay
-    float32. A network is compiled by its first call, and computes as it was compiled.
+    With float16 and bfloat16, MXNet casts the inputs of convolutions and dense layers and keeps
+    float32 for operators that need it, such as softmax. Parameters, momenta, averages and
+    checkpoints stay float32. A network is compiled by its first call and keeps that type.
 
     Raises:
-        InputError: there is no such type, or not on these devices.
+        InputError: the type is unknown, or these devices do not support it.
     """
     require_known(dtype, DTYPES)
     places = {context.device_type for context in contexts}
     if dtype == "bfloat16" and (places != {"cpu"} or not has_bfloat16()):
         raise InputError(
-            "--dtype bfloat16 takes a CPU that has it (avx512_bf16), and --gpus cpu where there "
-            "are GPUs, too"
+            "--dtype bfloat16 needs a CPU that supports it (avx512_bf16), and --gpus cpu on a "
+            "machine with GPUs"
         )
     if dtype == "float16" and places != {"gpu"}:
-        raise InputError("--dtype float16 takes GPUs: MXNet has no float16 convolution for CPUs")
+        raise InputError("--dtype float16 needs GPUs: MXNet has no float16 convolution for CPUs")
     cast_operators(dtype)
 
 
 def cast_operators(dtype):
-    """Have MXNet's operators cast to ``dtype``, as mxnet.contrib.amp does, or with float32 not.
+    """Make MXNet's operators cast to ``dtype`` like mxnet.contrib.amp, or not cast with float32.
 
-    ``amp.init`` replaces functions of MXNet's modules for as long as the process lives. Here they
-    are put back, so that a run does not compute in the type of the run before.
+    ``amp.init`` replaces functions of MXNet's modules for the rest of the process. Here they are
+    restored, so that a run does not use the data type of an earlier run.
     """
     from mxnet.contrib.amp import amp
 
@@ -61,7 +61,7 @@ def cast_operators(dtype):
 
 @lru_cache(maxsize=None)
 def _original_operators():
-    """Return MXNet's modules of operators, each with what is in it before ``amp.init``."""
+    """Return MXNet's modules of operators, each with its contents before ``amp.init``."""
     import mxnet as mx
     from mxnet.base import _OP_NAME_PREFIX_LIST
 
@@ -74,6 +74,6 @@ def _original_operators():
 
 
 def require_known(dtype, known):
-    """Refuse a type that is not among those ``known``."""
+    """Raise an InputError if ``dtype`` is not among the ``known`` types."""
     if dtype not in known:
-        raise InputError(f"--dtype takes {' or '.join(known)} here, not {dtype!r}")
+        raise InputError(f"--dtype must be {' or '.join(known)} here, not {dtype!r}")

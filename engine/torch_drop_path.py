@@ -1,9 +1,9 @@
-"""Drop-path that leaves out what it drops, instead of multiplying it by zero.
+"""Skip dropped paths of drop-path instead of multiplying them by zero.
 
-In the compiled graph a join is a sum of products: each input times a weight that is drawn, which is
-zero for an input that is dropped (``network.drop_path.Join``). Here the weights are drawn first.
-Then only what the output needs is computed. The output and all gradients are the same; batch
-normalisation in a path that is dropped does not see the batch, so its averages stay.
+In the compiled graph, a join is a sum of products: each input times a random weight, which is zero
+for a dropped input (``network.drop_path.Join``). This module draws the weights first and then
+computes only the nodes that the output needs. The output and all gradients are the same; batch
+normalisation in a dropped path does not get the batch, so its averages do not change.
 """
 
 from collections import defaultdict
@@ -12,11 +12,11 @@ from engine import torch_operators as ops
 
 
 def skip_dropped_paths(module):
-    """Return a module that computes what ``module`` does without the paths that it drops.
+    """Return a module that computes the same as ``module``, but skips dropped paths.
 
     Args:
-        module: a torch.fx.GraphModule of ``torch_module``. Where it drops no paths, or where the
-            weights depend on more than chance, it is returned as it is.
+        module: a torch.fx.GraphModule of ``torch_module``. It is returned unchanged if it drops no
+            paths, or if the weights depend on more than random numbers.
     """
     graph = module.graph
     _detach_draws(graph)
@@ -29,7 +29,7 @@ def skip_dropped_paths(module):
 
 
 def _detach_draws(graph):
-    """Have what is drawn depend on nothing: it takes a single number from the images' indices."""
+    """Make the random weights independent of the images, of which they use a single index."""
     for node in list(graph.nodes):
         first = node.args[0] if node.target is ops.slice_axis else None
         settings = {"axis": 0, "begin": 0, "end": 1}
@@ -50,7 +50,7 @@ def _find_weight(node):
 
 
 def _find_ancestors(nodes):
-    """Return ``nodes`` and all that they are computed from."""
+    """Return ``nodes`` and all nodes that they depend on."""
     found, waiting = set(), list(nodes)
     while waiting:
         node = waiting.pop()
@@ -61,12 +61,12 @@ def _find_ancestors(nodes):
 
 
 def _make_skipping_module(module, weights, draws):
-    """Return the module.
+    """Return the module of ``skip_dropped_paths``.
 
     Args:
         module: the torch.fx.GraphModule.
         weights: {product: the node of its weight}.
-        draws: the nodes that weights are computed from, in order.
+        draws: the nodes that the weights depend on, in order.
     """
     import torch
 
@@ -92,7 +92,7 @@ def _make_skipping_module(module, weights, draws):
 
 
 def _compute(module, node, inputs, factors, values, images):
-    """Return the value of a node of the plan; ``factors`` are those of weighted products."""
+    """Return the value of a node of the plan; ``factors`` are the weights of products."""
     if node.op == "placeholder":
         return images
     if node.op == "get_attr":
@@ -106,7 +106,7 @@ def _compute(module, node, inputs, factors, values, images):
 
 
 def _plan(graph, factors, done):
-    """Return what is to be computed, and after which node each value is no longer needed.
+    """Return the nodes to compute, and after which node each value is no longer needed.
 
     Args:
         factors: {product: its weight as a number}.
@@ -121,7 +121,9 @@ def _plan(graph, factors, done):
         if node not in needed or node in done:
             continue
         inputs = node.args[:1] if node in factors else node.args
-        inputs = tuple(each for each in inputs if factors.get(each, 1))  # those not dropped
+        inputs = tuple(
+            each for each in inputs if factors.get(each, 1)
+        )  # inputs that are not dropped
         plan.append((node, inputs))
         for each in inputs:
             if hasattr(each, "users") and each not in needed:
@@ -131,6 +133,6 @@ def _plan(graph, factors, done):
 
 
 def _run(node, inputs, values):
-    """Compute a node of the graph from the values of others."""
+    """Compute a node of the graph from the values of other nodes."""
     arguments = [values[each] if hasattr(each, "users") else each for each in inputs]
     return node.target(*arguments, **node.kwargs)

@@ -1,4 +1,4 @@
-"""The engine on PyTorch: it runs what a network compiles to, also where MXNet has no code for."""
+"""PyTorch's engine: run a network's compiled graph, also on GPUs that MXNet has no code for."""
 
 import warnings
 from functools import partial
@@ -22,21 +22,22 @@ from network.graph import INPUT
 class TorchEngine(NetworkEngine):
     """Trains ``net`` on one device, with the methods of MXNetEngine.
 
-    It gives what MXNetEngine gives, but for the order of sums and for what chance draws inside the
-    network (dropout, local drop-path). On a GPU a step is a CUDA graph, unless workers share it:
-    then gradients are summed by DistributedDataParallel.
+    Results are those of MXNetEngine, except for the order of sums and the random numbers inside the
+    network (dropout, local drop-path). On a GPU, a step is a CUDA graph, unless workers share it:
+    then DistributedDataParallel sums the gradients.
 
     Args:
-        net, predictor, workers: see Engine; initialized on the CPU, where values are taken from.
+        net, predictor, workers: see NetworkEngine; initialized on the CPU, which gives the values.
         device: a torch.device.
         settings: engine.optimizer.OptimizerSettings.
-        compile: whether torch.compile compiles what trains. Its first step takes 20 to 60 seconds
-            more on a CPU, for each sub-network and size of a batch; dropped paths are computed.
-        dtype: "bfloat16" computes in it what torch.autocast does; parameters, gradients and
-            averages are float32 in any case.
+        compile: whether torch.compile compiles the training steps. On a CPU, the first step takes
+            20 to 60 seconds longer, for each sub-network and batch size; dropped paths are
+            computed.
+        dtype: with "bfloat16", torch.autocast chooses the operators that compute in it; parameters,
+            gradients and averages are always float32.
 
     Raises:
-        InputError: the network has an operator that is not known here.
+        InputError: the network has an operator that is not supported.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class TorchEngine(NetworkEngine):
         self._groups = self._grouped(settings.weight_decay, settings.decayed)
         self._compiled = compile
         self._stepped = False
-        self._predicting = self._tensors  # another set where an average of them predicts
+        self._predicting = self._tensors  # another set if their average is used for prediction
         if self._ema_decay:
             self._predicting = {p.name: self._tensor(p) for p in self.parameters.values()}
-        self._modules = {}  # (subnetwork, training, whether it predicts) -> torch.nn.Module
+        self._modules = {}  # (sub-network, training, predicts) -> torch.nn.Module
         self._trainer = self._shared(
             {p: self._module(p, True, False) for p in (None, *range(self.num_subnetworks))}
         )
@@ -69,7 +70,7 @@ class TorchEngine(NetworkEngine):
         self._synchronized = True
 
     def cache_on_device(self, pixels, mean, std):
-        """DeviceImages, where the device is a GPU. See engine.base.Engine."""
+        """Return DeviceImages if the device is a GPU, otherwise None. See engine.base.Engine."""
         if self._device.type == "cpu":
             return None
         return DeviceImages(pixels, mean, std, self._device)
@@ -107,7 +108,7 @@ class TorchEngine(NetworkEngine):
             return self._module(subnetwork, False, True)(self._images(images))
 
     def to_numpy(self, handle):
-        """Wait for a prediction: array (batch, classes)."""
+        """Wait for a prediction; return its logits (batch, classes)."""
         return handle.to(self._float).cpu().numpy()
 
     def recompute_bn_statistics(self, batches, subnetwork=None):
@@ -124,7 +125,7 @@ class TorchEngine(NetworkEngine):
         self._synchronized = False
 
     def fetch(self, steps):
-        """Wait for the sums of several steps over all workers. See MXNetEngine.fetch."""
+        """Wait for several steps; return their sums over all workers. See MXNetEngine.fetch."""
         import torch
 
         if not steps:
@@ -132,7 +133,7 @@ class TorchEngine(NetworkEngine):
         return self.workers.sum(torch.stack(steps).cpu().numpy().astype(np.float64))
 
     def seed(self, seed):
-        """Seed what is random inside the network; every worker draws something else."""
+        """Seed the random operators of the network, differently in every worker."""
         import torch
 
         torch.manual_seed(seed + self.workers.rank)
@@ -145,7 +146,7 @@ class TorchEngine(NetworkEngine):
         return self._to_arrays(self._predicting), self.pack_state(momenta, raw)
 
     def load_state_dict(self, values, state):
-        """Take back what ``state_dict`` of any engine returned. See Engine."""
+        """Load the arrays that ``state_dict`` of any engine returned. See Engine."""
         import torch
 
         momenta, raw = self.unpack_state(values, state)
@@ -174,7 +175,7 @@ class TorchEngine(NetworkEngine):
         goal = labels if targets is None else targets
         losses = [cross_entropy(z, goal, reduction="sum") for z in logits]
         total = sum(weight * loss for weight, loss in zip(loss_weights.values(), losses))
-        (total * (self.workers.count / count)).backward()  # of workers, gradients are averaged
+        (total * (self.workers.count / count)).backward()  # gradients are averaged over workers
         if self._clip_norm:
             trainable = [self._tensors[name] for name in self._momenta]
             torch.nn.utils.clip_grad_norm_(trainable, self._clip_norm)
@@ -189,7 +190,7 @@ class TorchEngine(NetworkEngine):
             return combine_sums(sums, loss_weights)
 
     def _shared(self, modules):
-        """Return (images, indices) -> logits of each sub-network; workers share their gradients."""
+        """Return a module (images, indices) -> logits of each sub-network, shared by workers."""
         from torch import nn
 
         class Subnetworks(nn.Module):
@@ -204,15 +205,15 @@ class TorchEngine(NetworkEngine):
 
         if self.workers.count == 1:
             return Subnetworks()
-        unused = len(modules) > 1  # a step may train some of them alone, or drop paths
-        with warnings.catch_warnings():  # its new name does less
+        unused = len(modules) > 1  # a step may train only some of them, or drop paths
+        with warnings.catch_warnings():  # the new option is not equivalent
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated")
             return nn.parallel.DistributedDataParallel(
                 Subnetworks(), broadcast_buffers=False, find_unused_parameters=unused
             )
 
     def _synchronize(self):
-        """Give every worker the mean of the workers' moving averages."""
+        """Set the moving averages of every worker to their mean over the workers."""
         import torch
 
         if self._synchronized or self.workers.count == 1:
@@ -225,11 +226,11 @@ class TorchEngine(NetworkEngine):
         self._synchronized = True
 
     def _module(self, subnetwork, training, predicts):
-        """Return the torch module of a sub-network; it is made when first asked for.
+        """Return the torch module of a sub-network, which the first call makes.
 
         Args:
-            training: whether it normalises by the batch and drops what Dropout drops.
-            predicts: whether it has the tensors of what predicts, and no dropout or drop-path.
+            training: whether BatchNorm normalises with the batch and Dropout drops.
+            predicts: whether it has the tensors for prediction, and no dropout or drop-path.
         """
         key = (subnetwork, training, predicts)
         if key not in self._modules:
@@ -245,13 +246,13 @@ class TorchEngine(NetworkEngine):
             reuse_memory(module)
             if self._compiled and trains:
                 module.compile(dynamic=False)
-            elif skips:  # a recorded step cannot depend on what it draws
+            elif skips:  # a recorded step cannot depend on its random numbers
                 module = skip_dropped_paths(module)
             self._modules[key] = module
         return self._modules[key]
 
     def _grouped(self, weight_decay, decayed):
-        """[(decay, parameters that have it, their momenta)]."""
+        """Return [(decay, parameters with this decay, their momenta)]."""
         groups = []
         for decay, kind in ((weight_decay, True), (0.0, False)):
             names = [name for name in self._momenta if decays(name, decayed) == kind]
@@ -261,7 +262,7 @@ class TorchEngine(NetworkEngine):
         return groups
 
     def _tensor(self, parameter):
-        """A parameter, or moving average, on the device."""
+        """Return a parameter, or moving average, as a tensor on the device."""
         import torch
 
         tensor = torch.from_numpy(parameter.list_data()[0].asnumpy()).to(self._device)
@@ -277,5 +278,5 @@ class TorchEngine(NetworkEngine):
 
 
 def _array(tensor):
-    """Return a copy, which further training leaves as it is."""
+    """Return a copy that further training does not change."""
     return np.array(tensor.detach().cpu().numpy(), order="C")

@@ -1,4 +1,4 @@
-"""A compiled network as files that PyTorch and ONNX's runtimes read, written by PyTorch."""
+"""Write a compiled network to files for PyTorch and ONNX runtimes, by means of PyTorch."""
 
 import logging
 import warnings
@@ -10,26 +10,26 @@ from engine.torch_graph import torch_module
 from network.graph import INPUT, PIXEL_CONSTANTS
 
 OUTPUT = "logits"
-OPSET = 20  # of ONNX; onnxruntime knows it from 1.17 on
+OPSET = 20  # of ONNX; onnxruntime 1.17 and later support it
 
 
 def write_torch(graph, values, shape, stem):
     """Write ``<stem>.pt2``, a program of ``torch.export``, and ``<stem>.safetensors``.
 
-    The program takes batches of any size and needs nothing but PyTorch. The other file has its
-    parameters and moving averages by name.
+    The program takes batches of any size and needs only PyTorch. The other file has its parameters
+    and moving averages by name.
 
     Args:
-        graph: a symbol of prediction with the input ``data``.
-        values: {name: NDArray} of what else goes in.
-        shape: of an image, (channels, height, width).
+        graph: a symbol for prediction with the input ``data``.
+        values: {name: NDArray} of its other inputs.
+        shape: shape of an image, (channels, height, width).
         stem: path of the files without their endings.
 
     Returns:
         The paths of the files.
 
     Raises:
-        InputError: the network has an operator that ``engine.torch_operators`` does not know.
+        InputError: the network has an operator that ``engine.torch_operators`` does not support.
     """
     import torch
     from safetensors.torch import save_file
@@ -81,7 +81,7 @@ def write_onnx(graph, values, shape, stem):
 
 
 def load_onnx(stem):
-    """Return what ``write_onnx`` wrote as a function: images -> logits."""
+    """Return the network that ``write_onnx`` wrote as a function: images -> logits."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(f"{stem}.onnx", providers=["CPUExecutionProvider"])
@@ -101,8 +101,7 @@ def _make_module(graph, values):
     except InputError as error:
         what = str(error).partition(":")[0].replace("--engine torch", "PyTorch's engine")
         raise InputError(
-            f"the network cannot be written by way of PyTorch ({what}): export it with "
-            "--format symbol"
+            f"the network cannot be written with PyTorch ({what}): export it with --format symbol"
         ) from None
     return module.eval()
 
@@ -111,7 +110,7 @@ def _export_program(module, shape):
     """Return the torch.export.ExportedProgram of ``module``, for batches of any size."""
     import torch
 
-    # an example of one image would have the program take nothing but one image
+    # with an example of one image, the program would only take single images
     example, batch = torch.zeros(2, *shape), torch.export.Dim("batch")
     with _quiet():
         return torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
@@ -119,7 +118,7 @@ def _export_program(module, shape):
 
 @contextmanager
 def _quiet():
-    """Keep what PyTorch's exporters warn of in their own code from the user."""
+    """Suppress warnings of PyTorch's exporters about their own code."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

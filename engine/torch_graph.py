@@ -1,4 +1,4 @@
-"""A compiled network, MXNet's symbol, as one ``torch.nn.Module``."""
+"""Convert a compiled network, MXNet's symbol, to one ``torch.nn.Module``."""
 
 import inspect
 import json
@@ -13,14 +13,14 @@ def torch_module(symbol, tensors, training):
     """Return the torch.fx.GraphModule that computes ``symbol``: images -> its output.
 
     Args:
-        symbol: an mx.sym.Symbol of one output, whose one input that is no parameter is the images.
-        tensors: {name: torch.Tensor} of parameters and moving averages. The module holds these
-            themselves: modules made of the same tensors share them.
-        training: whether it normalises by the batch (and then moves the averages) and drops what
-            Dropout drops. The module's own ``train`` and ``eval`` change nothing.
+        symbol: an mx.sym.Symbol with one output; the images are its only input besides parameters.
+        tensors: {name: torch.Tensor} of parameters and moving averages. The module uses them
+            directly: modules made from the same tensors share them.
+        training: whether BatchNorm normalises with the batch (and updates the averages) and Dropout
+            drops. The module's own ``train`` and ``eval`` have no effect.
 
     Raises:
-        InputError: the symbol has an operator, or a setting of one, that is not known here.
+        InputError: the symbol has an operator, or a setting of one, that is not supported.
     """
     from torch import fx
 
@@ -54,14 +54,14 @@ def _translate(node, inputs, known):
         inspect.signature(function).bind(*inputs, **settings)
     except (KeyError, TypeError):
         raise InputError(
-            f"--engine torch does not know MXNet's {node['op']} {settings} (of {node['name']}): "
+            f"--engine torch does not support MXNet's {node['op']} {settings} (of {node['name']}): "
             "train this network with --engine mxnet"
         ) from None
     return function, settings
 
 
 def _value(text):
-    """Return a setting, which MXNet writes as text."""
+    """Return the value of a setting, which MXNet writes as text."""
     try:
         return literal_eval(text)
     except (SyntaxError, ValueError):

@@ -1,14 +1,14 @@
-"""A set of small images kept on a GPU, and batches of them made there."""
+"""Keep a set of small images on a GPU, and make batches of them there."""
 
 import numpy as np
 
 
 class DeviceImages:
-    """Images as bytes on ``device``; what becomes of them in a batch is computed there.
+    """Images as bytes on ``device``, where batches of them are computed.
 
     Args:
         pixels: uint8 (N, channels, height, width), height equal to width.
-        mean, std: per channel, of pixels from 0 to 255.
+        mean, std: per channel, for pixels from 0 to 255.
         device: a torch.device.
     """
 
@@ -21,13 +21,13 @@ class DeviceImages:
         self._range = torch.arange(pixels.shape[-1], device=device)
 
     def batch(self, indices, moves=None, border=None, pad=0):
-        """float32 (n, channels, height, width) of the images ``indices``, normalised.
+        """Return the images ``indices``, normalised: float32 (n, channels, height, width).
 
         Args:
             moves: (3, n): whether an image is mirrored (1 or 0), and the row and the column of the
                 mirrored and padded image at which its crop begins; None leaves images as they are.
-            border: what they are padded with: "constant" (0 after normalisation) or "reflect".
-            pad: by how many pixels, all round.
+            border: how they are padded: "constant" (0 after normalisation) or "reflect".
+            pad: number of pixels of padding on each side.
         """
         import torch
         from torch.nn import functional

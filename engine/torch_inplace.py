@@ -1,20 +1,20 @@
-"""ReLU, sums and factors that write over their input, where nothing else needs it."""
+"""Let ReLUs, sums and factors overwrite an input that nothing else needs."""
 
 from engine import torch_operators as ops
 
 
 def relu_(x, *, act_type):
-    """Write relu(x) over x."""
+    """Overwrite x with relu(x)."""
     return x.relu_()
 
 
 def add_(x, y):
-    """Write x + y over x, where x is of the type of the sum."""
+    """Overwrite x with x + y, if x has the type of the sum."""
     return x.add_(y) if x.dtype == y.dtype else x + y
 
 
 def multiply_by_(x, *, scalar):
-    """Write x times a number over x."""
+    """Overwrite x with x times a number."""
     return x.mul_(scalar)
 
 
@@ -24,10 +24,10 @@ FRESH = {ops.batch_norm, ops.train_batch_norm, ops.add, ops.multiply_by, add_, m
 
 
 def reuse_memory(module):
-    """Let the operators of a torch.fx.GraphModule write over an input that only they use.
+    """Let the operators of a torch.fx.GraphModule overwrite an input that only they use.
 
-    Results keep every bit. Convolutions and ReLUs need their results in the backward pass, and so
-    does whatever follows a convolution: batch normalisation, sums and factors need none of theirs.
+    Results are bit-identical. The backward pass needs the results of convolutions and ReLUs; it
+    does not need the results of batch normalisation, sums and factors.
     """
     for node in module.graph.nodes:
         if node.target is ops.activation and node.kwargs != {"act_type": "relu"}:

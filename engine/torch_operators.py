@@ -1,8 +1,8 @@
-"""MXNet's operators in PyTorch, as far as the networks here, and most of gluoncv's, have them.
+"""Implement MXNet's operators in PyTorch: those of the project's networks and most of gluoncv's.
 
-A function computes what the operator does, from tensors and, by keyword, MXNet's settings. It has
-no parameter for a setting that it does not know. Settings that change no result are accepted and
-ignored.
+A function takes tensors and, as keywords, MXNet's settings, and computes the operator's result. It
+has no parameter for a setting that it does not support. Settings that do not change the result are
+accepted and ignored.
 """
 
 
@@ -10,7 +10,7 @@ def operators(training):
     """Return {MXNet's name: function}.
 
     Args:
-        training: whether BatchNorm normalises by the batch, and Dropout drops.
+        training: whether BatchNorm normalises with the batch, and Dropout drops.
     """
     modes = {"BatchNorm": train_batch_norm, "Dropout": dropout}
     return {**OPERATORS, **(modes if training else {})}
@@ -56,7 +56,7 @@ def batch_norm(
     use_global_stats=False,
     axis=1,
 ):
-    """Normalise by the moving averages."""
+    """Normalise with the moving averages."""
     from torch.nn import functional
 
     gamma = gamma.new_ones(gamma.shape) if fix_gamma else gamma
@@ -76,20 +76,20 @@ def train_batch_norm(
     use_global_stats=False,
     axis=1,
 ):
-    """Normalise by the batch, and move the averages."""
+    """Normalise with the batch, and update the moving averages."""
     import torch
 
     if use_global_stats:
         return batch_norm(x, gamma, beta, mean, var, eps=eps, fix_gamma=fix_gamma)
     gamma = gamma.new_ones(gamma.shape) if fix_gamma else gamma
     moved, count = var.clone(), x.numel() // x.shape[1]
-    # not functional.batch_norm, which refuses a single value in each channel
+    # functional.batch_norm is not used, because it refuses a single value in each channel
     cudnn = torch.backends.cudnn.enabled
     y = torch.batch_norm(x, gamma, beta, mean, moved, True, 1 - momentum, eps, cudnn)
     if count == 1:  # its variance is 0; PyTorch's unbiased one is not a number
         var.mul_(momentum)
         return y
-    # PyTorch moves the average by the unbiased variance of the batch, MXNet by the biased one
+    # PyTorch updates the average with the unbiased variance of the batch, MXNet with the biased one
     var.mul_(momentum / count).add_(moved, alpha=1 - 1 / count)
     return y
 
@@ -107,7 +107,7 @@ def dropout(x, *, p=0.5, axes=(), cudnn_off=False):
 
 
 def keep(x, *, p=0.5, axes=(), cudnn_off=False):
-    """Return x: dropout outside of training."""
+    """Return x unchanged: dropout outside of training."""
     return x
 
 
@@ -143,7 +143,7 @@ def adaptive_average_pooling(x, *, output_size):
 
 
 def reduce_by(method):
-    """Return the operator that reduces by a tensor's method along an axis, or axes, or all."""
+    """Return the operator that applies a tensor's ``method`` along one axis, several or all."""
 
     def reduce(x, *, axis=None, keepdims=False):
         dims = tuple(range(x.dim())) if axis is None else axis
@@ -175,7 +175,7 @@ def arange_like(x, *, axis):
 
 
 def first_index():
-    """Return the 0 that ``arange_like`` begins with."""
+    """Return the first number of ``arange_like``, 0."""
     import torch
 
     return torch.zeros(1)
@@ -192,12 +192,12 @@ def expand_like(x, y):
 
 
 def block_gradient(x):
-    """Return x, as a constant."""
+    """Return x as a constant, without a gradient."""
     return x.detach()
 
 
 def random_like(x):
-    """Draw from 0 to 1, in the shape of x."""
+    """Draw numbers from 0 to 1 in the shape of x."""
     import torch
 
     return torch.rand_like(x)

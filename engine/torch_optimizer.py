@@ -1,7 +1,7 @@
-"""The optimizers of engine/optimizer.py, whose formulas these are, on lists of PyTorch tensors.
+"""Implement the optimizers of engine/optimizer.py on lists of PyTorch tensors.
 
 An update changes ``weights`` and ``momenta`` in place; ``lr`` is a tensor of one number, so that a
-recorded step can be repeated at another rate. One call each computes on all tensors of a list.
+recorded step can be repeated at another rate. Each call computes on all tensors of a list.
 """
 
 

@@ -1,4 +1,4 @@
-"""What a process does before it trains with PyTorch on a CPU."""
+"""Prepare a process for training with PyTorch on a CPU."""
 
 import ctypes
 import os
@@ -6,33 +6,33 @@ import os
 import mxnet as mx
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # numbers of options in glibc's malloc.h
-LARGEST_MMAP_THRESHOLD = 32 << 20  # bytes; glibc takes no more
+LARGEST_MMAP_THRESHOLD = 32 << 20  # bytes; the largest value that glibc accepts
 ENGINE_TYPE = "MXNET_ENGINE_TYPE"
 
 
 def prepare_cpu():
-    """Have MXNet and the allocator leave the processor to PyTorch. Results do not change."""
+    """Keep MXNet's threads and the allocator from slowing PyTorch. Results do not change."""
     run_mxnet_in_calling_thread()
     keep_freed_memory()
 
 
 def run_mxnet_in_calling_thread():
-    """Have MXNet run every operator in the thread that calls it (its ``NaiveEngine``).
+    """Make MXNet run every operator in the thread that calls it (its ``NaiveEngine``).
 
-    Otherwise its worker threads run them, each with a team of OpenMP threads of its own. Where a
-    process has more of these than there are cores, libgomp's threads sleep at once instead of
-    waiting actively for the next parallel loop, also in PyTorch: a training step of cross 56 took a
-    quarter longer on two cores.
+    Otherwise its worker threads run them, each with its own team of OpenMP threads. If a process
+    has more of these than there are cores, libgomp's threads sleep at once instead of waiting
+    actively for the next parallel loop, also in PyTorch: a training step of cross 56 took a quarter
+    longer on two cores.
 
-    It has an effect before MXNet's first operator only. Where the environment names an engine, that
-    one remains.
+    This has an effect only before MXNet's first operator. An engine that the environment names is
+    kept.
     """
     if ENGINE_TYPE in os.environ:
         return
     os.environ[ENGINE_TYPE] = "NaiveEngine"
     standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)  # MXNet writes a line about the engine that it takes
+        os.dup2(nowhere, 2)  # MXNet writes a line about the engine that it uses
         mx.nd.waitall()
     finally:
         os.dup2(standard_error, 2)
@@ -42,12 +42,12 @@ def run_mxnet_in_calling_thread():
 
 
 def keep_freed_memory():
-    """Have glibc keep freed memory for the next allocation.
+    """Make glibc keep freed memory for the next allocation.
 
-    Otherwise it returns large blocks to the system, and every activation of every step has to get
-    its pages again.
+    Otherwise it returns large blocks to the system, and the pages of every activation must be
+    allocated again in every step.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries do not have it
     if mallopt:
         mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

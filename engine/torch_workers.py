@@ -1,4 +1,4 @@
-"""The processes that torchrun started, training together by torch.distributed; see workers.py."""
+"""Connect the processes that torchrun started, by torch.distributed; see engine.distributed."""
 
 import os
 from contextlib import nullcontext
@@ -10,7 +10,7 @@ from engine.distributed import Alone
 
 
 def connect_torch_workers(device: Any, wait_limit: float) -> Any:
-    """The process by itself, or with all that torchrun started with it.
+    """Return the workers that train together: all processes of a torchrun job, or this one.
 
     Args:
         device: the torch.device of this process.
@@ -20,7 +20,7 @@ def connect_torch_workers(device: Any, wait_limit: float) -> Any:
 
 
 class TorchWorkers:
-    """All processes of a job, seen from one of them: NCCL joins GPUs, gloo CPUs."""
+    """All processes of a job, as seen from one of them; NCCL connects GPUs, gloo connects CPUs."""
 
     def __init__(self, device, wait_limit):
         from torch import distributed
@@ -42,17 +42,17 @@ class TorchWorkers:
 
         if error is None:
             distributed.destroy_process_group()
-        elif isinstance(error, RuntimeError) and _is_of_connections(error):
+        elif isinstance(error, RuntimeError) and _is_connection_error(error):
             raise CommandError(
-                "another worker is gone: start them all again with --resume"
+                "another worker has ended: start all of them again with --resume"
             ) from None
 
     def waiting(self):
-        """Something to wait in; a wait that lasts too long is an error by itself."""
+        """Return a context manager to wait in; torch.distributed itself limits the wait."""
         return nullcontext()
 
     def sum(self, array):
-        """``array`` summed over all workers."""
+        """Return ``array`` summed over all workers."""
         import torch
 
         total = torch.as_tensor(array).to(self._device)
@@ -60,5 +60,5 @@ class TorchWorkers:
         return total.cpu().numpy()
 
 
-def _is_of_connections(error):
+def _is_connection_error(error):
     return any(word in str(error) for word in ("gloo", "NCCL", "onnection", "imed out"))

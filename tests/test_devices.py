@@ -34,7 +34,7 @@ def test_every_gpu_is_taken_unless_some_are_named(gpus):
     [
         ("1", "there is no GPU 1 .MXNet sees 1."),
         ("0,0", "names a device twice"),
-        ("a", "takes numbers such as 0,1, or cpu; not 'a'"),
+        ("a", "must be numbers such as 0,1, or cpu, not 'a'"),
         ("-1", "not '-1'"),
         ("", "not ''"),
         ("0,", "not ''"),

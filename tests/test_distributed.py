@@ -183,7 +183,7 @@ def test_photographs_are_shared_by_any_number_of_workers(tmp_path, workers):
 @pytest.mark.parametrize(
     "environment,more,message",
     [
-        ({}, [], "DMLC_ROLE, DMLC_PS_ROOT_URI, .* is not set here.*python -m tools.launch"),
+        ({}, [], "DMLC_ROLE, DMLC_PS_ROOT_URI, .* is not set.*python -m tools.launch"),
         ({"DMLC_ROLE": "worker", "DMLC_PS_ROOT_URI": "::1"}, [], "DMLC_PS_ROOT_PORT, DMLC_NUM_W"),
         ({}, ["--runs", "2"], "one seed a job"),
         ({}, ["--engine", "torch"], "is for the engine mxnet"),

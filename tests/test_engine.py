@@ -213,12 +213,12 @@ def test_going_on_from_arrays_equals_never_having_stopped():
 def test_arrays_of_another_network_are_refused():
     engine = make()
     values, momenta = make(net=get_model("cross", 14, classes=3)).state_dict()
-    with pytest.raises(InputError, match="classifier_bias has shape .3,. where the network has"):
+    with pytest.raises(InputError, match="classifier_bias has shape .3,., but the network has"):
         engine.load_state_dict(values, momenta)
     values, momenta = engine.state_dict()
     with pytest.raises(InputError, match="nonsense has shape"):
         engine.load_state_dict({**values, "nonsense": np.zeros(2)}, momenta)
-    with pytest.raises(InputError, match="classifier_bias has shape None where the network has"):
+    with pytest.raises(InputError, match="classifier_bias has shape None, but the network has"):
         engine.load_state_dict(values, {"nonsense": np.zeros(2)})
 
 
@@ -327,5 +327,5 @@ def test_steps_after_observing_are_those_without():
 
 @pytest.mark.parametrize("settings", [{"optimizer": "adam"}, {"decayed": "bias"}])
 def test_unknown_optimizers_are_refused(settings):
-    with pytest.raises(InputError, match="is none of"):
+    with pytest.raises(InputError, match="is not one of"):
         make(**settings)

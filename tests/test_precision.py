@@ -120,10 +120,10 @@ def test_bfloat16_resumes_bit_for_bit(tmp_path):
 
 
 def test_float16_is_for_gpus_and_mxnets_engine(tmp_path):
-    with pytest.raises(InputError, match="takes GPUs"):
+    with pytest.raises(InputError, match="needs GPUs"):
         precision.use("float16", [mx.gpu(0), mx.cpu()])
     words = ["train_cifar.py", "--dtype", "float16", "--data-dir", str(tmp_path)]
-    for more, said in (([], "takes GPUs"), (["--engine", "torch"], "float32 or bfloat16 here")):
+    for more, said in (([], "needs GPUs"), (["--engine", "torch"], "float32 or bfloat16 here")):
         command = [sys.executable, *words, *more, "--gpus", "cpu"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
@@ -247,7 +247,7 @@ def test_what_overflows_is_left_out_and_the_next_step_scaled_by_half():
 def test_where_all_overflows_float16_is_given_up():
     images, labels, _ = examples()
     engine = products("float16")
-    with pytest.raises(CommandError, match="take --dtype float32"):
+    with pytest.raises(CommandError, match="use --dtype float32"):
         for _ in range(40):
             engine.train_step(images, labels, LR, loss_weights={None: 1e30})
 

@@ -217,7 +217,7 @@ def test_two_devices_train(data, tmp_path):
         (["--gpus", "7"], "there is no GPU 7"),
         (["--val-split", "130"], "130 of 130 examples"),
         (["--train-dataset", "no.rec"], "no.rec"),
-        (["--kv-store", "nccl", "--gpus", "cpu:0,cpu:1"], "--kv-store nccl cannot be used here"),
+        (["--kv-store", "nccl", "--gpus", "cpu:0,cpu:1"], "--kv-store nccl is not supported here"),
         (["--network", "gluoncv:alexnet", "--depth", "3"], "leave them out"),
         (["--drop-path", "mixed"], "drop-path is for FractalNet"),
         (["--drop-path", "global"], "drop-path is for FractalNet"),
