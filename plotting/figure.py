@@ -30,6 +30,11 @@ def new_figure(size: Tuple[float, float] = (9, 3.6)):
     return figure
 
 
+def start_at_zero(axes) -> None:
+    """Have the vertical axis begin at 0 and leave room for the markers of the highest values."""
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
+
+
 def save_figure(figure, path) -> None:
     """Write the PNG, or the SVG by its ending, at ``path``: completely or not at all."""
     _set_fonts(figure)

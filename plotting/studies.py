@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-from plotting.figure import BLACK, COLOURS, MARKERS, literal_text, new_figure, save_figure
+from plotting.figure import (
+    BLACK,
+    COLOURS,
+    MARKERS,
+    literal_text,
+    new_figure,
+    save_figure,
+    start_at_zero,
+)
 
 Shares = Dict[int, float]  # length of a path in weight layers -> probability
 
@@ -32,7 +40,8 @@ def draw_lengths(
         if any(formula for _, formula in lines.values()):
             axes.plot([], color=BLACK, label="the paper's formula", **rings)
         axes.set_title(literal_text(title))
-        axes.set(xlabel="weight layers", ylabel="share of paths (%)", ylim=(0, None))
+        axes.set(xlabel="weight layers", ylabel="share of paths (%)")
+        start_at_zero(axes)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
@@ -58,7 +67,8 @@ def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
     alone.plot(lengths, [c.alone for c in found], "o", color=blue, label="a single member")
     alone.axhline(study.ensemble, color=orange, linestyle="--", label="ensemble of the members")
     alone.axhline(study.whole, color=BLACK, label="the whole network")
-    alone.set(xlabel="weight layers of the member", ylim=(0, None))
+    alone.set(xlabel="weight layers of the member")
+    start_at_zero(alone)
     if len(found) > 1:
         losses = [c.without - study.ensemble for c in found]
         without.plot(lengths, losses, "o", color=blue)
@@ -69,7 +79,8 @@ def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
     deep_first = [c.from_on for c in reversed(found)]
     growing.plot(sizes, deep_first, "s-", color=green, label="deepest first")
     growing.axhline(study.whole, color=BLACK, label="the whole network")
-    growing.set(xlabel="members in the ensemble", ylim=(0, None))
+    growing.set(xlabel="members in the ensemble")
+    start_at_zero(growing)
     for axes in (alone, without, growing):
         axes.set_ylabel("change of error (points)" if axes is without else "error (%)")
         axes.grid(alpha=0.3)
@@ -105,7 +116,8 @@ def draw_lesions(study: Any, path: Union[str, Path], title: str) -> None:
     several.set_xlabel("how many are removed at random")
     for axes in (alone, several):
         axes.axhline(study.whole, color=BLACK, label="the whole network")
-        axes.set(ylabel="error (%)", ylim=(0, None))
+        axes.set(ylabel="error (%)")
+        start_at_zero(axes)
         axes.grid(alpha=0.3)
     several.legend()
     figure.suptitle(literal_text(title))

@@ -166,6 +166,8 @@ def describe_recipe(record: RunRecord) -> str:
     changes = [f"{k} {v}" for k, v in info.recipe_changes.items() if k != "epochs"]
     if run.val_split:
         changes.append(f"on {run.val_split} held out")
+    if run.init_from:
+        changes.append(f"from {'/'.join(Path(run.init_from).parts[-2:])}")
     if run.dtype != "float32":
         changes.append(run.dtype)
     if run.classes is not None:

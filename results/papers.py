@@ -152,6 +152,8 @@ def explain_difference(run: Run, info: RunInfo) -> str:
         for name, value in run.recipe.to_json().items()
         if value != theirs[name]
     ]
+    if run.init_from:
+        reasons.append("started from trained parameters")
     training = info.data.get("train")
     examples = training.get("examples") if isinstance(training, dict) else None
     if examples != TRAINING_IMAGES[row.dataset]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
 from command import InputError
-from plotting.figure import BLACK, literal_text, new_figure, save_figure
+from plotting.figure import BLACK, literal_text, new_figure, save_figure, start_at_zero
 from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit
 
 PICTURE_SUFFIXES = (".png", ".svg")
@@ -107,7 +107,8 @@ def _draw_sizes(axes, settings, size):
     if any(setting.paper is not None for setting in settings):
         look = {"linestyle": "", "marker": "o", "markerfacecolor": "none"}
         shown += axes.plot([], color=BLACK, label="hollow: the paper's", **look)
-    axes.set(ylabel=f"{settings[0].tested_on} error (%), last epoch", ylim=(0, None))
+    axes.set(ylabel=f"{settings[0].tested_on} error (%), last epoch")
+    start_at_zero(axes)
     axes.set(xscale="log", xlim=(min(costs) / COST_MARGIN, max(costs) * COST_MARGIN))
     axes.xaxis.set_major_locator(FixedLocator(cost_ticks(costs)))
     axes.xaxis.set_minor_locator(NullLocator())

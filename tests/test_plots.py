@@ -1,6 +1,7 @@
 import pytest
 
 import show_results
+from plotting.figure import new_figure, start_at_zero
 from results import compare_settings, read_settings
 from results.comparison import cost_ticks, curve_limit
 from tests.test_results import make_paper_run, make_run
@@ -111,3 +112,10 @@ def test_held_out_errors_are_labelled_so(tmp_path):
     drawn = (tmp_path / "cifar10-held-out.svg").read_text()
     assert "<!-- held-out error (%), last epoch -->" in drawn
     assert "<!-- test -->" not in drawn
+
+
+def test_the_highest_marker_is_whole():
+    axes = new_figure().subplots()
+    axes.plot([1, 2], [45.0, 55.0], "o")
+    start_at_zero(axes)
+    assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 1.05 * 55

@@ -276,3 +276,12 @@ def test_the_papers_figures_go_with_how_a_network_was_trained(
     run = Run.from_json(make_config(recipe, dataset="cifar100", **size))
     assert paper_error(run, column) == error
     assert paper_error(replace(run, val_split=10), column) is None
+
+
+def test_a_run_from_trained_parameters_says_so_and_is_not_the_papers(tmp_path):
+    make_paper_run(tmp_path, 0, 5.0)
+    source = str(tmp_path / "elsewhere" / "cross_d110w1" / "run3")
+    make_paper_run(tmp_path, 1, 4.0, init_from=source)
+    first, second = sorted(collect(tmp_path)[0], key=lambda result: len(result.recipe))
+    assert (first.recipe, second.recipe) == ("deep-fusion", "deep-fusion, from cross_d110w1/run3")
+    assert (first.paper_note, second.paper_note) == ("", "started from trained parameters")
