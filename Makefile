@@ -15,7 +15,10 @@ empty :=
 space := $(empty) $(empty)
 comma := ,
 # Two processes with one thread each are faster than one with two, on small networks.
-PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
+# The threshold has glibc give freed memory back; else the processes keep up to several GB of it.
+# A file is one process's, in the order of tests/conftest.py, so that its fixtures are made once.
+PYTEST = OMP_NUM_THREADS=1 MALLOC_TRIM_THRESHOLD_=131072 $(VENV)/bin/python -m pytest -q \
+  -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -10,9 +10,22 @@ from analysis import anytime
 from tests.record_files import write_random_rec
 from training import evaluation, trainer
 
+LONGEST = ("test_export.py", "test_resume.py", "test_scripts.py", "test_torch_engine.py")
+
 # A shell's background jobs ignore Ctrl-C, and so would the tests of it and what they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first and quick ones last, so that all processes end together."""
+    items.sort(key=_turn)
+
+
+def _turn(item):
+    if item.path.name in LONGEST:
+        return LONGEST.index(item.path.name)
+    return len(LONGEST) + (item.get_closest_marker("medium") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)
