@@ -16,7 +16,7 @@ from network import read_card
 from plotting.tables import TABLE_FORMATS
 from training.classification import Answer, classify, load_exported, load_run, rank_classes
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")  # of the pictures in a folder, in any case
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")  # of the pictures in a folder, in upper or lower case
 FORMATS = (*TABLE_FORMATS, "csv", "jsonl")
 EXAMPLES = """examples:
   python predict.py cat.jpg dog.png --run snapshot/cifar10/cross_d110w1/run1
@@ -25,17 +25,17 @@ EXAMPLES = """examples:
   find pictures -name '*.png' | python predict.py - --run snapshot/cifar10/cross_d110w1/run1
   python predict.py pictures --run snapshot/cifar10/cross_d110w1/run1 --features pictures.npy
   python predict.py pictures --run snapshot/cifar10/fractal_d20w1/run1 --early-exit 0.9
-  python predict.py cat.jpg --network cross26-cifar10     trained parameters that come along
+  python predict.py cat.jpg --network cross26-cifar10     parameters that are part of the project
 
-A picture is PNG, JPEG or BMP of any size. For a network of small images its shorter side is made
-as long as theirs and the centre taken; for one of photographs it is treated as a test image is. A
-folder stands for the pictures in it and in its folders, - for a list of paths on standard input,
-one a line. A picture that cannot be read is named, and the rest is classified; the exit status is
-then 1."""
+Pictures are PNG, JPEG or BMP files of any size. For a network of small images, the shorter side is
+resized to the network's size and the centre is cropped; for a network of photographs, pictures are
+processed like test images. A folder means all pictures in it and in its subfolders, and - means a
+list of paths on standard input, one per line. A picture that cannot be read is named, and the
+others are classified; the exit status is then 1."""
 
 
 def make_parser():
-    """Return the command line."""
+    """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
         "pictures", nargs="+", metavar="IMAGE", help="image files, folders of them, or -"
@@ -52,28 +52,31 @@ def make_parser():
         "--early-exit",
         type=float,
         metavar="THRESHOLD",
-        help="of a FractalNet: its shallowest column answers where its largest probability is at "
-        "least THRESHOLD, else the next, at last the whole network; which one is shown. "
-        "evaluate.py --early-exit measures thresholds",
+        help="with a FractalNet: use the shallowest column whose largest probability is at least "
+        "THRESHOLD, or else the whole network, and show which one was used. evaluate.py "
+        "--early-exit measures thresholds",
     )
-    parser.add_argument("--epoch", type=int, help="of the checkpoint; default: the newest")
-    parser.add_argument("--top", type=int, default=5, help="classes to name; default: 5")
+    parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
+    parser.add_argument("--top", type=int, default=5, help="number of classes to show; default: 5")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument(
         "--features",
         metavar="FILE.npy",
-        help="write what the classifier takes, an array (pictures, features), in place of classes; "
-        "the pictures of its rows are printed",
+        help="write the classifier's input, an array (pictures, features), instead of classes, and "
+        "print the picture of each row",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=64, help="pictures predicted at once; default: 64"
+        "--batch-size",
+        type=int,
+        default=64,
+        help="number of pictures predicted at once; default: 64",
     )
     parser.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
     return parser
 
 
 def check_flags(args):
-    """Refuse flags that do not go together.
+    """Check that the flags can be used together.
 
     Raises:
         InputError: two flags contradict each other, or a number is impossible.
@@ -93,10 +96,10 @@ def check_flags(args):
 
 
 def list_pictures(names):
-    """Return the paths that ``names`` stand for: files, folders of pictures, - for a list.
+    """Return the paths of the pictures in ``names``: files, folders of pictures, - for a list.
 
     Raises:
-        InputError: there is none.
+        InputError: there are no pictures.
     """
     paths = []
     for name in names:
@@ -113,10 +116,10 @@ def list_pictures(names):
 
 
 def write_classes(found, form, early=False):
-    """Print the classes of each picture: a table at the end, or lines as they come.
+    """Print the classes of each picture: a table at the end, or lines as they are computed.
 
     Args:
-        found: iterable of (path, [(class, probability)], name of the network that answered).
+        found: iterable of (path, [(class, probability)], name of the network that was used).
         form: one of FORMATS.
         early: whether to show which network answered.
     """
@@ -140,14 +143,14 @@ def write_classes(found, form, early=False):
 
 
 def rank(classifier, found, top, early):
-    """Yield what ``write_classes`` takes of what ``classify`` yields."""
+    """Convert the items of ``classify`` to those for ``write_classes``."""
     for path, output in found:
         answer = output if early else Answer(output, "")
         yield path, rank_classes(classifier, answer.logits, top), answer.network
 
 
 def write_features(found, path):
-    """Write the features of pictures into the .npy file ``path``; print whose each row is.
+    """Write the features of pictures into the .npy file ``path``; print the picture of each row.
 
     Args:
         found: iterable of (path of a picture, its features).
@@ -169,7 +172,7 @@ def write_features(found, path):
 
 @command
 def main(argv=None):
-    """Classify pictures; return 1 where one of them could not be read."""
+    """Classify pictures; return 1 if one of them could not be read."""
     args = make_parser().parse_args(argv)
     check_flags(args)
     paths, problems = list_pictures(args.pictures), []
@@ -180,7 +183,7 @@ def main(argv=None):
         embed, early_exit = bool(args.features), args.early_exit
         classifier = load_run(source, args.gpus, args.epoch, embed, early_exit)
     if classifier.names_problem and not args.features:
-        sys.stderr.write(f"classes have numbers: {classifier.names_problem}\n")
+        sys.stderr.write(f"classes are shown as numbers: {classifier.names_problem}\n")
 
     def report(line):
         problems.append(line)

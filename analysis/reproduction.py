@@ -1,4 +1,4 @@
-"""Judge the papers' claims by finished runs: effects, intervals and verdicts."""
+"""Judge the papers' claims from finished runs: effects, intervals and verdicts."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from network import get_model
 from training.run_folder import find_runs, keep_newest, read_run
 from training.serialization import write_whole
 
-MEMBERS = "members.json"  # beside a run's log: what its members contribute
+MEMBERS = "members.json"  # beside a run's log: errors with and without its members
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 FUSIONS = 9  # blocks of the networks whose path lengths the paper prints
 
@@ -28,17 +28,17 @@ class Judgement:
     scale: str
     runs: Dict[str, int]  # setting, in words -> number of runs
     folders: Tuple[str, ...]
-    effect: Optional[float]  # points; None where a setting has no run
+    effect: Optional[float]  # points; None if a setting has no run
     low: Optional[float]  # of the 95% interval; None with too few runs
     high: Optional[float]
     verdict: str
 
 
 def judge_claims(folder: Union[str, Path], scale: str) -> List[Judgement]:
-    """Return the Judgement of every claim by the finished runs at or below ``folder``.
+    """Return the Judgement of every claim from the finished runs at or below ``folder``.
 
     Raises:
-        InputError: ``scale`` is none of analysis.claims.SCALES.
+        InputError: ``scale`` is not one of analysis.claims.SCALES.
     """
     require_scale(scale)
     records = list_finished(folder)
@@ -49,22 +49,22 @@ def list_finished(folder):
     """Return the RunRecords of the finished runs at or below ``folder``."""
     try:
         records = map(read_run, find_runs(folder))
-    except InputError:  # there is no such folder: nothing has been trained
+    except InputError:  # without the folder, nothing has been trained
         return []
     return [record for record in records if not record.problem]
 
 
 def find_evidence(records, setting):
-    """Return the RunRecords that are of ``setting``, one of each seed; see ``keep_newest``.
+    """Return the RunRecords of ``setting``, one for each seed; see ``keep_newest``.
 
-    They are trained on all training images, on one device, from random values, and tested on the
-    test set.
+    They were trained on all training images, on one device, from random values, and were tested on
+    the test set.
     """
-    found = keep_newest(record for record in records if _is_of(record, setting))
+    found = keep_newest(record for record in records if _matches(record, setting))
     return [found[seed] for seed in sorted(found)]
 
 
-def _is_of(record, setting):
+def _matches(record, setting):
     run, info = record.run, record.info
     return (
         (run.network, run.depth, run.widen_factor, run.dataset)
@@ -78,10 +78,10 @@ def _is_of(record, setting):
 
 
 def group_evidence(records, settings):
-    """Return the evidence of each of ``settings``, all of it on the same images.
+    """Return the evidence for each of ``settings``, all of it on the same images.
 
-    Where there are runs on different images, such as a data set's own and JPEG copies of them, the
-    images count that the setting with the fewest runs has the most runs on.
+    If there are runs on different images, such as a data set's own and JPEG copies of them, those
+    images are chosen on which the setting with the fewest runs has the most runs.
     """
     by_images = {}
     for record in records:
@@ -91,7 +91,7 @@ def group_evidence(records, settings):
 
 
 def judge(claim, scale, records):
-    """Return the Judgement of a claim by RunRecords."""
+    """Return the Judgement of a claim from RunRecords."""
     groups = group_evidence(records, [setting[scale] for setting in claim.settings])
     runs = {str(s[scale]): len(group) for s, group in zip(claim.settings, groups)}
     folders = tuple(str(record.folder) for group in groups for record in group)
@@ -108,7 +108,7 @@ def judge(claim, scale, records):
 
 
 def tabulate_judgements(judgements):
-    """Return Judgements as rows of words, the heading first."""
+    """Return Judgements as rows of a table, the heading first."""
     rows = [["claim", "effect (95% interval)", "claimed", "the paper", "runs", "verdict"]]
     for each in judgements:
         effect = "-" if each.effect is None else f"{each.effect:+.2f}"
@@ -121,7 +121,7 @@ def tabulate_judgements(judgements):
 
 
 def decide(low, high, bound):
-    """Return the verdict on "the effect is below ``bound``" by its interval."""
+    """Return the verdict on "the effect is below ``bound``" from its interval."""
     if low is None:
         return UNDECIDED
     if high < bound:
@@ -130,9 +130,10 @@ def decide(low, high, bound):
 
 
 def interval(samples):
-    """Return the 95% interval of a mean, or of the difference of two: (low, high).
+    """Return the 95% interval (low, high) of a mean, or of the difference of two means.
 
-    Student's for one sample, Welch's for two; (None, None) where a sample has a single number.
+    It is Student's for one sample and Welch's for two, or (None, None) if a sample has only one
+    number.
     """
     from scipy.stats import t
 
@@ -149,7 +150,7 @@ def interval(samples):
 
 
 def _read_row(record):
-    """Return the last row of a run's log, with what its members contribute where that is there."""
+    """Return the last row of a run's log, with its members' errors if they were measured."""
     row = dict(record.rows[-1])
     path = record.folder / MEMBERS
     if path.exists():
@@ -176,8 +177,8 @@ def write_members(folder, study):
 def compare_path_lengths():
     """Return {network: ((mean, deviation) of random paths, the same by the paper's formula)}.
 
-    Exact, without training: networks of nine fusions (resnet: of as many convolutions). Zhao et
-    al. print 8 +- 2.83 for cross.
+    The figures are exact and need no training. The networks have nine fusions (resnet has as many
+    convolutions). Zhao et al. print 8 +- 2.83 for cross.
     """
     found = {}
     for network, chance in PAPER_CHANCES.items():

@@ -1,15 +1,15 @@
-"""Factors of activations, moved into the small arrays of the layers around them.
+"""Move factors of activations into the small arrays of the layers around them.
 
 Merge-and-run halves a sum in every block. A join of FractalNet multiplies each input by a weight
-that is drawn for the batch. Each such product is a pass over all activations, and MXNet leaves
-oneDNN's memory layout for it. A network without these products follows from three rules, for a
-factor f > 0 (and f = 0, which a dropped path has):
+that is drawn for the batch. Each such product is a pass over all activations, for which MXNet also
+leaves oneDNN's memory layout. Three rules give a network without these products, for a factor
+f > 0 (and for f = 0, the factor of a dropped path):
 
 - conv(f x, w) = conv(x, f w), and the same for a dense layer;
 - f BN(x; gamma, beta) = BN(x; f gamma, f beta);
 - ReLU, pooling, means and sums commute with f.
 
-A power of two changes no bit of a result, only the exponents of floating-point numbers.
+A power of two only changes the exponents of floating-point numbers, so results are bit-identical.
 """
 
 import json
@@ -20,17 +20,17 @@ import mxnet as mx
 
 from network.graph import INPUT
 
-LARGEST_EXPONENT = 8  # no activation is held at more than 2^8 times its value
+LARGEST_EXPONENT = 8  # activations are stored at no more than 2^8 times their value
 SUMS = ("add_n", "elemwise_add")
 COMMUTING = ("Flatten", "Pooling", "mean")  # and ReLU
 WEIGHTED = ("Convolution", "FullyConnected")
-SHAPE_ONLY = ("_contrib_arange_like", "broadcast_like")  # use the shape of what they are like
+SHAPE_ONLY = ("_contrib_arange_like", "broadcast_like")  # use only the shape of an input
 
 
 def move_powers_of_two(symbol):
-    """Return a symbol that computes what ``symbol`` does, bit for bit, with fewer products.
+    """Return a symbol with the same results, bit for bit, as ``symbol`` and fewer products.
 
-    Products of activations with powers of two are removed where their factors can move.
+    Products of activations with powers of two are removed if their factors can move.
 
     Args:
         symbol: an mx.sym.Symbol whose input is named ``data``. Parameters keep their names, shapes
@@ -45,10 +45,10 @@ def move_powers_of_two(symbol):
 
 
 def move_join_weights(symbol):
-    """Return a symbol that computes what ``symbol`` does, with joins that sum without products.
+    """Return a symbol with the same results as ``symbol``, but joins that sum without products.
 
     A weight that drop-path draws multiplies gamma and beta of the batch normalisation before the
-    join, where nothing but ReLU and pooling is between them. See ``move_powers_of_two``.
+    join, if only ReLU and pooling are between them. See ``move_powers_of_two``.
     """
     content = json.loads(symbol.tojson())
     return _rewrite(content, *_find_join_weights(content["nodes"], _count_users(content)))
@@ -62,7 +62,7 @@ def _count_users(content):
 
 
 def _value_inputs(node):
-    """Return the inputs of a node without those of which it uses the shape alone."""
+    """Return the inputs of a node, except those of which it only uses the shape."""
     if node["op"] == "_contrib_arange_like":
         return []
     return node["inputs"][:1] if node["op"] == "broadcast_like" else node["inputs"]
@@ -71,8 +71,8 @@ def _value_inputs(node):
 class PowersOfTwo:
     """Find products with powers of two that can be removed.
 
-    Each node is given an exponent e: the new graph computes 2^e times its value. The exponent of
-    batch normalisation is open where one node uses it: it is the one that the node needs.
+    Each node gets an exponent e: the new graph computes 2^e times its value. If a single node uses
+    a batch normalisation, the exponent of the latter is open until that node determines it.
 
     Attributes:
         exponents: {node: e}.
@@ -108,7 +108,7 @@ class PowersOfTwo:
         return exponent
 
     def _settle(self, source, exponent=0):
-        """Return the exponent of an input; where it is open, it becomes ``exponent``."""
+        """Return the exponent of an input; if it is open, set it to ``exponent``."""
         if source in self._open:
             self._open.remove(source)
             self.exponents[source] = exponent
@@ -117,7 +117,7 @@ class PowersOfTwo:
 
 
 def _count_halvings(node):
-    """Return h where a node multiplies by 2^-h, else 0."""
+    """Return h if a node multiplies by 2^-h, else 0."""
     if node["op"] not in ("_mul_scalar", "_div_scalar"):
         return 0
     mantissa, exponent = frexp(float(node["attrs"]["scalar"]))
@@ -132,7 +132,7 @@ def _commutes(node):
 
 
 def _find_join_weights(nodes, users):
-    """Find joins' products whose weight batch normalisation can have in its gamma and beta.
+    """Find products of joins whose weight can move into gamma and beta of batch normalisation.
 
     Returns:
         Products to remove, {node: its input}, and {(BatchNorm, position): source of the weight}.
@@ -151,7 +151,7 @@ def _find_join_weights(nodes, users):
 
 
 def _find_norm(index, nodes, users):
-    """Return the BatchNorm that alone, through ReLU and pooling, feeds a node; else None."""
+    """Return the BatchNorm that feeds only this node, through ReLU and pooling, or None."""
     while users[index] == 1:
         if nodes[index]["op"] == "BatchNorm":
             return index if nodes[index]["attrs"].get("fix_gamma") == "False" else None
@@ -162,7 +162,7 @@ def _find_norm(index, nodes, users):
 
 
 def _rewrite(content, removed, factors):
-    """Return the symbol of a graph read from JSON, in which factors have moved.
+    """Return the symbol of a graph read from JSON, with removed products and moved factors.
 
     Args:
         removed: {product: its input}.
@@ -182,21 +182,23 @@ def _rewrite(content, removed, factors):
 
 
 class _Rewriting:
-    """Nodes of the new graph, and the place of each old node in it."""
+    """The nodes of the new graph, and the position of each old node in it."""
 
     def __init__(self, nodes):
         self._nodes = nodes
         self.kept, self.places = [], {}
 
     def place(self, source):
-        """Return the source in the new graph."""
+        """Return the source's counterpart in the new graph."""
         index, *rest = source
         return [self.places[index], *rest]
 
     def keep(self, index, factors):
-        """Add an old node, its inputs multiplied by their factors."""
+        """Add an old node, with its inputs multiplied by their factors."""
         node = self._nodes[index]
-        if node["op"] == "_contrib_arange_like":  # counts the batch, as well by the images
+        if (
+            node["op"] == "_contrib_arange_like"
+        ):  # it only needs the batch size, which the images have, too
             inputs = [[self.places[_find_input(self._nodes)], 0, 0]]
         else:
             inputs = [self.place(source) for source in node["inputs"]]
@@ -205,7 +207,7 @@ class _Rewriting:
                 name = f"{node['name']}_input{position}"
                 inputs[position] = self._multiply(source, factors[index, position], name)
         attrs = dict(node.get("attrs", {}))
-        if node["name"] != INPUT:  # types follow from that of the images: Gluon's can be outdated
+        if node["name"] != INPUT:  # the images determine all types; Gluon's types can be outdated
             attrs.pop("__dtype__", None)
         self.places[index] = len(self.kept)
         self.kept.append({**node, "inputs": inputs, "attrs": attrs})
@@ -228,7 +230,7 @@ def _find_input(nodes):
 
 
 def _order(nodes, factors):
-    """Return the indices of nodes so that weights are drawn before what they are factors of."""
+    """Return the indices of nodes in an order in which weights are drawn before they are used."""
     waiting = [factor[0] for factor in factors.values() if not isinstance(factor, float)]
     first = {_find_input(nodes)}
     while waiting:

@@ -80,7 +80,7 @@ def test_nothing_of_the_machine_is_left(run, data):
     words = ["train.py", "--log-dir=b", "--lr-steps", "1/2"]
     assert publish.clean_config(written)["command"] == words
     for name, value in (("init_from", "/home/me/run1"), ("processor", platform.node() + " CPU")):
-        with pytest.raises(InputError, match="name this machine"):
+        with pytest.raises(InputError, match="contain facts of this machine"):
             publish.clean_config({**read_config(run), name: value})
 
 

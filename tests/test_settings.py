@@ -142,7 +142,10 @@ def test_a_run_starts_from_another(data, tmp_path, capsys):
         if "running" not in name:
             assert (array.asnumpy() == values[1][name].asnumpy()).all()
             assert (array.asnumpy() == values[2][name].asnumpy()).all()
-    for wrong, message in (("nowhere", "is none"), (data / "test.rec", "holds no parameters")):
+    for wrong, message in (
+        ("nowhere", "--init-from must be a run's folder"),
+        (data / "test.rec", "holds no parameters"),
+    ):
         status, err = refused(
             capsys, *FAST, "--data-dir", data, "--log-dir", tmp_path, "--init-from", wrong
         )

@@ -1,11 +1,11 @@
-"""Publish finished runs, without what belongs to this machine: python -m tools.publish RUN.
+"""Publish finished runs, without facts of this machine: python -m tools.publish RUN.
 
-A published run has config.json, log.jsonl, curves.png and the like: what results are computed and
-drawn from. It has no checkpoints and no text log. It stands beside one's own runs, in
-snapshot/<data set>/<network>/published<k>, and is committed, where these are ignored. Folders of
-this machine become names. A run that is published again keeps its folder.
+A published run has config.json, log.jsonl, curves.png and similar files, from which results are
+computed and drawn. It has no checkpoints and no text log. It is stored beside other runs, in
+snapshot/<data set>/<network>/published<k>, and is committed, while other runs are ignored by git.
+Paths of this machine are replaced by names. A run that is published again keeps its folder.
 
-With --pretrained, the parameters of the run's newest checkpoint become a pretrained network, too,
+With --pretrained, the parameters of the run's newest checkpoint also become a pretrained network,
 rounded to float16, with a card that has the test error measured with them. The run must be the one
 with the median error among the seeds of its setting.
 """
@@ -45,20 +45,20 @@ EXAMPLES = """examples:
 
 
 def make_parser():
-    """Return the command line."""
+    """Return the parser of the command line."""
     parser = Parser(prog="python -m tools.publish", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("path", type=Path, help="a run's folder, or a folder of runs")
     parser.add_argument(
         "--out", default="snapshot", metavar="DIR", help="where to copy to; default: snapshot"
     )
     parser.add_argument(
-        "--pretrained", action="store_true", help="make a pretrained network of the run, too"
+        "--pretrained", action="store_true", help="also make a pretrained network from the run"
     )
     parser.add_argument(
         "--images",
         default="the data set's own",
         metavar="WORDS",
-        help="with --pretrained: what the card says of the images. Default: %(default)s",
+        help="with --pretrained: description of the images on the card. Default: %(default)s",
     )
     return parser
 
@@ -67,7 +67,7 @@ def clean_config(config):
     """Return the settings of a run without folders and names of this machine.
 
     Raises:
-        InputError: something of this machine would be left in them.
+        InputError: they would still contain facts of this machine.
     """
     cleaned = json.loads(json.dumps(config))
     cleaned["data_dir"] = f"data/{config['dataset']}"
@@ -80,12 +80,12 @@ def clean_config(config):
         place["versions"]["platform"] = re.sub(r"^(\w+).*", r"\1", system)
     left = [text for text in _list_strings(cleaned) if _names_machine(text)]
     if left:
-        raise InputError(f"the settings of the run name this machine: {left[0]}")
+        raise InputError(f"the settings of the run contain facts of this machine: {left[0]}")
     return cleaned
 
 
 def _clean_word(word):
-    """Return a word of a command with the name of a file in place of its path."""
+    """Return a word of a command with paths of files replaced by their names."""
     flag, equals, value = word.rpartition("=")
     if "/" in value and not re.fullmatch(r"\d+/\d+(,\d+/\d+)*", value):
         value = Path(value).name
@@ -112,7 +112,7 @@ def publish(folder, out):
         The folder of the copy.
 
     Raises:
-        InputError: the run is not finished, or something of this machine would be left in it.
+        InputError: the run is not finished, or it would still contain facts of this machine.
     """
     record = read_run(folder)
     if record.problem:
@@ -137,9 +137,11 @@ def main(argv=None):
     own = [folder for folder in find_runs(args.path) if not is_published(folder)]
     runs = [folder for folder in own if not read_run(folder).problem]
     if not runs:
-        raise InputError(f"there is no finished run at or below {args.path}")
+        raise InputError(f"there is no finished run in or below {args.path}")
     if args.pretrained and len(runs) > 1:
-        raise InputError(f"--pretrained takes one run: there are {len(runs)} below {args.path}")
+        raise InputError(
+            f"--pretrained needs a single run: there are {len(runs)} below {args.path}"
+        )
     for folder in runs:
         print(publish(folder, args.out))
     if args.pretrained:

@@ -15,15 +15,15 @@ NAMED = 5  # the most parameters that a message names
 
 
 def load_parameters(source):
-    """Return {name: array} of the parameters that ``source`` holds, without the network's prefix.
+    """Return the parameters in ``source``, {name: array}, without the network's prefix.
 
     Args:
-        source: a run's folder, whose newest checkpoint is taken, or the name of a pretrained
-            network, or a ``.params`` file, or a ``.safetensors`` file, such as export.py --format
-            torch --trainable writes.
+        source: a run's folder, whose newest checkpoint is used, the name of a pretrained network,
+            a ``.params`` file, or a ``.safetensors`` file such as those of export.py --format torch
+            --trainable.
 
     Raises:
-        InputError: it is none of these, or it is damaged.
+        InputError: ``source`` is not one of these, or it is damaged.
     """
     path, pretrained = Path(source), list_pretrained()
     if (path / CONFIG).exists() or (str(source) in pretrained and not path.exists()):
@@ -32,8 +32,8 @@ def load_parameters(source):
         there = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
         names = f" ({', '.join(pretrained)})" if pretrained else ""
         raise InputError(
-            f"init_from takes a run's folder, a .params or .safetensors file or the name of a "
-            f"pretrained network{names}, and {path} is none"
+            f"init_from must be a run's folder, a .params or .safetensors file or the name of a "
+            f"pretrained network{names}, not {path}"
             f"{nearest(path.name, [*there, *pretrained])}",
             argument="init_from",
         )
@@ -67,8 +67,8 @@ def initialize_from(engine, source):
     }
     if not taken:
         raise InputError(
-            f"no parameter in {source} fits this network by name and shape: give one of the same "
-            "family and depth",
+            f"no parameter in {source} matches this network by name and shape: give a network of "
+            "the same family and depth",
             argument="init_from",
         )
     engine.load_state_dict({**values, **taken}, {})
@@ -76,7 +76,7 @@ def initialize_from(engine, source):
 
 
 def _describe(values, given, taken):
-    """Return how many of a network's ``values`` were ``taken``, and what became of the others."""
+    """Return a text on which of a network's ``values`` were ``taken``, and why not the others."""
 
     def size(array):
         return "x".join(map(str, array.shape))

@@ -1,1 +1,1 @@
-"""Trained parameters that come with the project, each file with a card that describes it."""
+"""Trained parameters that are part of the project; a card describes each file."""

@@ -1,7 +1,7 @@
-"""Read and write the pretrained networks: parameters as float16, and a card of each.
+"""Read and write the pretrained networks: parameters as float16, and a card for each network.
 
 A network is two files in the folder of this module: ``<name>.params`` (MXNet's format, {name:
-array}) and ``<name>.json``, its card, which has the checksum of the other.
+array}) and ``<name>.json``, its card, which has the checksum of the parameters' file.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ Arrays = Dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Card:
-    """What a pretrained network is, how it was trained, and its error."""
+    """The card of a pretrained network: its settings, its training and its error."""
 
     network: str
     depth: int
     widen_factor: int
     dataset: str
-    images: str  # what the images were: the data set's own, or copies of them
+    images: str  # description of the images: the data set's own, or copies of them
     classes: List[str]  # their names, by label
     image_size: int
     mean: List[float]  # per channel (RGB), of pixels from 0 to 255
@@ -49,18 +49,18 @@ class Card:
     run_error: float  # percent, measured before the parameters were rounded
     command: List[str]
     commit: Optional[str]
-    test_error: float = math.nan  # percent, measured with the parameters as they are in the file
-    column_errors: List[float] = field(default_factory=list)  # the same of each column
-    sha256: str = ""  # of the file of parameters
+    test_error: float = math.nan  # percent, measured with the rounded parameters of the file
+    column_errors: List[float] = field(default_factory=list)  # the same for each column
+    sha256: str = ""  # of the parameters' file
 
     @property
     def name(self) -> str:
-        """Return the name that the network is called by, such as cross26-cifar10."""
+        """Return the name of the pretrained network, such as cross26-cifar10."""
         return card_name(self.network, self.depth, self.widen_factor, self.dataset)
 
 
 def card_name(network: str, depth: Optional[int], widen_factor: int, dataset: str) -> str:
-    """Return the name of a pretrained network, whether there is one or not."""
+    """Return the name that a pretrained network with these settings has."""
     width = f"w{widen_factor}" if widen_factor != 1 else ""
     return f"{network}{depth}{width}-{dataset}"
 
@@ -74,7 +74,7 @@ def read_card(name: str) -> Card:
     """Return the card of a pretrained network.
 
     Raises:
-        InputError: there is none of that name; the message lists those that there are.
+        InputError: there is no network with that name; the message lists the existing ones.
     """
     names = list_pretrained()
     if name not in names:
@@ -95,7 +95,7 @@ def read_pretrained(name: str) -> Tuple[Card, Arrays]:
     """Return the card of a pretrained network and its arrays in float32, by parameter name.
 
     Raises:
-        InputError: there is none of that name, or its file is not the one that the card describes.
+        InputError: there is no network with that name, or its file does not match the card.
     """
     card, path = read_card(name), FOLDER / f"{name}.params"
     try:
@@ -104,8 +104,8 @@ def read_pretrained(name: str) -> Tuple[Card, Arrays]:
         content = b""
     if hashlib.sha256(content).hexdigest() != card.sha256:  # MXNet aborts on a damaged file
         raise InputError(
-            f"{path} is damaged or altered: its SHA-256 is not that of its card: install the "
-            "project again"
+            f"{path} is damaged or altered, because its SHA-256 is not that of its card: install "
+            "the project again"
         )
     arrays = mx.nd.load_frombuffer(content)
     return card, {key: array.asnumpy().astype(np.float32) for key, array in arrays.items()}
@@ -117,7 +117,7 @@ def load_pretrained(
     """Initialize ``net``, built with these settings, with the parameters trained on ``dataset``.
 
     Raises:
-        InputError: there are none, or ``net`` has another number of classes.
+        InputError: there are no such parameters, or ``net`` has another number of classes.
     """
     card, values = read_pretrained(card_name(network, depth, widen_factor, dataset))
     parameters = net.collect_params()
@@ -125,8 +125,8 @@ def load_pretrained(
     wrong = [n for n, each in named.items() if n not in values or each.shape != values[n].shape]
     if wrong:
         raise InputError(
-            f"{card.name} has {len(card.classes)} classes and no other options: {wrong[0]} does "
-            "not fit"
+            f"{card.name} does not match {wrong[0]}: give {len(card.classes)} classes and no other "
+            "options"
         )
     net.initialize()
     for name, parameter in named.items():
@@ -134,13 +134,13 @@ def load_pretrained(
 
 
 def round_values(values: Arrays) -> Arrays:
-    """Return {name: array} as it is stored: float16, and float32 where that would not do.
+    """Round {name: array} for storage: to float16, or to float32 if float16 is insufficient.
 
-    Moving averages stay float32, which costs a few kilobytes: their range is the activations', and
-    small variances would lose their digits. So does what is too large for float16.
+    Moving averages stay float32, which costs a few kilobytes: they have the range of activations,
+    and small variances would lose precision. Arrays too large for float16 stay float32, too.
 
     Raises:
-        InputError: an array is not finite.
+        InputError: an array has values that are not finite.
     """
     rounded = {}
     for name, value in values.items():
@@ -156,7 +156,7 @@ def write_pretrained(card: Card, values: Arrays) -> List[Path]:
 
     Args:
         card: its card, without the checksum.
-        values: what ``round_values`` returned.
+        values: the result of ``round_values``.
 
     Raises:
         InputError: the files of all networks together would be too large.
@@ -173,8 +173,8 @@ def write_pretrained(card: Card, values: Arrays) -> List[Path]:
     others = sum(path.stat().st_size for path in list_files() if path not in paths)
     if others + len(content) + len(text) > MOST_BYTES:
         raise InputError(
-            f"{card.name} has {len(content) / 1e6:.1f} MB: the files in {FOLDER} may have "
-            f"{MOST_BYTES / 1e6:g} MB together, and the others have {others / 1e6:.1f}"
+            f"{card.name} has {len(content) / 1e6:.1f} MB, and the other files in {FOLDER} have "
+            f"{others / 1e6:.1f}: together they must not exceed {MOST_BYTES / 1e6:g} MB"
         )
     paths[0].write_bytes(content)
     paths[1].write_text(text, encoding="utf-8")
