@@ -74,7 +74,7 @@ def add_case_flags(group):
 
 @command
 def main(argv=None):
-    """Time what the flags ask for."""
+    """Time the cases that the flags describe."""
     args = make_parser().parse_args(argv)
     if args.case:
         contest(Case(**json.loads(args.case)))

@@ -36,7 +36,7 @@ class Setting:
 
     @property
     def recipe(self) -> Recipe:
-        """The named recipe with ``changes``."""
+        """Return the named recipe with ``changes``."""
         return get_recipe(self.recipe_name, **dict(self.changes))
 
     def __str__(self):

@@ -136,7 +136,7 @@ def pooling(
 
 
 def adaptive_average_pooling(x, *, output_size):
-    """Average over parts of the image, so that the output has a given size."""
+    """Average over regions of the image, so that the output has a given size."""
     from torch.nn import functional
 
     return functional.adaptive_avg_pool2d(x, output_size)

@@ -204,7 +204,7 @@ def get_model(
 def _require_known_options(
     name: str, constructor: Callable[..., HybridBlock], options: Dict[str, Any]
 ) -> None:
-    """Refuse ``options`` that the constructor's signature does not take.
+    """Raise an InputError for ``options`` that are not in the constructor's signature.
 
     The constructor's own errors are not caught: they are faults of the network, not bad input.
     """

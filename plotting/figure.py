@@ -31,7 +31,7 @@ def new_figure(size: Tuple[float, float] = (9, 3.6)):
 
 
 def start_at_zero(axes) -> None:
-    """Have the vertical axis begin at 0 and leave room for the markers of the highest values."""
+    """Start the vertical axis at 0 and leave room for the markers of the highest values."""
     axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
 
 
@@ -81,7 +81,7 @@ def _turn_round(match):
 
 
 def _set_fonts(figure):
-    """Give every text of ``figure`` the fonts that have its characters, the usual one first."""
+    """Set the fonts of every text of ``figure`` to those with its characters, usual one first."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):

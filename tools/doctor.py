@@ -94,7 +94,7 @@ def suggest_remedy(error):
 
 
 def require_mxnet():
-    """Import ``compat``, and so MXNet.
+    """Import ``compat``, which imports MXNet.
 
     Raises:
         WithoutMXNet: MXNet does not work.

@@ -39,7 +39,7 @@ class TrainedRun:
 
     @property
     def row(self) -> Dict[str, Any]:
-        """The log's row of that epoch."""
+        """Return the log's row of that epoch."""
         return self.stored.row
 
     def predictions(

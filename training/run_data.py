@@ -39,7 +39,7 @@ class RunData:
 
     @cached_property
     def train(self) -> Any:
-        """The images that the run trains on.
+        """Return the images that the run trains on.
 
         Raises:
             InputError: there is no such file, or it is damaged; likewise for ``test``.
@@ -48,7 +48,7 @@ class RunData:
 
     @cached_property
     def held_out(self) -> Any:
-        """The training images that the run is tested on instead of the test set.
+        """Return the training images that the run is tested on instead of the test set.
 
         Raises:
             InputError: the run holds no images out.
@@ -59,12 +59,12 @@ class RunData:
 
     @cached_property
     def test_set(self) -> Any:
-        """The images of the test file."""
+        """Return the images of the test file."""
         return self._load(self._run.test_file)
 
     @property
     def test(self) -> Any:
-        """The images that the run is tested on: held-out ones, or the test set."""
+        """Return the images that the run is tested on: held-out ones, or the test set."""
         return self.images(self._run.tested_on)
 
     def images(self, which: str) -> Any:

@@ -242,7 +242,7 @@ class RunRecord:
 
     @property
     def diverged(self) -> bool:
-        """Whether the run stopped because its loss exploded or was no longer finite."""
+        """Return whether the run stopped because its loss exploded or was no longer finite."""
         return self.problem.startswith(STOPPED_BY_LOSS)
 
 
