@@ -29,7 +29,7 @@ EXAMPLES = """examples:
   python evaluate.py snapshot/imagenet/fractal_imagenet_d34w1/run1 --crops 10
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --columns
   python evaluate.py snapshot/cifar10/fractal_d20w4/run1 --early-exit
-  python evaluate.py cross26-cifar10                         a network that comes with the project
+  python evaluate.py cross26-cifar10
 
 Column c of a FractalNet has 2^c convolutions in each block: 0 is the shallowest. If the run did not
 test a column at that epoch, its moving averages are recomputed from the training images first.

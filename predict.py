@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   find pictures -name '*.png' | python predict.py - --run snapshot/cifar10/cross_d110w1/run1
   python predict.py pictures --run snapshot/cifar10/cross_d110w1/run1 --features pictures.npy
   python predict.py pictures --run snapshot/cifar10/fractal_d20w1/run1 --early-exit 0.9
-  python predict.py cat.jpg --network cross26-cifar10     parameters that are part of the project
+  python predict.py cat.jpg --network cross26-cifar10
 
 Pictures are PNG, JPEG or BMP files of any size. For a network of small images, the shorter side is
 resized to the network's size and the centre is cropped; for a network of photographs, pictures are

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from command import InputError, Parser, command
 
 EXAMPLES = """examples:
-  python reproduce.py                                   every claim, its effect and its verdict
-  python reproduce.py --markdown > claims.md            the same as Markdown
+  python reproduce.py                                   the claims that have runs, in a line each
+  python reproduce.py --all                             every claim, its effect and its verdict
+  python reproduce.py --markdown > claims.md            the page docs/REPRODUCTION.md
   python reproduce.py --train --hours 3 --threads 1     train missing runs, resume unfinished ones
 
 The scale cpu trains short recipes on CIFAR-10, with a few seeds each: it tests the papers' claims,
@@ -24,7 +25,10 @@ def make_parser():
     parser.add_argument("path", nargs="?", default="snapshot", help="folder of runs")
     parser.add_argument("--scale", default="cpu", help="cpu or paper; default: cpu")
     style = parser.add_mutually_exclusive_group()
-    style.add_argument("--markdown", action="store_true", help="print Markdown")
+    style.add_argument("--all", action="store_true", help="print claims without runs, too")
+    style.add_argument(
+        "--markdown", action="store_true", help="print a page: rules, verdicts, runs, what is left"
+    )
     style.add_argument("--json", action="store_true", help="print JSON")
     train = parser.add_argument_group("training")
     train.add_argument("--train", action="store_true", help="train the missing runs")
@@ -38,7 +42,19 @@ def make_parser():
 
 
 def show_text(judgements, lengths):
-    """Print every claim in a few lines."""
+    """Print the claims that have runs, a line each, and the mean lengths of paths."""
+    from analysis.reproduction import summarize
+
+    print(f"{summarize(judgements)} --all shows every claim.")
+    for each in judgements:
+        if each.effect is not None:
+            print(f"{each.verdict}: {each.claim.sentence} {describe_effect(each).split('; ')[0]}")
+    words = (f"{name} {found[0]:.2f} ({by[0]:.2f})" for name, (found, by) in lengths.items())
+    print(f"mean lengths of random paths, exact (the paper's formula): {', '.join(words)}")
+
+
+def show_everything(judgements, lengths):
+    """Print every claim in a few lines, and the lengths of paths."""
     for each in judgements:
         print(f"{each.verdict:12} {each.claim.sentence}")
         print(f"             {describe_effect(each)}")
@@ -62,18 +78,6 @@ def describe_effect(judgement):
     return f"{claim.statistic}: {found}{bound}{paper}; runs: {runs}"
 
 
-def show_markdown(judgements, lengths):
-    """Print the claims and the path lengths as tables."""
-    from analysis.reproduction import tabulate_judgements
-    from plotting.tables import markdown
-
-    print(markdown(tabulate_judgements(judgements)))
-    rows = [["network", "random paths, exact", "the paper's formula"]]
-    for network, pairs in lengths.items():
-        rows.append([network, *("{:.2f} ± {:.2f}".format(*pair) for pair in pairs)])
-    print("\n" + markdown(rows))
-
-
 def show_json(judgements, lengths):
     """Print the claims and the path lengths as one object."""
     claims = []
@@ -95,10 +99,13 @@ def main(argv=None):
         train(args)
         return
     from analysis.reproduction import compare_path_lengths, judge_claims
+    from analysis.reproduction_page import make_page
 
-    judgements, lengths = judge_claims(args.path, args.scale), compare_path_lengths()
-    show = show_markdown if args.markdown else show_json if args.json else show_text
-    show(judgements, lengths)
+    if args.markdown:
+        print(make_page(args.path, args.scale), end="")
+        return
+    show = show_everything if args.all else show_json if args.json else show_text
+    show(judge_claims(args.path, args.scale), compare_path_lengths())
 
 
 def train(args: argparse.Namespace):

@@ -41,7 +41,8 @@ class Setting:
 
     def __str__(self):
         changes = "".join(f", {name} {value}" for name, value in self.changes)
-        return f"{self.network} {self.depth} on {self.dataset}, {self.recipe_name}{changes}"
+        width = f" w{self.widen_factor}" if self.widen_factor != 1 else ""
+        return f"{self.network} {self.depth}{width} on {self.dataset}, {self.recipe_name}{changes}"
 
 
 def _fusion(network, depth=26, **changes):

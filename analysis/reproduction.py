@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -105,6 +106,16 @@ def judge(claim, scale, records):
     effect = mean(samples[0]) - (mean(samples[1]) if len(samples) > 1 else 0)
     low, high = interval(samples)
     return Judgement(claim, scale, runs, folders, effect, low, high, decide(low, high, claim.bound))
+
+
+def summarize(judgements):
+    """Return how many claims have which verdict, as a sentence."""
+    counts = Counter(each.verdict for each in judgements)
+    bare = sum(each.effect is None for each in judgements)
+    return (
+        f"Of {len(judgements)} claims {counts[SUPPORTED]} are supported, {counts[CONTRADICTED]} "
+        f"contradicted and {counts[UNDECIDED]} undecided, {bare} of these for want of runs."
+    )
 
 
 def tabulate_judgements(judgements):

@@ -22,6 +22,7 @@ from analysis.claims import CLAIMS
 from data.prepare import EXAMPLE
 from data.spec import get_spec, write_spec
 from network import get_model
+from tools import pages
 from training.recipe import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,6 +185,15 @@ def test_every_claim_is_on_the_page_of_reproduction():
     assert CLAIMS
     for claim in CLAIMS:
         assert f"| {claim.sentence} |" in PAGES["docs/REPRODUCTION.md"], claim.name
+
+
+@pytest.mark.medium
+def test_outputs_are_what_the_programs_print():
+    """python -m tools.pages writes the pages."""
+    assert "$ python show_results.py snapshot/\n" in README
+    assert "$ python reproduce.py\n" in README
+    for name, text in pages.render().items():
+        assert PAGES[name] == text, name
 
 
 def test_preparation_is_shown_alike():

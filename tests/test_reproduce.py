@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import reproduce
-from analysis import run_queue
+from analysis import costs, run_queue
 from analysis.claims import CLAIMS, CROSS, FUSE3, MIXED, RESNET, Setting, list_queue
 from analysis.reproduction import (
     CONTRADICTED,
@@ -25,17 +25,26 @@ from analysis.reproduction import (
     judge,
     judge_claims,
 )
+from analysis.reproduction_page import make_page
 from command import CommandError, InputError, Interrupted
 from engine.distributed import Alone
 from network import list_models
 from tests.record_files import write_random_rec
+from tests.test_run_folder import ROW
 from tests.test_scripts import refused
 from training import trainer
 from training.recipe import RECIPES
 from training.run import Run, RunInfo, RuntimeConfig
-from training.run_folder import RunRecord, find_runs, locked, read_config
+from training.run_folder import RunLog, RunRecord, find_runs, locked, read_config, write_config
 
 pytestmark = pytest.mark.medium
+
+
+@pytest.fixture(autouse=True)
+def same_priority(monkeypatch):
+    """The queue lowers the priority of its process, which here is that of all tests."""
+    monkeypatch.setattr(run_queue.os, "nice", lambda by: 0)
+
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 
@@ -140,6 +149,56 @@ def test_runs_of_a_claim_are_compared_on_the_same_images():
     assert (found.effect, list(found.runs.values())) == (-1.0, [1, 1])
 
 
+def test_hours_are_in_proportion_to_measured_speeds():
+    cross26, resnet26 = CROSS["cpu"], RESNET["cpu"]
+    speeds = (
+        costs.Speed("cross", 26, 1, 100, "A", "x.md"),
+        costs.Speed("cross", 110, 1, 10, "A", "x.md"),
+        costs.Speed("fractal", 20, 1, 1, "A", "x.md"),
+        costs.Speed("cross", 26, 1, 1000, "B", "x.md"),
+    )
+    found = costs.estimate_cost(cross26, 3, speeds)
+    assert found.measured and found.runs == 3
+    hours = 15 * 50_000 / 100 / 3600
+    assert found.hours == pytest.approx({"A": hours, "B": hours / 10})
+    assert found.multiply_adds == 15 * 50_000 * 52_871_808
+    similar = costs.estimate_cost(resnet26, 1, speeds)
+    assert not similar.measured
+    share = similar.multiply_adds / found.multiply_adds
+    assert similar.hours["A"] == pytest.approx(share * hours)
+    head, *rows, total = costs.tabulate_costs([found, similar])
+    assert "hours a run, B" in head and [row[-1] for row in rows] == ["measured", "estimated"]
+    assert total[1] == "4" and total[3] == f"{3 * hours + share * hours:.1f}"
+
+
+def test_what_has_all_of_its_seeds_is_not_missing():
+    runs = [record(CROSS["cpu"], seed, 12.0) for seed in (0, 1, 2)]
+    missing = {str(cost.setting): cost.runs for cost in costs.list_missing(runs[:2], "cpu")}
+    assert missing[str(CROSS["cpu"])] == 1 and missing[str(RESNET["cpu"])] == 3
+    assert CROSS["cpu"] not in [cost.setting for cost in costs.list_missing(runs, "cpu")]
+
+
+def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for seed, error in ((0, 18.5), (1, 18.25)):
+        folder = tmp_path / "snapshot" / "cifar10" / "fractal_d20w1" / f"published{seed + 1}"
+        folder.mkdir(parents=True)
+        made = record(MIXED["cpu"], seed, error)
+        write_config(folder, {**made.run.to_json(), **asdict(made.info)})
+        row = {**ROW, "test_error": error, "train_error": 20.0, "column_errors": [25.0, 20, 19]}
+        RunLog(folder, print).rewrite([{**row, "epoch": epoch} for epoch in range(1, 16)])
+        (folder / "curves.png").touch()
+    page = make_page("snapshot", "cpu")
+    for words in (
+        "/published2` | 1 | 15 | 20.00 | 18.25 | 25.00, 20.00, 19.00",
+        "(../snapshot/cifar10/fractal_d20w1/published1/curves.png)",
+        "15 of these for want of runs",
+    ):
+        assert words in page
+    assert page.count("curves.png") == 1
+    assert "augmentation +, dropout 0.0 | 1 |" in page
+
+
 def test_columns_and_members_are_judged_within_a_run(tmp_path):
     mixed = MIXED["cpu"]
     rows = [
@@ -185,8 +244,12 @@ def test_path_lengths_are_exact_and_need_no_training():
 
 def test_without_runs_all_is_undecided(tmp_path, capsys):
     assert {each.verdict for each in judge_claims(tmp_path / "none", "cpu")} == {UNDECIDED}
-    reproduce.main([str(tmp_path)])
+    reproduce.main([str(tmp_path), "--all"])
     assert capsys.readouterr().out.count("undecided") == len(CLAIMS)
+    reproduce.main([str(tmp_path)])
+    first, last = capsys.readouterr().out.splitlines()
+    assert f"{len(CLAIMS)} undecided, {len(CLAIMS)} of these for want of runs" in first
+    assert "cross 8.33 (8.00)" in last
     reproduce.main([str(tmp_path), "--markdown"])
     assert capsys.readouterr().out.count("| undecided |") == len(CLAIMS)
     reproduce.main([str(tmp_path), "--json"])
@@ -198,7 +261,6 @@ def test_without_runs_all_is_undecided(tmp_path, capsys):
 def short_queue(monkeypatch):
     setting = Setting("plain", 5, "quick", (("epochs", 1), ("batch_size", 32)))
     monkeypatch.setattr(run_queue, "list_queue", lambda scale: [(setting, 0), (setting, 1)])
-    monkeypatch.setattr(run_queue.os, "nice", lambda by: 0)
 
 
 def test_the_queue_trains_what_is_missing_and_no_more(short_queue, tmp_path):
@@ -266,7 +328,6 @@ def test_a_run_that_diverged_is_trained_again_only_without_its_folder(tiny, monk
     recipe = (("epochs", 1), ("batch_size", 8), ("lr", 1e6))
     setting = Setting("plain", 5, "quick", recipe)
     monkeypatch.setattr(run_queue, "list_queue", lambda scale: [(setting, 0)])
-    monkeypatch.setattr(run_queue.os, "nice", lambda by: 0)
     first = queue(tiny)
     (folder,) = (tiny / "snapshot" / "cifar10" / "plain_d5w1").iterdir()
     assert len(first) == 3 and f"{folder}: in epoch 1 the loss" in first[1]

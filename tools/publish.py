@@ -5,6 +5,9 @@ computed and drawn. It has no checkpoints and no text log. It is stored beside o
 snapshot/<data set>/<network>/published<k>, and is committed, while other runs are ignored by git.
 Paths of this machine are replaced by names. A run that is published again keeps its folder.
 
+When runs are published into the checkout's own snapshot/, the pages that show results are written
+again (tools/pages.py).
+
 With --pretrained, the parameters of the run's newest checkpoint also become a pretrained network,
 rounded to float16, with a card that has the test error measured with them. The run must be the one
 with the median error among the seeds of its setting.
@@ -19,7 +22,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from command import InputError, Parser, command
+from tools import pages
 from tools.pretrained import publish_pretrained
+from training.provenance import CODE
 from training.run import Run, RuntimeConfig
 from training.run_folder import (
     CONFIG,
@@ -147,6 +152,8 @@ def main(argv=None):
     if args.pretrained:
         config = clean_config(read_config(runs[0]))
         print("\n".join(map(str, publish_pretrained(runs[0], config, args.images))))
+    if Path(args.out).resolve() == CODE / "snapshot":
+        print("\n".join(map(str, pages.update())))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,159 @@
+"""Write the page of reproduction, docs/REPRODUCTION.md, from the runs in a folder."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import List, Union
+
+from analysis.claims import CLAIMS
+from analysis.costs import SPEEDS, list_missing, tabulate_costs
+from analysis.reproduction import (
+    compare_path_lengths,
+    judge,
+    list_finished,
+    summarize,
+    tabulate_judgements,
+)
+from plotting.tables import markdown
+
+PAGE = """# Reproduction
+
+This page says which of the papers' claims have been tested here, by which rules, and what is missing.
+`python reproduce.py --markdown` prints it; `python -m tools.pages` writes it from the published runs alone.
+
+**{state}** No figure of the papers has been reproduced, except the lengths of paths, which need no training: the papers train 400 epochs
+on GPUs, and no GPU was at hand. Short runs on two CPU cores are in [training.md](training.md#results),
+[fractalnet.md](fractalnet.md#measured-here-ten-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
+
+## How it works
+
+```sh
+python reproduce.py                                   # the claims that have runs, and how many have none
+python reproduce.py --all                             # every claim, its effect and its verdict
+python reproduce.py --markdown                        # this page
+python reproduce.py --train --hours 3 --threads 1     # train what is missing, resume what was begun
+python reproduce.py --scale paper                     # by the papers' recipes, which need a GPU
+python -m tools.publish snapshot                      # publish finished runs, without folders and names of this machine
+```
+
+Each claim is an object in `analysis/claims.py`: its sentence, its source, the runs it needs, the statistic, and the rule of its
+verdict. The rules were written before the runs were made.
+
+There are two scales. `paper` uses the papers' recipes with five seeds. `cpu` uses the recipes `fast` and `fractal-fast` (15 epochs)
+on CIFAR-10 with three seeds. The scale `cpu` tests whether a claim holds there; its errors are never the papers' figures.
+
+`--train` trains the missing runs, the most telling first, at the lowest priority. Any number of processes may train side by side.
+Ctrl-C loses nothing but the epoch under way.
+
+## Rules
+
+- Errors are of the last epoch, in percent. An effect is a mean over seeds, in points.
+- Every finished run counts that was trained on all training images, on one device, from random values, and tested on the test set. Of
+  runs with the same seed, the newest counts, and a published run only where there is no other. No seed is left out.
+- The runs of a claim are compared on the same images: those that most runs of it were trained on.
+- The 95% interval is Student's, or Welch's for two groups of runs.
+- A claim is *supported* where the whole interval is on its side, *contradicted* where the whole interval is on the other side, and
+  *undecided* otherwise, above all with fewer than two runs of each setting.
+
+## Verdicts
+
+Scale `{scale}`. "The paper" is what the paper prints, under its own recipe and not on this scale.
+
+{claims}
+
+## Lengths of paths
+
+{lengths}
+
+## Runs
+
+{runs}
+
+## What could not be tested, and what it would take
+
+Hours are training alone, from measured speeds. Where the network's own speed was measured, the last column says so. Elsewhere it is
+estimated from the measured network of the same kind that is most similar in multiply-adds. The speed of fractal 20 is that with mixed drop-path; without drop-path it is lower. The speeds, in images
+per second:
+
+{speeds}
+
+At the scale `cpu`:
+
+{cpu}
+
+At the scale `paper`, and the papers' largest networks:
+
+{paper}
+
+No speed was measured on a GPU. `make gpu` checks, measures and trains there in the right order, and a speed that is added to `SPEEDS` in
+`analysis/costs.py` becomes a column of these tables. On paper, a step of training is three times the multiply-adds of its forward pass.
+400 epochs of DFN-MR1 are then 3e16 operations and, if nothing is fused, some 30 MB of memory traffic for each image: about two minutes at
+the memory bandwidth of an H200. A step of 64 images starts about a thousand kernels, so the real time will be longer.
+"""  # noqa: E501
+
+
+def make_page(folder: Union[str, Path], scale: str) -> str:
+    """Return the page as Markdown, by the finished runs at or below ``folder``.
+
+    Args:
+        scale: of the verdicts; one of analysis.claims.SCALES.
+    """
+    records = list_finished(folder)
+    judgements = [judge(claim, scale, records) for claim in CLAIMS]
+    counted = {path for each in judgements for path in each.folders}
+    shown = [record for record in records if str(record.folder) in counted]
+    speeds = [["network", "images/s", "device", "measured in"]]
+    for s in SPEEDS:
+        cells = [_name(s), f"{s.images_per_second:g}", s.device, f"[{s.source}]({s.source})"]
+        speeds.append(cells)
+    return PAGE.format(
+        state=summarize(judgements),
+        scale=scale,
+        claims=markdown(tabulate_judgements(judgements)),
+        lengths=markdown(_tabulate_lengths()),
+        runs="\n\n".join(_describe_runs(shown)) or "No run is there yet.",
+        speeds=markdown(speeds),
+        cpu=_show_costs(records, "cpu"),
+        paper=_show_costs(records, "paper"),
+    )
+
+
+def _tabulate_lengths():
+    rows = [["network", "random paths, exact", "the paper's formula"]]
+    for network, pairs in compare_path_lengths().items():
+        rows.append([network, *("{:.2f} ± {:.2f}".format(*pair) for pair in pairs)])
+    return rows
+
+
+def _describe_runs(records) -> List[str]:
+    """Return a table of the runs that count, and the curves of the first run of each setting."""
+    rows = [["run", "seed", "epochs", "train error %", "test error %", "columns %", "images"]]
+    pictures, seen = [], Counter()
+    for record in records:
+        last, run = record.rows[-1], record.run
+        columns = ", ".join(f"{error:.2f}" for error in last.get("column_errors", ()))
+        checksum = record.info.data["train"].get("crc32")
+        cells = [f"`{record.folder}`", str(run.seed), str(last["epoch"])]
+        cells += [f"{last['train_error']:.2f}", f"{last['test_error']:.2f}"]
+        rows.append([*cells, columns or "-", f"CRC-32 {checksum:08x}" if checksum else "-"])
+        setting = (run.network, run.depth, run.widen_factor, run.dataset, run.recipe)
+        picture = record.folder / "curves.png"
+        seen[setting] += 1
+        if seen[setting] == 1 and picture.exists():
+            title = f"{run.network} {run.depth} on {run.dataset}, {run.recipe_name}"
+            pictures.append(f"![{title}: error and loss over epochs]({_link(picture)})")
+    return [markdown(rows), *pictures] if records else []
+
+
+def _link(path):
+    return Path(os.path.relpath(path, "docs")).as_posix()
+
+
+def _show_costs(records, scale):
+    costs = list_missing(records, scale)
+    return markdown(tabulate_costs(costs)) if costs else "Nothing is missing."
+
+
+def _name(speed):
+    width = f" w{speed.widen_factor}" if speed.widen_factor != 1 else ""
+    return f"{speed.network} {speed.depth}{width}"
