@@ -108,7 +108,7 @@ def test_a_published_run_has_nothing_to_evaluate_or_to_resume(run, data, tmp_pat
         (train_cifar.main, ["--init-from", copy, "--data-dir", data]),
     ):
         status, err = refused(capsys, *words, main=main)
-        assert status == 2 and f"{copy} is a published run: it has no checkpoints" in err
+        assert status == 2 and f"{copy} is a published run without checkpoints" in err
 
 
 def test_an_unfinished_run_is_refused(run, tmp_path):
