@@ -56,7 +56,7 @@ def test_libraries_train_by_turns(capfd, tmp_path):
         (["--task", "train", "--network", "ensemble:14"], ["mxnet", "torch"]),
         (
             ["--task", "predict", "--network", "fractal:10"],
-            ["mxnet", "pytorch", "onnxruntime-int8"],
+            ["mxnet", "pytorch", "onnxruntime-plain", "onnxruntime-int8"],
         ),
         (["--task", "predict", "--network", "gluoncv:cifar_resnet20_v1"], ["mxnet", "onnxruntime"]),
         (["--task", "data"], ["mxnet", "pytorch"]),

@@ -42,6 +42,7 @@ LIBRARIES = {
     "pytorch-compiled": "pytorch with torch.compile",
     "mxnet-exported": "the symbol that export.py writes; only predicts",
     "onnxruntime": "the ONNX file that export.py writes; only predicts",
+    "onnxruntime-plain": "the ONNX file that torch.onnx writes of pytorch; only predicts",
     "onnxruntime-int8": "the ONNX file of --int8, calibrated on the batch; only predicts",
 }
 ENGINES = ("mxnet", "torch", "torch-compiled")
@@ -68,7 +69,7 @@ def list_cases(args):
         Case(task, *network, batch_size, dtype, library, threads)
         for task, network, batch_size, dtype, library, threads in settings
         if (task, library) in STEPS
-        and not (library.startswith("pytorch") and task != "data" and network[0] not in PLAIN)
+        and not (library in NEEDS_PLAIN and task != "data" and network[0] not in PLAIN)
         and (library == "mxnet" or dtype in precision.TORCH_DTYPES)
     ]
     if not cases:
@@ -156,7 +157,7 @@ def plain(case):
     device = torch_device()
     images, labels = (torch.as_tensor(array).to(device) for array in random_batch(case))
     net = PLAIN_NETWORKS[case.network](case.depth, CLASSES, case.widen_factor).to(device)
-    if case.library != "pytorch":
+    if case.library in ("pytorch-channels-last", "pytorch-compiled"):
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     if case.library == "pytorch-compiled":
@@ -200,6 +201,28 @@ def predict_by_pytorch(case):
                 net(images).cpu()
 
     return take
+
+
+def predict_by_plain_export(case):
+    """Return a function that predicts with what torch.onnx writes of the plain network."""
+    import torch
+
+    net, images, _, _ = plain(case)
+    example, batch = torch.zeros(2, *images.shape[1:]), torch.export.Dim("batch")
+    names = {"input_names": ["data"], "output_names": ["logits"]}
+    with TemporaryDirectory() as folder:
+        stem = Path(folder) / "plain"
+        torch.onnx.export(
+            net.eval(),
+            (example,),
+            f"{stem}.onnx",
+            dynamic_shapes=({0: batch},),
+            dynamo=True,
+            verbose=False,
+            **names,
+        )
+        predict = EXPORT_FORMATS["onnx"].load(stem)
+    return lambda steps: [predict(images.numpy()) for _ in range(steps)]
 
 
 def some_images():
@@ -267,12 +290,14 @@ def batches_of_pytorch(case):
 PLAIN = ("cross", "fractal", "half", "resnet")  # the networks of tools/torch_reference.py
 EXPORTED = ("mxnet-exported", "onnxruntime", "onnxruntime-int8")
 PYTORCH = [name for name in LIBRARIES if name.startswith("pytorch")]
+NEEDS_PLAIN = (*PYTORCH, "onnxruntime-plain")
 STEPS = {  # (task, library) -> a Case's function of a number of steps, which waits for them
     **{("train", name): train_by_engine for name in ENGINES},
     **{("train", name): train_by_pytorch for name in PYTORCH},
     **{("predict", name): predict_by_engine for name in ("mxnet", "torch")},
     **{("predict", name): predict_by_pytorch for name in PYTORCH},
     **{("predict", name): predict_by_export for name in EXPORTED},
+    ("predict", "onnxruntime-plain"): predict_by_plain_export,
     ("data", "mxnet"): batches_of_records,
     ("data", "pytorch"): batches_of_pytorch,
 }
