@@ -52,7 +52,7 @@ def make_parser():
         "export.py --format torch --trainable after training in another program",
     )
     add_image_flags(parser.add_argument_group("images"))
-    add_study_flags(parser.add_argument_group("what is shown beside loss and error"))
+    add_study_flags(parser.add_argument_group("what is shown in addition to loss and error"))
     add_machine_flags(parser.add_argument_group("machine"))
     return parser
 

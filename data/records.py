@@ -71,7 +71,7 @@ def load(path, classes=None, size=32):
 
 
 def split(images, count, seed=SPLIT_SEED):
-    """Split ``images`` into the rest and ``count`` held-out ones, both in their order.
+    """Split ``images`` into the remaining and ``count`` held-out ones, both in their order.
 
     The choice is the same in every run. Each class contributes its share of ``count``, rounded so
     that the shares add up to ``count``.

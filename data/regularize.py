@@ -69,8 +69,8 @@ def soft_targets(labels, classes, smoothing=0.0):
 def draw_mixture(count, alpha, rng):
     """Draw the share of each image in its mixture, one for the batch, and every image's partner.
 
-    The share is at least 1/2, so an image's own label has the larger weight. A share of 1 - share
-    would give the same mixtures, with images and partners exchanged.
+    The share is at least 1/2, so an image's own label has the larger weight. With 1 - share,
+    the mixtures would be the same, with images and partners exchanged.
     """
     share = rng.beta(alpha, alpha)
     return max(share, 1 - share), rng.permutation(count)

@@ -72,7 +72,7 @@ def test_a_config_of_a_later_format_is_refused_and_one_without_is_read(data, tmp
     assert "finished already" in capsys.readouterr().out
     (folder / "config.json").write_text(json.dumps({**config, "format": 3}))
     status, err = refused(capsys, "--resume", folder)
-    assert status == 2 and "reads up to 2" in err
+    assert status == 2 and "reads formats up to 2" in err
 
 
 def test_the_end_of_a_run_says_last_and_lowest_error(data, tmp_path, capsys):

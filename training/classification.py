@@ -151,7 +151,7 @@ def classify(
     batch_size: int = 64,
     on_problem: Optional[Callable[[str], None]] = None,
 ) -> Iterator[Tuple[Union[str, Path], Any]]:
-    """Yield (path, its part of what ``classifier.predict`` gives) of each picture that can be read.
+    """Yield (path, its row of ``classifier.predict``'s result) for each picture that can be read.
 
     Args:
         batch_size: number of pictures that are predicted at once.

@@ -163,7 +163,7 @@ def _resume(folder, args, program, say):
     """Resume the run in ``folder`` with its own settings; flags may change those of the machine.
 
     Raises:
-        InputError: a flag gives a setting of the run another value.
+        InputError: a flag would change a setting of the run.
     """
     stored = read_config(folder)
     require_checkpoints(folder)

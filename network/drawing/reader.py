@@ -25,7 +25,7 @@ class Op:
 
     op: str  # name of the operator; "null" for the input and parameters
     name: str
-    inputs: Tuple[int, ...]  # positions of the ops whose output it takes
+    inputs: Tuple[int, ...]  # positions of the ops that feed it
     shape: Tuple[int, ...]  # of its first output, for a batch of one image
     attrs: Dict[str, str] = field(default_factory=dict)
 
