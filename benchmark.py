@@ -31,7 +31,7 @@ def make_parser():
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     add_case_flags(parser.add_argument_group("what is timed"))
     parser.add_argument("--rounds", type=int, default=7, help="default: 7")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of a round; default: 2")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a round; default: 2")
     parser.add_argument(
         "--operators",
         action="store_true",

@@ -16,7 +16,7 @@ from network import read_card
 from plotting.tables import TABLE_FORMATS
 from training.classification import Answer, classify, load_exported, load_run, rank_classes
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")  # of the pictures in a folder, in upper or lower case
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")  # of pictures in a folder, in upper or lower case
 FORMATS = (*TABLE_FORMATS, "csv", "jsonl")
 EXAMPLES = """examples:
   python predict.py cat.jpg dog.png --run snapshot/cifar10/cross_d110w1/run1

@@ -19,7 +19,7 @@ from training.early_exit import answer_early
 from training.metrics import Predictions
 
 MOST_PICKED = 5000
-THRESHOLDS = 200  # of a curve: quantiles of the networks' confidence
+THRESHOLDS = 200  # number of thresholds of a curve: quantiles of the networks' confidence
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ class Contribution:
     path: Tuple[str, ...]
     length: int
     alone: float
-    without: Optional[float]  # of the ensemble of all other members; None if there are none
-    up_to: float  # of the ensemble of it and all shallower members before it
-    from_on: float  # of the ensemble of it and all deeper members after it
+    without: Optional[float]  # error of the ensemble of all other members; None if there are none
+    up_to: float  # error of the ensemble of it and all shallower members before it
+    from_on: float  # error of the ensemble of it and all deeper members after it
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Study:
     """Errors (%) of a network, its members and their ensembles."""
 
     whole: float
-    ensemble: float  # of all members
-    mean: float  # of the members' own errors
+    ensemble: float  # error of the ensemble of all members
+    mean: float  # mean of the members' own errors
     margin: float  # half the 95% confidence interval of ``mean``; 0 if all members were tested
     members: int  # number of members of the network
     contributions: Tuple[Contribution, ...]  # from shallow to deep

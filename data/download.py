@@ -93,7 +93,7 @@ def _size(path):
 
 
 def _md5(path):
-    digest = hashlib.md5()  # what the data sets' authors publish
+    digest = hashlib.md5()  # the data sets' authors publish MD5 sums
     with open(path, "rb") as file:
         for chunk in iter(lambda: file.read(1 << 20), b""):
             digest.update(chunk)

@@ -21,7 +21,7 @@ except ImportError:  # the wheel needs libGL, which some machines lack; Pillow d
     cv2 = None  # type: ignore[assignment]
 
 FORMATS = ("PNG", "JPEG", "BMP")  # records are given to no other format's decoder
-SOURCE_FORMATS = (*FORMATS, "WEBP")  # of image files to be prepared
+SOURCE_FORMATS = (*FORMATS, "WEBP")  # formats of image files that can be prepared
 _JPEG_END = b"\xff\xd9"
 # Signatures of other files in people's folders: (offset, bytes, name).
 _OTHERS = (

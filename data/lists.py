@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from command import InputError, nearest
 
 CLASSES = "classes.txt"  # names of the classes, one per line, in the order of their labels
-SEPARATORS = "\t,;"  # of columns; if a line has none of them, spaces separate the columns
+SEPARATORS = "\t,;"  # separators of columns; without any of them, spaces separate columns
 # First bytes of text files: how each is encoded.
 ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

@@ -22,7 +22,7 @@ from filesystem import locked
 from hardware import cores
 
 SIZE = 480  # default of the shorter side, as in deep fusion's ImageNet records
-QUALITY = 95  # of re-encoded JPEGs
+QUALITY = 95  # quality of re-encoded JPEGs
 SMALLEST = 16  # least shorter side of an image
 SLIMMEST = 16  # greatest ratio of an image's longer to its shorter side
 SETS = {"train": "train.rec", "val": "val.rec"}

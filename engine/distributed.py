@@ -21,7 +21,7 @@ DISTRIBUTED = "dist_sync"
 ADDRESS = "DMLC_PS_ROOT_URI"
 COUNTS = ("DMLC_PS_ROOT_PORT", "DMLC_NUM_WORKER", "DMLC_NUM_SERVER")
 RANK = "DMLC_WORKER_ID"  # without it, MXNet assigns ranks
-FIRST_KEY = 1_000_000  # of sums in the store; keys of gradients start at 0
+FIRST_KEY = 1_000_000  # first key of sums in the store; keys of gradients start at 0
 
 
 def connect_workers(kv_store: str, wait_limit: float) -> Any:

@@ -10,7 +10,7 @@ from engine.torch_graph import torch_module
 from network.graph import INPUT, PIXEL_CONSTANTS
 
 OUTPUT = "logits"
-OPSET = 20  # of ONNX; onnxruntime 1.17 and later support it
+OPSET = 20  # version of ONNX's operators; onnxruntime 1.17 and later support it
 
 
 def write_torch(graph, values, shape, stem):

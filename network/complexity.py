@@ -21,7 +21,7 @@ class Complexity:
     """The cost of a network for one image."""
 
     parameters: int  # trainable numbers, without moving averages
-    multiply_adds: int  # of convolutions and dense layers
+    multiply_adds: int  # multiply-adds of convolutions and dense layers
     layers: int  # weight layers on the longest path
     outputs: Tuple[Tuple[int, ...], ...]  # shape of each output, without the batch
 
@@ -38,7 +38,7 @@ def complexity(net: HybridBlock, input_shape: Tuple[int, int, int] = (3, 32, 32)
     shapes = infer_shapes(net, graph, input_shape)
     nodes = json.loads(graph.tojson())["nodes"]
     multiply_adds = 0
-    depths: List[int] = []  # of each node: weight layers on the longest path to it
+    depths: List[int] = []  # for each node: weight layers on the longest path to it
     for node in nodes:
         depth = max((depths[source] for source, *_ in node["inputs"]), default=0)
         if node["op"] in WEIGHT_LAYERS:

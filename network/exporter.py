@@ -57,7 +57,7 @@ def load_symbol(stem):
     """Return the network that ``write_symbol`` wrote as a function: images -> logits."""
     symbol, params = map(str, _symbol_files(stem))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Cannot decide type")  # of the input
+        warnings.filterwarnings("ignore", "Cannot decide type")  # it means the type of the input
         net = gluon.SymbolBlock.imports(symbol, [INPUT], params)
     net.hybridize(static_alloc=True, static_shape=True)
     return lambda images: net(mx.nd.array(images)).asnumpy()

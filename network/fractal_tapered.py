@@ -7,7 +7,7 @@ from network.fractal import FractalBlock, FractalNet, conv_unit, find_columns_en
 from network.registry import register_model
 
 DEPTH = 40
-KERNEL_SIZES = ((3,), (1,), (1,), (1, 3))  # of each column's convolutions, repeated
+KERNEL_SIZES = ((3,), (1,), (1,), (1, 3))  # kernel sizes of each column's convolutions, repeated
 
 
 class TaperedBlock(FractalBlock):

@@ -16,7 +16,7 @@ COLOURS = (
 )  # also for colour-blind readers
 BLACK = "#000000"
 MARKERS = "osD^vP"
-_LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]"  # of Hebrew, Arabic, Syriac, ...
+_LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]"  # letters of Hebrew, Arabic, Syriac, ...
 RIGHT_TO_LEFT = re.compile(f"{_LETTER}(?:[ {_LETTER[1:-1]}]*{_LETTER})?")
 
 

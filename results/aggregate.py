@@ -19,9 +19,9 @@ class Statistics:
 
     median: float  # the error of an actual run; with an even count, the worse of the middle two
     mean: float
-    std: float  # of the population
+    std: float  # population standard deviation
     best: float
-    errors: Tuple[float, ...]  # of every run, lowest first
+    errors: Tuple[float, ...]  # errors of all runs, lowest first
 
     def __str__(self):
         if len(self.errors) < 3:  # too few for statistics: list the errors

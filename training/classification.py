@@ -34,7 +34,7 @@ class Classifier:
     read: Callable[[Union[str, Path]], np.ndarray]  # path of a picture -> (3, height, width)
     # (batch, 3, height, width) -> (batch, numbers); with early exit, an Answer for each picture
     predict: Callable[[np.ndarray], Any]
-    names: List[str]  # of the classes; their numbers if there are no names
+    names: List[str]  # names of the classes, or their numbers if there are no names
     names_problem: str = ""  # why there are only numbers
 
 

@@ -17,7 +17,7 @@ from filesystem import plain_path
 from network.exporter import load_symbol, write_symbol
 from network.graph import PIXEL_CONSTANTS
 
-TOLERANCE = 1e-4  # of the largest logit
+TOLERANCE = 1e-4  # largest allowed difference, divided by the largest logit
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from training.recipe import Recipe
 from training.serialization import from_plain
 
 ENGINES = ("mxnet", "torch")
-CONFIG_FORMAT = 2  # of config.json; format 1 did not contain this number
+CONFIG_FORMAT = 2  # version of config.json; format 1 did not contain this number
 
 
 @dataclass(frozen=True)

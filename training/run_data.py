@@ -17,7 +17,7 @@ class RunData:
     """The training, held-out and test images of a run.
 
     Args:
-        spec: of small images; None reads the one that ``run`` names.
+        spec: DatasetSpec of small images; None reads the one that ``run`` names.
 
     Attributes:
         source: the source of the images; see data.sources.

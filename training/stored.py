@@ -27,7 +27,7 @@ class Stored:
     values: Dict[str, np.ndarray]
     momenta: Dict[str, np.ndarray]
     row: Dict[str, Any]  # the log's row of its epoch
-    spec: Optional[DatasetSpec] = None  # of a pretrained network, whose images may be missing
+    spec: Optional[DatasetSpec] = None  # only of a pretrained network, whose images may be missing
 
 
 def read_stored(source: Union[str, Path], epoch: Optional[int] = None) -> Stored:

@@ -162,7 +162,7 @@ class Trainer:
         self._run, self._config, self._folder, self._info = run, config, folder, info
         self._data, self._engine, self._origin = data, engine, origin
         self._first = engine.workers.rank == 0
-        self._steps = data.count_batches(engine.workers)  # of an epoch
+        self._steps = data.count_batches(engine.workers)  # number of steps in an epoch
         self._log = RunLog(folder, make_echo(config.quiet)) if self._first else NoLog()
 
     def train(self):

@@ -17,7 +17,7 @@ from network.drawing.dot import (
     place,
 )
 
-FILLS = ("#cfe2f3", "#d9ead3", "#fff2cc", "#f4cccc", "#d9d2e9", "#d0e0e3")  # of stages
+FILLS = ("#cfe2f3", "#d9ead3", "#fff2cc", "#f4cccc", "#d9d2e9", "#d0e0e3")  # fill colours of stages
 LINES = ("#3d78b5", "#5b8f45", "#b08400", "#b5524e", "#6f5aa8", "#3f8791")
 PALE, IDENTITY, MARK = "#777777", "#e08214", "#d7191c"
 MARKED = {"color": MARK, "penwidth": 2.2}

@@ -8,7 +8,7 @@ y downwards as in ``network.drawing.layout``.
 import math
 
 FONT = "DejaVu Sans"
-INK = "#333333"  # of lines and texts
+INK = "#333333"  # colour of lines and texts
 TEXT = 9  # size of texts, points
 CORNER = 6  # radius of a line's corners, points
 HEAD = 5  # length of an arrow's head, points

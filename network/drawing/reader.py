@@ -264,7 +264,7 @@ def merge_heads(nodes):
 
 def find_heads(nodes):
     """Return the positions of classifiers and later nodes, except those that lead to a unit."""
-    after, leading = set(), set()  # what follows a classifier; what leads to a unit
+    after, leading = set(), set()  # nodes after a classifier; nodes that lead to a unit
     for position, node in enumerate(nodes):
         if node and (node.kind == "dense" or after & set(node.inputs)):
             after.add(position)

@@ -20,7 +20,7 @@ from command import InputError, nearest
 from filesystem import plain_path
 
 FOLDER = Path(__file__).resolve().parent
-MOST_BYTES = 12_000_000  # of all files together
+MOST_BYTES = 12_000_000  # limit for all files together
 LARGEST = float(np.finfo(np.float16).max)
 
 Arrays = Dict[str, np.ndarray]
@@ -44,7 +44,7 @@ class Card:
     epochs: int
     engine: str
     seed: int
-    seeds: List[int]  # of the runs that were trained; ``seed`` has their median error
+    seeds: List[int]  # seeds of the runs that were trained; ``seed`` has their median error
     data: Dict[str, Any]  # number and checksum of the training and test images
     run_error: float  # percent, measured before the parameters were rounded
     command: List[str]
