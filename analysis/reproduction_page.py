@@ -1,7 +1,6 @@
 """Write the page of reproduction, docs/REPRODUCTION.md, from the runs in a folder."""
 
 import os
-from collections import Counter
 from pathlib import Path
 from typing import List, Union
 
@@ -128,7 +127,7 @@ def _tabulate_lengths():
 def _describe_runs(records) -> List[str]:
     """Return a table of the runs that count, and the curves of the first run of each setting."""
     rows = [["run", "seed", "epochs", "train error %", "test error %", "columns %", "images"]]
-    pictures, seen = [], Counter()
+    pictures, seen = [], set()
     for record in records:
         last, run = record.rows[-1], record.run
         columns = ", ".join(f"{error:.2f}" for error in last.get("column_errors", ()))
@@ -138,8 +137,8 @@ def _describe_runs(records) -> List[str]:
         rows.append([*cells, columns or "-", f"CRC-32 {checksum:08x}" if checksum else "-"])
         setting = (run.network, run.depth, run.widen_factor, run.dataset, run.recipe)
         picture = record.folder / "curves.png"
-        seen[setting] += 1
-        if seen[setting] == 1 and picture.exists():
+        if setting not in seen and picture.exists():
+            seen.add(setting)
             title = f"{run.network} {run.depth} on {run.dataset}, {run.recipe_name}"
             pictures.append(f"![{title}: error and loss over epochs]({_link(picture)})")
     return [markdown(rows), *pictures] if records else []
