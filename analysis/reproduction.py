@@ -114,7 +114,7 @@ def summarize(judgements):
     bare = sum(each.effect is None for each in judgements)
     return (
         f"Of {len(judgements)} claims {counts[SUPPORTED]} are supported, {counts[CONTRADICTED]} "
-        f"contradicted and {counts[UNDECIDED]} undecided, {bare} of these for want of runs."
+        f"contradicted and {counts[UNDECIDED]} undecided, {bare} of these without any run."
     )
 
 

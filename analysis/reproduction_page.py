@@ -17,11 +17,11 @@ from plotting.tables import markdown
 
 PAGE = """# Reproduction
 
-This page says which of the papers' claims have been tested here, by which rules, and what is missing.
-`python reproduce.py --markdown` prints it; `python -m tools.pages` writes it from the published runs alone.
+This page says which of the papers' claims have been tested here, by which rules, and what is missing. `python reproduce.py --markdown`
+prints it; `python -m tools.pages` writes it from the published runs only.
 
-**{state}** No figure of the papers has been reproduced, except the lengths of paths, which need no training: the papers train 400 epochs
-on GPUs, and no GPU was at hand. Short runs on two CPU cores are in [training.md](training.md#results),
+**{state}** No figure of the papers has been reproduced, except the lengths of paths, which need no training: the papers train 400 epochs on
+GPUs, and no GPU was available. Short runs on two CPU cores are in [training.md](training.md#results),
 [fractalnet.md](fractalnet.md#measured-here-ten-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
 ## How it works
@@ -30,8 +30,8 @@ on GPUs, and no GPU was at hand. Short runs on two CPU cores are in [training.md
 python reproduce.py                                   # the claims that have runs, and how many have none
 python reproduce.py --all                             # every claim, its effect and its verdict
 python reproduce.py --markdown                        # this page
-python reproduce.py --train --hours 3 --threads 1     # train what is missing, resume what was begun
-python reproduce.py --scale paper                     # by the papers' recipes, which need a GPU
+python reproduce.py --train --hours 3 --threads 1     # train missing runs, resume unfinished ones
+python reproduce.py --scale paper                     # with the papers' recipes, which need a GPU
 python -m tools.publish snapshot                      # publish finished runs, without folders and names of this machine
 ```
 
@@ -41,22 +41,24 @@ verdict. The rules were written before the runs were made.
 There are two scales. `paper` uses the papers' recipes with five seeds. `cpu` uses the recipes `fast` and `fractal-fast` (15 epochs)
 on CIFAR-10 with three seeds. The scale `cpu` tests whether a claim holds there; its errors are never the papers' figures.
 
-`--train` trains the missing runs, the most telling first, at the lowest priority. Any number of processes may train side by side.
-Ctrl-C loses nothing but the epoch under way.
+`--train` trains the missing runs at the lowest process priority, the most informative runs first. Several processes can do this at the same
+time. After Ctrl-C, only the unfinished epoch is lost.
 
 ## Rules
 
-- Errors are of the last epoch, in percent. An effect is a mean over seeds, in points.
-- Every finished run counts that was trained on all training images, on one device, from random values, and tested on the test set. Of
+- Errors are of the last epoch, in percent. An effect is a mean over seeds, in percentage points; `analysis/claims.py` defines it for each
+  claim. A claim says that its effect is below a number, which the tables call "claimed".
+- A finished run counts if it was trained on all training images, on one device, from random initial values, and tested on the test set. Of
   runs with the same seed, the newest counts, and a published run only where there is no other. No seed is left out.
-- The runs of a claim are compared on the same images: those that most runs of it were trained on.
+- For each claim, only runs on the same version of the images are compared, such as the original pixels or JPEG copies. If there are several
+  versions, the one with the most complete set of runs counts.
 - The 95% interval is Student's, or Welch's for two groups of runs.
-- A claim is *supported* where the whole interval is on its side, *contradicted* where the whole interval is on the other side, and
-  *undecided* otherwise, above all with fewer than two runs of each setting.
+- A claim is *supported* if the whole interval is on its side, *contradicted* if the whole interval is on the other side, and *undecided*
+  otherwise, in particular with fewer than two runs of each setting.
 
 ## Verdicts
 
-Scale `{scale}`. "The paper" is what the paper prints, under its own recipe and not on this scale.
+Scale `{scale}`. The column "the paper" has the figures that the paper prints for its own recipe.
 
 {claims}
 
@@ -70,9 +72,9 @@ Scale `{scale}`. "The paper" is what the paper prints, under its own recipe and 
 
 ## What could not be tested, and what it would take
 
-Hours are training alone, from measured speeds. Where the network's own speed was measured, the last column says so. Elsewhere it is
-estimated from the measured network of the same kind that is most similar in multiply-adds. The speed of fractal 20 is that with mixed drop-path; without drop-path it is lower. The speeds, in images
-per second:
+Hours are computed from measured speeds, for training only. Where the network's own speed was measured, the last column says so. Otherwise,
+it is estimated from the measured network of the same kind that is most similar in multiply-adds. The speed of fractal 20 was measured with
+mixed drop-path; without drop-path it is lower. These speeds were measured:
 
 {speeds}
 
@@ -84,8 +86,8 @@ At the scale `paper`, and the papers' largest networks:
 
 {paper}
 
-No speed was measured on a GPU. `make gpu` checks, measures and trains there in the right order, and a speed that is added to `SPEEDS` in
-`analysis/costs.py` becomes a column of these tables. On paper, a step of training is three times the multiply-adds of its forward pass.
+No speed was measured on a GPU. `make gpu` checks, measures and trains there in the right order. A speed that is added to `SPEEDS` in
+`analysis/costs.py` becomes a column of these tables. In theory, a step of training needs three times the multiply-adds of its forward pass.
 400 epochs of DFN-MR1 are then 3e16 operations and, if nothing is fused, some 30 MB of memory traffic for each image: about two minutes at
 the memory bandwidth of an H200. A step of 64 images starts about a thousand kernels, so the real time will be longer.
 """  # noqa: E501

@@ -192,7 +192,7 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
     for words in (
         "/published2` | 1 | 15 | 20.00 | 18.25 | 25.00, 20.00, 19.00",
         "(../snapshot/cifar10/fractal_d20w1/published1/curves.png)",
-        "15 of these for want of runs",
+        "15 of these without any run",
     ):
         assert words in page
     assert page.count("curves.png") == 1
@@ -248,7 +248,7 @@ def test_without_runs_all_is_undecided(tmp_path, capsys):
     assert capsys.readouterr().out.count("undecided") == len(CLAIMS)
     reproduce.main([str(tmp_path)])
     first, last = capsys.readouterr().out.splitlines()
-    assert f"{len(CLAIMS)} undecided, {len(CLAIMS)} of these for want of runs" in first
+    assert f"{len(CLAIMS)} undecided, {len(CLAIMS)} of these without any run" in first
     assert "cross 8.33 (8.00)" in last
     reproduce.main([str(tmp_path), "--markdown"])
     assert capsys.readouterr().out.count("| undecided |") == len(CLAIMS)
