@@ -39,7 +39,7 @@ def test_every_gpu_is_taken_unless_some_are_named(gpus):
         ("", "not ''"),
         ("0,", "not ''"),
         ("cpu:x", "not 'cpu:x'"),
-        ("\u00b2", "takes numbers"),
+        ("\u00b2", "must be numbers"),
     ],
 )
 def test_devices_that_cannot_be_are_refused(gpus, given, message):

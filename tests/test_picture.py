@@ -228,7 +228,7 @@ def test_paths(name, wanted, numbers):
         ("1,,2", "not '1,,2'"),
         ("4", "fork 1 of the path has ways 1 to 3, not 4"),
         ("1,0", "fork 2 of the path has ways 1 to 3, not 0"),
-        ("1,1,1,1,1,1,1", "meets 6 forks, and 7 ways"),
+        ("1,1,1,1,1,1,1", "has 6 forks, but 7 ways"),
     ],
 )
 def test_paths_that_are_none(wanted, message):

@@ -40,7 +40,7 @@ def test_bfloat16_is_for_cpus_that_have_it(tmp_path):
     (tmp_path / "cpuinfo").write_text("flags : fpu avx512f")
     assert not precision.has_bfloat16(tmp_path / "cpuinfo")
     assert not precision.has_bfloat16(tmp_path / "none")
-    with pytest.raises(InputError, match="a CPU that has it"):
+    with pytest.raises(InputError, match="a CPU that supports it"):
         precision.use("bfloat16", [mx.cpu(), mx.gpu(0)])
     with pytest.raises(InputError, match="float32 or bfloat16 or float16 here, not 'float8'"):
         precision.use("float8", [mx.cpu()])

@@ -89,7 +89,7 @@ def test_help_teaches(capsys):
         visualize.main(["--help"])
     said = capsys.readouterr().out
     assert caught.value.code == 0
-    assert "--network=half --depth=26 --widen-factor=1" in said and "--path 1,2 takes turns" in said
+    assert "--network=half --depth=26 --widen-factor=1" in said and "--path 1,2 alternates" in said
 
 
 @pytest.mark.parametrize("line", re.findall(r"python visualize\.py (.*?)(?: {2,}|`)", PAGE))
