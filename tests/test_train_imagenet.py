@@ -182,10 +182,10 @@ def test_a_tree_of_files_trains(tmp_path, capsys):
     [
         (["--network", "crss"], "did you mean cross"),
         (["--network", "plain"], "there are cross, fractal, resnet"),
-        (["--network", "cross", "--depth", "56"], "it is 26 or 50"),
-        (["--network", "fractal", "--depth", "20"], "it is 6, 10, 18 or 34"),
+        (["--network", "cross", "--depth", "56"], "choose 26 or 50"),
+        (["--network", "fractal", "--depth", "20"], "choose 6, 10, 18 or 34"),
         (["--data-shape", "0"], "--data-shape must be at least 1"),
-        (["--data-shape", "7"], "give --data-shape 32 at least"),
+        (["--data-shape", "7"], "give --data-shape 32 or more"),
         (["--dataset", "a/b"], "must be a plain name"),
         (["--aug-type", "3"], "invalid choice"),
         (["--train-dataset", "none.rec"], "there is no"),

@@ -58,7 +58,7 @@ def test_options_have_files_of_their_own(argv, stem, said, tmp_path):
     "argv,message",
     [
         (["--network", "halv"], "did you mean half?"),
-        (["--network", "half", "--depth", "3"], "depth of at least 14"),
+        (["--network", "half", "--depth", "3"], "depth must be at least 14"),
         (["--network", "fractal", "--depth", "21"], "depth 21 is not possible"),
         (["--network", "half", "--widen-factor", "0"], "widen_factor must be"),
         (["--network", "half", "--column", "1"], "half has no columns"),
