@@ -186,6 +186,7 @@ def test_a_tree_of_files_trains(tmp_path, capsys):
         (["--network", "fractal", "--depth", "20"], "choose 6, 10, 18 or 34"),
         (["--data-shape", "0"], "--data-shape must be at least 1"),
         (["--data-shape", "7"], "give --data-shape 32 or more"),
+        (["--early-stop", "2"], "unrecognized arguments: --early-stop"),  # none are held out
         (["--dataset", "a/b"], "must be a plain name"),
         (["--aug-type", "3"], "invalid choice"),
         (["--train-dataset", "none.rec"], "there is no"),

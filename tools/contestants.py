@@ -99,9 +99,10 @@ def make_net(case, training):
 def make_engine(case, training=True):
     """Build the engine of a case."""
     if case.library in TORCH_ENGINE:
-        net, compiled = make_net(case, training), case.library == "torch-compiled"
-        how = {"dtype": case.dtype, "compile": compiled}
-        return TorchEngine(net, torch_device(), OptimizerSettings(**SETTINGS), **how)
+        device = torch_device()  # before MXNet's first operator; see engine.torch_process
+        net, settings = make_net(case, training), OptimizerSettings(**SETTINGS)
+        compiled = case.library == "torch-compiled"
+        return TorchEngine(net, device, settings, dtype=case.dtype, compile=compiled)
     devices = contexts()
     precision.use(case.dtype, devices)
     net = make_net(case, training)

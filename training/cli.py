@@ -32,7 +32,7 @@ class Program:
     complete: Callable  # adds options that follow from the given {name: value} of a Run
     run_flags: dict  # changes of the Run's flags; see training.options.add_flags
     runtime_flags: dict  # changes of the RuntimeConfig's flags
-    skip: Tuple[str, ...] = ()  # options of a Run that have no flag
+    skip: Tuple[str, ...] = ()  # options of a Run or a Recipe that have no flag
     prepare_data: Callable = lambda run, say: None  # prepares the images of a new run
 
 
@@ -52,8 +52,8 @@ def make_parser(program):
         "choices": range(len(program.words)),
         "help": "; ".join(numbered),
     }
-    modes = {"choices": MODES}
-    add_flags(how, Recipe, show_defaults=False, augmentation=augmentation, drop_path=modes)
+    changes = {"augmentation": augmentation, "drop_path": {"choices": MODES}}
+    add_flags(how, Recipe, skip=program.skip, show_defaults=False, **changes)
     others = [each.name for each in fields(Run) if each.name not in ("seed", "dtype")]
     add_flags(how, Run, skip=others)
     how.add_argument(
