@@ -81,12 +81,14 @@ def _draw_rates(axes, rows):
     """Draw the learning rate, from each epoch's beginning to its end.
 
     A row has ``lr`` if the rate is constant in the epoch, otherwise ``lr_first`` and ``lr_last``.
+    Rates that fall in steps have a logarithmic axis, so that each step can be seen.
     """
     places = list(chain.from_iterable((row["epoch"] - 1, row["epoch"]) for row in rows))
     rates = [row.get(name, row["lr"]) for row in rows for name in ("lr_first", "lr_last")]
     axes.plot(places, rates, color=BLACK)
     _finish(axes, "learning rate")
-    if 0 < 10 * min(rates) <= max(rates):
+    in_steps = not any("lr_last" in row for row in rows)
+    if in_steps and 0 < 10 * min(rates) <= max(rates):
         axes.set_yscale("log")
     else:
         axes.set_ylim(0, 1.05 * max(rates) or 1)
