@@ -187,7 +187,7 @@ def test_every_claim_is_on_the_page_of_reproduction():
         assert f"| {claim.sentence} |" in PAGES["docs/REPRODUCTION.md"], claim.name
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_outputs_are_what_the_programs_print():
     """python -m tools.pages writes the pages."""
     assert "$ python show_results.py snapshot/\n" in README
@@ -213,7 +213,7 @@ def test_the_network_in_one_file_works():
     assert done.stdout == "(2, 10) 14\n", done.stderr
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_the_reference_is_made_from_docstrings(tmp_path):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (packages,) = re.findall(r"-m pdoc -o build/docs (.*)", makefile)

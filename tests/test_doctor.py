@@ -37,7 +37,7 @@ def lines(done):
     return found
 
 
-@pytest.mark.medium
+@pytest.mark.slow
 def test_where_training_works_the_status_is_0():
     done = examined(OMP_NUM_THREADS="1")
     found = lines(done)

@@ -39,8 +39,8 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.medium
 
 FLAGS = ["--num-epochs", "2", "--checkpoint-epochs", "1", "--quiet"]
-QUICK = ["plain", "cross", "fractal"]  # written in every test run: a chain, two streams, columns
-OTHERS = [name for name in list_models() if name not in QUICK]  # a few seconds each
+QUICK = ["plain"]  # the others take many seconds each; other tests write a FractalNet
+OTHERS = [name for name in list_models() if name not in QUICK]
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,7 @@ def test_the_documents_lines_run_exported_files(exported, tmp_path):
     assert shape == second.strip() == "(1, 10)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EXPORT_FORMATS)
 def test_a_description_says_how_to_run_its_files(fractal, exported, tmp_path, kind):
     """Its lines, in a process that knows nothing of this project, with nothing said before."""
@@ -323,7 +324,9 @@ def test_files_of_a_run_give_its_logits(fractal, exported, kind, part):
     assert not described["normalized_inside"]
 
 
-@pytest.mark.parametrize("flags", [(), ("--from-pixels", "--column", "0")])
+@pytest.mark.parametrize(
+    "flags", [pytest.param((), marks=pytest.mark.slow), ("--from-pixels", "--column", "0")]
+)
 def test_files_of_8_bits_lose_little(fractal, tmp_path, capsys, flags):
     pytest.importorskip("onnxruntime.quantization")
     flags = ["--format", "onnx", "--int8", "--int8-tolerance", "100", *flags]

@@ -8,6 +8,7 @@ from tools import pages
 pytestmark = pytest.mark.medium
 
 
+@pytest.mark.slow
 def test_outputs_are_written_into_the_pages(tmp_path):
     (tmp_path / "docs").mkdir()
     readme, page = tmp_path / "README.md", tmp_path / "docs" / "REPRODUCTION.md"

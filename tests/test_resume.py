@@ -115,6 +115,7 @@ def test_drop_path_and_dropout_go_on_as_if_never_stopped(data, tmp_path):
     assert len(results[0][1][-1]["column_errors"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_told_to_stop_it_names_the_command_that_goes_on(data, tmp_path, uninterrupted, stop):
     process = start(data, tmp_path)
@@ -130,6 +131,7 @@ def test_told_to_stop_it_names_the_command_that_goes_on(data, tmp_path, uninterr
     assert result(run_folder(tmp_path)) == uninterrupted
 
 
+@pytest.mark.slow
 def test_resume_without_a_folder_brings_the_command_to_its_end(data, tmp_path, uninterrupted):
     process = start(data, tmp_path, "--resume")  # nothing to resume: a new run
     wait_for_epochs(process, run_folder(tmp_path), 2)
@@ -145,6 +147,7 @@ def test_resume_without_a_folder_brings_the_command_to_its_end(data, tmp_path, u
     assert os.listdir(run_folder(tmp_path).parent) == ["run1"]
 
 
+@pytest.mark.slow
 def test_a_run_in_progress_is_not_resumed_by_another(data, tmp_path):
     process = start(data, tmp_path)
     wait_for_epochs(process, run_folder(tmp_path), 1)

@@ -24,6 +24,7 @@ torch = pytest.importorskip("torch")
 from engine.torch_engine import TorchEngine  # noqa: E402
 from engine.torch_graph import torch_module  # noqa: E402
 
+LARGE = ("imagenet", "fractal_tapered", "fractal_square")  # endings of names: slow
 CPU, LR = torch.device("cpu"), 1e-4
 SMALL = {**DEPTHS, "fractal_imagenet": 6}
 SETTINGS = {
@@ -67,7 +68,7 @@ def assert_equal(ours, theirs, tolerance):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name.endswith("imagenet") else [])
+        pytest.param(name, marks=[pytest.mark.slow] if name.endswith(LARGE) else [])
         for name in list_models()
     ],
 )
