@@ -23,7 +23,8 @@ MOMENTUM, DECAY, CLIP, EMA = 0.9, 1e-2, 0.05, 0.3
 ALL = {"momentum_correction": True, "clip_norm": CLIP, "ema_decay": EMA}
 
 
-def make(kind, optimizer="nesterov", dtype="float64", **settings):
+def make(kind, optimizer="nesterov", dtype="float64", how=None, **settings):
+    """Return an engine with these OptimizerSettings; ``how`` has more arguments of the engine."""
     net = get_model("plain", 5)
     places = [mx.cpu(0), mx.cpu(1)] if kind == "two devices" else [mx.cpu(0)]
     net.initialize(DeepFusionInit(0), ctx=places)
@@ -36,7 +37,8 @@ def make(kind, optimizer="nesterov", dtype="float64", **settings):
     else:
         net.hybridize(static_alloc=True, static_shape=True)
         engine = MXNetEngine
-    return engine(net, places, OptimizerSettings(MOMENTUM, DECAY, optimizer, **settings))
+    optimizer_settings = OptimizerSettings(MOMENTUM, DECAY, optimizer, **settings)
+    return engine(net, places, optimizer_settings, **(how or {}))
 
 
 def batch(seed):

@@ -109,7 +109,7 @@ def test_networks_without_drop_path_are_left_as_they_are():
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 def test_a_compiled_engine_takes_the_same_steps():
-    engines = [regularizers.make("torch", compile=compile) for compile in (False, True)]
+    engines = [regularizers.make("torch", how={"compile": compile}) for compile in (False, True)]
     for t, lr in enumerate((0.1, 0.05)):
         images, labels, targets = regularizers.batch(t)
         for engine in engines:

@@ -70,7 +70,7 @@ import engine
 from tests.test_regularizers import ALL, RATES, batch, make
 device = engine.torch_device("cpu")
 with engine.connect_torch_workers(device, 100) as workers:
-    trained = make("torch", workers=workers, **ALL)
+    trained = make("torch", how={"workers": workers}, **ALL)
     half = slice(4 * workers.rank, 4 * workers.rank + 4)
     for t, lr in enumerate(RATES):
         images, labels, targets = (each[half] for each in batch(t))
