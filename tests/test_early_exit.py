@@ -140,6 +140,7 @@ def shown(capsys, run, paths, *flags):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.slow
 def test_pictures_are_answered_by_the_first_column_that_is_sure(run, tmp_path, capsys):
     paths = [tmp_path / f"{index}.png" for index in range(5)]
     for path, pixels in zip(paths, random_pixels(5)):

@@ -156,6 +156,7 @@ def train(data, snapshot, *more):
     return snapshot / "cifar10" / f"ensemble_d{DEPTH}w1"
 
 
+@pytest.mark.slow
 def test_a_run_logs_the_error_of_every_member_and_of_their_mean(data, tmp_path):
     folder = train(data, tmp_path, "--num-epochs", "2", "--exp-name", "whole") / "whole1"
     rows = read_log(folder)

@@ -180,6 +180,7 @@ def run_alone(code, folder):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_documents_lines_run_exported_files(exported, tmp_path):
     page = (Path(__file__).resolve().parent.parent / "docs" / "export.md").read_text("utf-8")
     snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -208,6 +209,7 @@ def test_a_description_says_how_to_run_its_files(fractal, exported, tmp_path, ki
     assert close(np.load(tmp_path / "y.npy"), logits)
 
 
+@pytest.mark.slow
 def test_a_trainable_program_trains_as_mxnet_and_comes_back(fractal, tmp_path, capsys):
     """Batch normalisation by the batch once its nodes say so; what it learns loads into the run."""
     from safetensors.torch import save_file
@@ -241,7 +243,7 @@ def test_a_trainable_program_trains_as_mxnet_and_comes_back(fractal, tmp_path, c
     assert close(back.engine.to_numpy(back.engine.predict(x, 1)), expected)
 
 
-@pytest.mark.parametrize("flags", [(), ("--trainable",)])
+@pytest.mark.parametrize("flags", [(), pytest.param(("--trainable",), marks=pytest.mark.slow)])
 def test_parameters_by_name(fractal, exported, flags):
     from safetensors.numpy import load_file
 
@@ -350,6 +352,7 @@ def test_files_of_8_bits_lose_little(fractal, tmp_path, capsys, flags):
     assert f"int8: test error {found['error_float32']:.2f}% before" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_files_of_8_bits_that_lose_more_are_not_written(fractal, tmp_path, capsys):
     pytest.importorskip("onnxruntime.quantization")
     flags = ["--format", "onnx", "--int8", "--int8-tolerance", "-100.5", "--out", tmp_path]
@@ -406,6 +409,7 @@ def test_weights_are_constants_and_hold_batch_normalisation(exported):
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
 
 
+@pytest.mark.slow
 def test_a_run_on_photographs_is_written(photographs, tmp_path):
     written(photographs, tmp_path, "--format", "onnx", "--from-pixels")
     described = json.loads((tmp_path / "network.onnx.json").read_text())

@@ -81,6 +81,7 @@ def uninterrupted(data, tmp_path_factory):
     return result(run_folder(snapshot))
 
 
+@pytest.mark.slow
 def test_killed_in_the_third_epoch_and_resumed(data, tmp_path, uninterrupted):
     process = start(data, tmp_path)
     wait_for_epochs(process, run_folder(tmp_path), 2)

@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch")
 from engine.torch_engine import TorchEngine  # noqa: E402
 from engine.torch_graph import torch_module  # noqa: E402
 
-LARGE = ("imagenet", "fractal_tapered", "fractal_square")  # endings of names: slow
+LARGE = ("imagenet", "ensemble", "fractal_tapered", "fractal_square")  # endings of names: slow
 CPU, LR = torch.device("cpu"), 1e-4
 SMALL = {**DEPTHS, "fractal_imagenet": 6}
 SETTINGS = {
