@@ -116,6 +116,7 @@ def test_some_of_the_members(runs, tmp_path, capsys):
     assert is_picture(tmp_path / "some.png")
 
 
+@pytest.mark.slow
 def test_lesions(runs, capsys):
     for name, parts in (("fuse3", 6), ("fractal", 10)):
         out = said(capsys, "lesion", runs[name], "--draws", "2")

@@ -373,6 +373,7 @@ def test_files_can_take_pixels(fractal, exported, kind):
     assert described["input"]["values"] == "RGB, 0 to 255"
 
 
+@pytest.mark.slow
 def test_a_column_runs_alone(fractal, tmp_path):
     """In a process that knows nothing of this project but its NumPy."""
     written(fractal, tmp_path, "--format", "symbol", "--column", "0")
@@ -390,6 +391,7 @@ def test_a_column_runs_alone(fractal, tmp_path):
     assert close(np.load(tmp_path / "y.npy"), logits)
 
 
+@pytest.mark.slow
 def test_a_column_that_the_epoch_did_not_test_has_estimated_averages(fractal, tmp_path):
     written(fractal, tmp_path, "--format", "onnx", "--column", "1", "--epoch", "1")
     trained = evaluation.restore(fractal, "cpu", 1)
@@ -419,6 +421,7 @@ def test_a_run_on_photographs_is_written(photographs, tmp_path):
     assert close(run_onnx(tmp_path, "network", x * std + mean), logits)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_files_that_are_wrong(fractal, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(exporting, "TOLERANCE", -1)
     flags = ["--format", "onnx", "--out", tmp_path]

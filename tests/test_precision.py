@@ -119,6 +119,7 @@ def test_bfloat16_resumes_bit_for_bit(tmp_path):
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_float16_is_for_gpus_and_mxnets_engine(tmp_path):
     with pytest.raises(InputError, match="needs GPUs"):
         precision.use("float16", [mx.gpu(0), mx.cpu()])

@@ -174,6 +174,7 @@ def one_of_three_epochs(request, data, tmp_path_factory):
     return request.param, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [[], ["--log-columns"]])
 def test_columns_may_be_logged_in_a_part_of_a_run(one_of_three_epochs, tmp_path, after):
     before, begun = one_of_three_epochs
