@@ -16,9 +16,7 @@ import json
 from collections import Counter
 from math import frexp
 
-import mxnet as mx
-
-from network.graph import INPUT
+from network.graph import INPUT, with_nodes
 
 LARGEST_EXPONENT = 8  # activations are stored at no more than 2^8 times their value
 SUMS = ("add_n", "elemwise_add")
@@ -174,11 +172,7 @@ def _rewrite(content, removed, factors):
             rewriting.places[index] = rewriting.places[removed[index]]
         else:
             rewriting.keep(index, factors)
-    content["nodes"] = rewriting.kept
-    content["heads"] = [rewriting.place(source) for source in content["heads"]]
-    content["arg_nodes"] = [i for i, node in enumerate(content["nodes"]) if node["op"] == "null"]
-    del content["node_row_ptr"]
-    return mx.sym.load_json(json.dumps(content))
+    return with_nodes(content, rewriting.kept, rewriting.places)
 
 
 class _Rewriting:

@@ -5,6 +5,8 @@ from collections import Counter
 
 import mxnet as mx
 
+from network.graph import with_nodes
+
 
 def fold_batch_norm(graph, values):
     """Fold each BatchNorm that is the only user of a convolution's output into the convolution.
@@ -22,11 +24,8 @@ def fold_batch_norm(graph, values):
     content = json.loads(graph.tojson())
     nodes, users = content["nodes"], _count_users(content)
     norms = _find_foldable(nodes, users)
-    content["nodes"], places, folded = _rewrite_nodes(nodes, users, norms, values)
-    content["heads"] = [[places[source], *rest] for source, *rest in content["heads"]]
-    content["arg_nodes"] = [i for i, node in enumerate(content["nodes"]) if node["op"] == "null"]
-    del content["node_row_ptr"]
-    graph, values = mx.sym.load_json(json.dumps(content)), {**values, **folded}
+    kept, places, folded = _rewrite_nodes(nodes, users, norms, values)
+    graph, values = with_nodes(content, kept, places), {**values, **folded}
     return graph, {name: values[name] for name in graph.list_inputs() if name in values}
 
 

@@ -1,7 +1,7 @@
 """Compile a network to a graph, MXNet's symbol, in the form that other modules read."""
 
 import json
-from typing import Any
+from typing import Any, Dict, List
 
 import mxnet as mx
 from mxnet.gluon import HybridBlock
@@ -25,6 +25,21 @@ def to_symbol(net: HybridBlock) -> Any:
         if node["op"] != "null":
             node["name"] += f"_{index}"
     return mx.sym.load_json(json.dumps(content))
+
+
+def with_nodes(content: Dict[str, Any], nodes: List[dict], places: Dict[int, int]) -> Any:
+    """Return the symbol of a graph read from JSON, with other nodes.
+
+    Args:
+        content: the graph that ``tojson`` wrote.
+        nodes: the new nodes, in topological order.
+        places: {old index: new index} of at least the nodes that are outputs.
+    """
+    changed = {key: value for key, value in content.items() if key != "node_row_ptr"}
+    changed["nodes"] = nodes
+    changed["heads"] = [[places[source], *rest] for source, *rest in content["heads"]]
+    changed["arg_nodes"] = [index for index, node in enumerate(nodes) if node["op"] == "null"]
+    return mx.sym.load_json(json.dumps(changed))
 
 
 def strip_prefix(graph, values, prefix):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from command import InputError
+from network import has_columns
 from network.pretrained.cards import Card, round_values, write_pretrained
 from results import read_settings
 from results.aggregate import median_run
@@ -71,8 +72,7 @@ def make_card(trained, config, images, seeds):
 
 def _measure(trained):
     """Return the errors for a card, measured with the current parameters."""
-    has_columns = hasattr(trained.engine.net, "column")
-    columns = range(trained.engine.num_subnetworks if has_columns else 0)
+    columns = range(trained.engine.num_subnetworks if has_columns(trained.run.network) else 0)
     return {
         "test_error": trained.predictions().error(),
         "column_errors": [trained.predictions(None, index).error() for index in columns],
