@@ -6,7 +6,7 @@ from pathlib import Path
 from command import InputError, Parser, command
 from network import has_columns
 from network.exporter import from_pixels, read_parameters, to_pixels
-from network.folding import fold_batch_norm
+from network.folding import simplify
 from network.graph import strip_prefix, to_symbol
 from training.evaluation import restore
 from training.exporting import EXPORT_FORMATS, export, require_packages
@@ -122,7 +122,7 @@ def prepare_graph(args, trained):
     graph = to_symbol(net)
     values = read_parameters(graph, net)
     if not args.trainable:
-        graph, values = fold_batch_norm(graph, values)
+        graph, values = simplify(graph, values)
     graph, values = strip_prefix(graph, values, engine.net.prefix)
     if args.from_pixels:
         graph, values = from_pixels(graph, values, data.mean, data.std)

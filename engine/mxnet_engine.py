@@ -12,7 +12,7 @@ from mxnet.contrib.amp.loss_scaler import LossScaler
 from command import CommandError, InputError
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.distributed import Alone
-from engine.factors import move_join_weights, move_powers_of_two
+from network.factors import move_join_weights, move_powers_of_two
 from engine.mxnet_average import WeightAverage
 from engine.optimizer import make_trainer
 from engine.precision import LOSS_SCALE, SMALLEST_LOSS_SCALE

@@ -9,7 +9,7 @@ import numpy as np
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.cuda_graph import Replayed
 from engine.distributed import Alone
-from engine.factors import move_join_weights, move_powers_of_two
+from network.factors import move_join_weights, move_powers_of_two
 from engine.optimizer import decays
 from engine.torch_drop_path import skip_dropped_paths
 from engine.torch_graph import torch_module

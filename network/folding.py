@@ -1,11 +1,25 @@
-"""Batch normalisation folded into convolutions: the same predictions from fewer operators."""
+"""Batch normalisation and constants folded: the same predictions from fewer operators."""
 
 import json
 from collections import Counter
 
 import mxnet as mx
 
+from network.factors import move_positive_factors
 from network.graph import with_nodes
+
+
+def simplify(graph, values):
+    """Return (graph, values) with the same predictions from fewer operators.
+
+    Factors of activations, operators on parameters, and batch normalisation move into the
+    parameters.
+
+    Args:
+        graph: a symbol for prediction.
+        values: {name: NDArray} of its parameters and moving averages.
+    """
+    return fold_batch_norm(*fold_constants(move_positive_factors(graph), values))
 
 
 def fold_batch_norm(graph, values):
@@ -26,6 +40,40 @@ def fold_batch_norm(graph, values):
     norms = _find_foldable(nodes, users)
     kept, places, folded = _rewrite_nodes(nodes, users, norms, values)
     graph, values = with_nodes(content, kept, places), {**values, **folded}
+    return graph, {name: values[name] for name in graph.list_inputs() if name in values}
+
+
+def fold_constants(graph, values):
+    """Replace each operator that uses parameters alone by its result.
+
+    Args:
+        graph: a symbol.
+        values: {name: NDArray} of its parameters and moving averages.
+
+    Returns:
+        (graph, values): the symbol, and {name: NDArray} of what it needs. A result has the name of
+        its operator.
+    """
+    content, values = json.loads(graph.tojson()), dict(values)
+    nodes, constants = content["nodes"], set()
+    for index, node in enumerate(nodes):
+        sources = [source for source, *_ in node["inputs"]]
+        if node["name"] in values or (sources and constants.issuperset(sources)):
+            constants.add(index)
+    operators = [index for index in sorted(constants) if nodes[index]["op"] != "null"]
+    if not operators:
+        return graph, values
+    places = dict(enumerate(range(len(nodes))))
+    heads = {**content, "heads": [[index, 0, 0] for index in operators]}
+    computed = with_nodes(heads, nodes, places)
+    results = mx.nd.CachedOp(computed)(*(values[name] for name in computed.list_inputs()))
+    results = results if isinstance(results, list) else [results]
+    values.update(zip((nodes[index]["name"] for index in operators), results))
+    kept = [
+        {"op": "null", "name": node["name"], "inputs": []} if index in operators else node
+        for index, node in enumerate(nodes)
+    ]
+    graph = with_nodes(content, kept, places)
     return graph, {name: values[name] for name in graph.list_inputs() if name in values}
 
 

@@ -22,7 +22,7 @@ from command import InputError
 from data.spec import get_spec
 from network import list_models
 from network.exporter import read_parameters
-from network.folding import fold_batch_norm
+from network.folding import simplify
 from network.graph import to_symbol
 from tests.photo_files import write_photographs
 from tests.record_files import random_pixels
@@ -139,7 +139,7 @@ def test_every_network_and_its_parts_can_be_written(name, written_networks):
         values = read_parameters(graph, part)
         folder = written_networks / f"{name}-{index}"
         for kind in EXPORT_FORMATS:
-            given = fold_batch_norm(graph, values) if kind == "torch" else (graph, values)
+            given = simplify(graph, values) if kind == "torch" else (graph, values)
             how = (x.shape[1:], kind, folder / kind, {}, x.asnumpy(), logits)
             files, described = exporting.export(*given, *how)
             assert described["largest_difference"] < 1e-5

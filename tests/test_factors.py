@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from mxnet import autograd, gluon
 
-from engine.factors import move_join_weights, move_powers_of_two
 from network import get_model, list_models
+from network.factors import move_join_weights, move_positive_factors, move_powers_of_two
 from network.graph import INPUT
 from network.initializer import DeepFusionInit
 
@@ -71,6 +71,13 @@ def test_merge_and_run_has_no_product_left():
     assert count_activation_products(move_powers_of_two(before)) == 0
 
 
+def test_means_of_three_columns_have_no_product_left():
+    before = trace(make_net("fractal", 20))
+    assert count_activation_products(before) == 10
+    assert count_activation_products(move_powers_of_two(before)) == 5
+    assert count_activation_products(move_positive_factors(before)) == 0
+
+
 def test_exponents_stay_small():
     """A stage of 37 blocks would hold 2^37 times its values; after 8 halvings one stays."""
     after = move_powers_of_two(trace(make_net("cross", 446)))
@@ -102,12 +109,14 @@ def test_every_network_keeps_its_parameters_and_logits(name):
     net = make_net(name, {"fractal_tapered": 40}.get(name, 20))
     before = trace(net)
     after = move_join_weights(move_powers_of_two(before))
-    assert set(after.list_inputs()) == set(before.list_inputs())
+    scaled = move_positive_factors(before)
+    assert set(after.list_inputs()) == set(before.list_inputs()) == set(scaled.list_inputs())
     images = mx.nd.array(np.random.default_rng(0).normal(size=(2, 3, 32, 32)))
     outputs = [
         gluon.SymbolBlock(symbol, mx.sym.var(INPUT, dtype="float32"), params=net.collect_params())(
             images
         ).asnumpy()
-        for symbol in (before, after)
+        for symbol in (before, after, scaled)
     ]
-    np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-5)
+    for changed in outputs[1:]:
+        np.testing.assert_allclose(changed, outputs[0], rtol=1e-5, atol=1e-5)

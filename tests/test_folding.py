@@ -10,7 +10,7 @@ from mxnet.gluon import SymbolBlock, nn
 
 from network import get_model
 from network.exporter import read_parameters
-from network.folding import fold_batch_norm
+from network.folding import fold_batch_norm, fold_constants, simplify
 from network.graph import to_symbol
 from network.initializer import DeepFusionInit
 
@@ -41,16 +41,34 @@ def operators(graph):
     return Counter(node["op"] for node in json.loads(graph.tojson())["nodes"])
 
 
-@pytest.mark.parametrize("name,depth", [("cross", 14), ("fractal", 20), ("ensemble", 14)])
-def test_networks_predict_the_same_without_batch_normalisation(name, depth):
+@pytest.mark.parametrize("name,depth", [("cross", 26), ("fractal", 20), ("ensemble", 14)])
+def test_networks_predict_the_same_without_batch_normalisation_and_products(name, depth):
     graph, values, images = prepared(get_model(name, depth))
-    graph_there, values_there = fold_batch_norm(graph, values)
-    assert operators(graph_there)["BatchNorm"] == 0
+    graph_there, values_there = simplify(graph, values)
+    assert not operators(graph_there).keys() & {"BatchNorm", "_mul_scalar", "_div_scalar"}
     assert operators(graph_there)["Convolution"] == operators(graph)["Convolution"]
     assert set(values_there) == set(graph_there.list_inputs()) - {"data"}
     expected = predict(graph, values, images)
     found = predict(graph_there, values_there, images)
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_operators_on_parameters_become_parameters():
+    data, weight, bias = (mx.sym.var(name) for name in ("data", "weight", "bias"))
+    scaled = 3 * mx.sym.square(weight, name="squared")
+    graph = mx.sym.FullyConnected(2 * data, scaled + 1, bias, num_hidden=2)
+    values = {"weight": mx.nd.array([[1, 2], [3, 4]]), "bias": mx.nd.array([5, 6])}
+    graph_there, values_there = fold_constants(graph, values)
+    assert operators(graph_there) == {"null": 3, "_mul_scalar": 1, "FullyConnected": 1}
+    assert set(values_there) == set(graph_there.list_inputs()) - {"data"}
+    assert any(
+        (array == mx.nd.array([[4, 13], [28, 49]])).asnumpy().all()
+        for array in values_there.values()
+        if array.shape == (2, 2)
+    )
+    images = mx.nd.array([[1, 2]])
+    found = predict(graph_there, values_there, images)
+    np.testing.assert_array_equal(found, predict(graph, values, images))
 
 
 def test_a_convolution_that_others_need_keeps_its_output():

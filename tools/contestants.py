@@ -24,7 +24,7 @@ from engine.torch_engine import TorchEngine
 from network import default_depth, get_model, has_columns, image_shape
 from network.complexity import operator_costs
 from network.exporter import read_parameters
-from network.folding import fold_batch_norm
+from network.folding import simplify
 from network.graph import to_symbol
 from network.initializer import DeepFusionInit
 from plotting.tables import markdown
@@ -138,7 +138,7 @@ def predict_by_export(case):
     """Return a function that predicts with an exported file."""
     net, (images, _) = make_net(case, training=False), random_batch(case)
     graph = to_symbol(net)
-    graph, values = fold_batch_norm(graph, read_parameters(graph, net))
+    graph, values = simplify(graph, read_parameters(graph, net))
     kind = EXPORT_FORMATS["symbol" if case.library == "mxnet-exported" else "onnx"]
     with TemporaryDirectory() as folder:
         stem = Path(folder) / "network"

@@ -14,13 +14,14 @@ A power of two only changes the exponents of floating-point numbers, so results 
 
 import json
 from collections import Counter
-from math import frexp
+from math import log2
 
 from network.graph import INPUT, with_nodes
 
 LARGEST_EXPONENT = 8  # activations are stored at no more than 2^8 times their value
 SUMS = ("add_n", "elemwise_add")
 COMMUTING = ("Flatten", "Pooling", "mean")  # and ReLU
+PRODUCTS = ("_mul_scalar", "_div_scalar")
 WEIGHTED = ("Convolution", "FullyConnected")
 SHAPE_ONLY = ("_contrib_arange_like", "broadcast_like")  # use only the shape of an input
 
@@ -34,12 +35,26 @@ def move_powers_of_two(symbol):
         symbol: an mx.sym.Symbol whose input is named ``data``. Parameters keep their names, shapes
             and values.
     """
+    return _move(symbol, lambda exponent: exponent.is_integer())
+
+
+def move_positive_factors(symbol):
+    """Return a symbol with the same results as ``symbol``, up to rounding, and fewer products.
+
+    Like ``move_powers_of_two``, for products with any positive number.
+    """
+    return _move(symbol, lambda exponent: True)
+
+
+def _move(symbol, movable):
+    """Return a symbol without the products with 2^e that can move, if ``movable(e)``."""
     content = json.loads(symbol.tojson())
-    powers = PowersOfTwo(content["nodes"], _count_users(content))
-    if any(powers.exponents[source] for source, *_ in content["heads"]):
+    moved = MovedFactors(content["nodes"], _count_users(content), movable)
+    if any(moved.exponents[source] for source, *_ in content["heads"]):
         return symbol
-    factors = {place: 2.0**exponent for place, exponent in powers.moved.items() if exponent}
-    return _rewrite(content, powers.removed, factors)
+    exponents = {place: round(exponent, 9) for place, exponent in moved.moved.items()}
+    factors = {place: 2.0**exponent for place, exponent in exponents.items() if exponent}
+    return _rewrite(content, moved.removed, factors)
 
 
 def move_join_weights(symbol):
@@ -66,8 +81,8 @@ def _value_inputs(node):
     return node["inputs"][:1] if node["op"] == "broadcast_like" else node["inputs"]
 
 
-class PowersOfTwo:
-    """Find products with powers of two that can be removed.
+class MovedFactors:
+    """Find products with numbers 2^e that can be removed.
 
     Each node gets an exponent e: the new graph computes 2^e times its value. If a single node uses
     a batch normalisation, the exponent of the latter is open until that node determines it.
@@ -78,9 +93,9 @@ class PowersOfTwo:
         moved: {(node, position of an input): exponent of the factor of this input}.
     """
 
-    def __init__(self, nodes, users):
+    def __init__(self, nodes, users, movable):
         self.exponents, self.removed, self.moved = {}, {}, {}
-        self._open = set()
+        self._movable, self._open = movable, set()
         for index, node in enumerate(nodes):
             self.exponents[index] = self._visit(index, node)
             scaled = node["op"] == "BatchNorm" and node["attrs"].get("fix_gamma") == "False"
@@ -90,15 +105,17 @@ class PowersOfTwo:
     def _visit(self, index, node):
         """Return the exponent of a node."""
         inputs = [source for source, *_ in node["inputs"]]
-        halvings = _count_halvings(node)
+        change = _read_exponent(node)
         if _commutes(node):
             return self._settle(inputs[0])
         if node["op"] in WEIGHTED:
             self.moved[index, 1] = -self._settle(inputs[0])
             return 0
-        if halvings and abs(self._settle(inputs[0]) + halvings) <= LARGEST_EXPONENT:
-            self.removed[index] = inputs[0]
-            return self.exponents[inputs[0]] + halvings
+        if change and self._movable(change):
+            exponent = self._settle(inputs[0]) - change
+            if abs(exponent) <= LARGEST_EXPONENT:
+                self.removed[index] = inputs[0]
+                return exponent
         known = [self.exponents[source] for source in inputs if source not in self._open]
         exponent = max(known, default=0) if node["op"] in SUMS else 0
         for position, source in enumerate(inputs):
@@ -114,14 +131,12 @@ class PowersOfTwo:
         return self.exponents[source]
 
 
-def _count_halvings(node):
-    """Return h if a node multiplies by 2^-h, else 0."""
-    if node["op"] not in ("_mul_scalar", "_div_scalar"):
+def _read_exponent(node):
+    """Return e if a node multiplies by 2^e, else 0."""
+    factor = float(node["attrs"]["scalar"]) if node["op"] in PRODUCTS else 0
+    if factor <= 0:
         return 0
-    mantissa, exponent = frexp(float(node["attrs"]["scalar"]))
-    if mantissa != 0.5:
-        return 0
-    return exponent - 1 if node["op"] == "_div_scalar" else 1 - exponent
+    return -log2(factor) if node["op"] == "_div_scalar" else log2(factor)
 
 
 def _commutes(node):
