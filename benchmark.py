@@ -40,7 +40,9 @@ def make_parser():
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
     parser.add_argument(
-        "--plot", metavar="PNG", help="draw speed and memory over depth, width, batch, if they vary"
+        "--plot",
+        metavar="PNG",
+        help="draw speed and memory over depth, widen factor and batch size, if they vary",
     )
     parser.add_argument("--case", help="run as a timed process of this case (internal)")
     return parser
@@ -89,7 +91,7 @@ def main(argv=None):
         require_picture_path(args.plot)
         if not varying_axes(cases):
             raise InputError(
-                "--plot draws speed over depth, width or batch size: give three or more of one"
+                "--plot draws speed over depth, widen factor or batch size: give three or more"
             )
     words = [sys.executable, __file__, "--case"]
     timings = time_cases(cases, words, args.rounds, args.seconds)

@@ -12,10 +12,10 @@ from mxnet.contrib.amp.loss_scaler import LossScaler
 from command import CommandError, InputError
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.distributed import Alone
-from network.factors import move_join_weights, move_powers_of_two
 from engine.mxnet_average import WeightAverage
 from engine.optimizer import make_trainer
 from engine.precision import LOSS_SCALE, SMALLEST_LOSS_SCALE
+from network.factors import move_join_weights, move_powers_of_two
 from network.graph import INPUT
 
 STEPS_AHEAD = 8  # pending steps; more would not be faster, but use memory and delay a stop

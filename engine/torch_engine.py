@@ -9,13 +9,13 @@ import numpy as np
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.cuda_graph import Replayed
 from engine.distributed import Alone
-from network.factors import move_join_weights, move_powers_of_two
 from engine.optimizer import decays
 from engine.torch_drop_path import skip_dropped_paths
 from engine.torch_graph import torch_module
 from engine.torch_images import DeviceImages
 from engine.torch_inplace import reuse_memory
 from engine.torch_optimizer import UPDATES
+from network.factors import move_join_weights, move_powers_of_two
 from network.graph import INPUT
 
 

@@ -1,11 +1,11 @@
-"""Draw speed and memory of networks over depth, width and batch size."""
+"""Draw speed and memory of networks over depth, widen factor and batch size."""
 
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
 from plotting.figure import COLOURS, literal_text, new_figure, save_figure
 
-AXES = {"depth": "depth", "widen_factor": "width", "batch_size": "batch"}
+AXES = {"depth": "depth", "widen_factor": "widen factor", "batch_size": "batch size"}
 FEWEST = 3  # points that make a line
 
 
@@ -22,7 +22,9 @@ def draw_scaling(timings: Sequence, path: Union[str, Path]) -> None:
     """
     axes = varying_axes([timing.case for timing in timings])
     if not axes:
-        raise ValueError(f"nothing varies: a line needs {FEWEST} depths, widths or batch sizes")
+        raise ValueError(
+            f"nothing varies: a line needs {FEWEST} depths, widen factors or batch sizes"
+        )
     figure = new_figure((4 * len(axes), 6))
     for (speed, memory), axis in zip(figure.subplots(2, len(axes), squeeze=False).T, axes):
         for colour, (label, line) in zip(COLOURS, series(timings, axis).items()):
