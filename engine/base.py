@@ -11,6 +11,7 @@ import numpy as np
 
 from command import InputError
 from engine.optimizer_state import OptimizerState
+from network.graph import kept_by_a_batch, to_symbol
 
 Arrays = Dict[str, np.ndarray]
 Subnetwork = Optional[int]  # index of a sub-network; None stands for the whole network
@@ -67,7 +68,13 @@ class Engine(Protocol):
     def recompute_bn_statistics(
         self, batches: Iterable[Any], subnetwork: Subnetwork = None
     ) -> None:
-        """Recompute the moving averages of batch normalisation from ``batches``."""
+        """Recompute the moving averages of batch normalisation from ``batches`` (precise BN).
+
+        Nothing else changes. After training, moving averages are those of activations with dropout
+        and drop-path, or are missing for a sub-network that was not trained separately. Here they
+        are computed from the activations in prediction. With momentum m, an average that starts
+        from 0 is divided by 1 - m^n after n batches, so its first value has no weight.
+        """
 
     def seed(self, seed: int) -> None:
         """Seed the random operators of the network."""
@@ -148,6 +155,10 @@ class NetworkEngine:
             mean, std: per channel, for pixels from 0 to 255.
         """
         return None
+
+    def kept_by_a_batch(self, subnetwork):
+        """Return {moving average: share of its value that a training batch keeps}."""
+        return kept_by_a_batch(to_symbol(self.network(subnetwork)))
 
     def correct_momenta(self, lr):
         """Return the factor of the momenta before a step at the rate ``lr``."""

@@ -109,26 +109,22 @@ class MXNetEngine(NetworkEngine):
         return np.concatenate([logits.asnumpy() for logits in handle])
 
     def recompute_bn_statistics(self, batches, subnetwork=None):
-        """Recompute the moving averages from ``batches`` (precise BN); nothing else changes.
-
-        After training, moving averages are those of activations with dropout and drop-path, or are
-        missing for a sub-network that was not trained separately. Here they are computed from the
-        activations in prediction. They start from mean 0 and variance 1, of which 0.9^50 = 0.5%
-        remains after 50 batches.
-        """
+        """Recompute the moving averages from ``batches``. See engine.base.Engine."""
         self._end_training()
         net = self.network(subnetwork)
-        for parameter in net.collect_params().values():
-            if parameter.grad_req == "null":
-                start = mx.nd.ones if parameter.name.endswith("var") else mx.nd.zeros
-                parameter.set_data(start(parameter.shape))
-        for batch in batches:
+        kept, count = self.kept_by_a_batch(subnetwork), 0
+        averages = {name: self.parameters[name] for name in kept}
+        for parameter in averages.values():
+            parameter.set_data(mx.nd.zeros(parameter.shape))
+        for count, batch in enumerate(batches, 1):
             with autograd.record():
                 zeros = [0 * net(x) for x in self._share(batch.images)]
             autograd.backward(zeros)  # the backward pass writes the averages
             self._synchronized = False
             self._keep_pace(zeros)
         self._synchronize()
+        for name, parameter in averages.items():
+            parameter.set_data(parameter.list_data()[0] / (1 - kept[name] ** count))
 
     def fetch(self, steps):
         """Wait for several steps; return their losses and wrong answers, an array (steps, 2).

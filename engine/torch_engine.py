@@ -112,16 +112,19 @@ class TorchEngine(NetworkEngine):
         return handle.to(self._float).cpu().numpy()
 
     def recompute_bn_statistics(self, batches, subnetwork=None):
-        """Recompute the moving averages from ``batches``. See MXNetEngine."""
+        """Recompute the moving averages from ``batches``. See engine.base.Engine."""
         import torch
 
         self._synchronize()
         module = self._module(subnetwork, True, True)
-        for name, tensor in module.named_buffers():
-            tensor.fill_(name.endswith("var"))
+        kept, count = self.kept_by_a_batch(subnetwork), 0
+        for name in kept:
+            self._predicting[name].zero_()
         with torch.no_grad(), self._autocast():
-            for batch in batches:
+            for count, batch in enumerate(batches, 1):
                 module(self._images(batch.images))
+            for name, share in kept.items():
+                self._predicting[name].div_(1 - share**count)
         self._synchronized = False
 
     def fetch(self, steps):

@@ -20,7 +20,7 @@ from training.run import Run, RuntimeConfig
 from training.run_data import RunData
 from training.stored import Stored, read_stored
 
-BN_BATCHES = 50  # training batches of precise BN; 0.9^50 = 0.5% of the initial averages remains
+BN_BATCHES = 50  # training batches of precise BN; the newest 20 have 88% of the weight
 
 
 @dataclass(frozen=True)
