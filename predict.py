@@ -12,26 +12,31 @@ import numpy as np
 from tqdm import tqdm
 
 from command import InputError, Parser, command
+from data.class_folders import CIRCLE, LOST, Ignored, walk_images
+from data.images import name_formats
 from network import read_card
 from plotting.tables import TABLE_FORMATS
 from training.classification import Answer, classify, load_exported, load_run, rank_classes
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")  # of pictures in a folder, in upper or lower case
+TOP = 5
 FORMATS = (*TABLE_FORMATS, "csv", "jsonl")
-EXAMPLES = """examples:
+EXAMPLES = f"""examples:
   python predict.py cat.jpg dog.png --run snapshot/cifar10/cross_d110w1/run1
   python predict.py bird.jpg --run snapshot/birds/cross_imagenet_d26w1/run1 --top 3
-  python predict.py pictures --exported exported/network.onnx --format csv
-  find pictures -name '*.png' | python predict.py - --run snapshot/cifar10/cross_d110w1/run1
+  python predict.py docs/samples --exported exported/network.onnx --format csv
+  find pictures -name '*.png' -print0 | python predict.py - --run snapshot/cifar10/cross_d110w1/run1
   python predict.py pictures --run snapshot/cifar10/cross_d110w1/run1 --features pictures.npy
   python predict.py pictures --run snapshot/cifar10/fractal_d20w1/run1 --early-exit 0.9
-  python predict.py cat.jpg --network cross26-cifar10
+  python predict.py docs/cat.png --network cross26-cifar10
 
-Pictures are PNG, JPEG or BMP files of any size. For a network of small images, the shorter side is
-resized to the network's size and the centre is cropped; for a network of photographs, pictures are
-processed like test images. A folder means all pictures in it and in its subfolders, and - means a
-list of paths on standard input, one per line. A picture that cannot be read is named, and the
-others are classified; the exit status is then 1."""
+cat.jpg, dog.png, bird.jpg and the folder pictures stand for your own files.
+
+Pictures are {name_formats()} files of any size. For a network of small images, the shorter
+side is resized to the network's size and the centre is cropped; for a network of photographs,
+pictures are processed like test images. A folder means all pictures in it and in its subfolders,
+without hidden and system files, and - means a list of paths on standard input, one per line or
+separated by null characters. A picture that cannot be read is named, and the others are classified;
+the exit status is then 1."""
 
 
 def make_parser():
@@ -57,8 +62,8 @@ def make_parser():
         "--early-exit measures thresholds",
     )
     parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
-    parser.add_argument("--top", type=int, default=5, help="number of classes to show; default: 5")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
+    parser.add_argument("--top", type=int, help=f"number of classes to show; default: {TOP}")
+    parser.add_argument("--format", choices=FORMATS, help=f"default: {FORMATS[0]}")
     parser.add_argument(
         "--features",
         metavar="FILE.npy",
@@ -82,21 +87,36 @@ def check_flags(args):
         InputError: two flags contradict each other, or a number is impossible.
     """
     for flag, value in (("--top", args.top), ("--batch-size", args.batch_size)):
-        if value < 1:
+        if value is not None and value < 1:
             raise InputError(f"{flag} must be at least 1, not {value}")
     given = (args.epoch, args.early_exit, args.features, args.gpus)
     if args.exported and any(value is not None for value in given):
-        raise InputError("--features, --early-exit, --epoch and --gpus are for --run")
-    if args.features and args.early_exit is not None:
-        raise InputError("--early-exit is for classes: leave --features out")
+        raise InputError("--features, --early-exit, --epoch and --gpus are for --run and --network")
     if args.network:
         read_card(args.network)
-    if args.features and not Path(args.features).resolve().parent.is_dir():
+    if args.features is not None:
+        check_features(args)
+
+
+def check_features(args):
+    """Check the path of --features, and that no flag for classes is given beside it.
+
+    Raises:
+        InputError: the path cannot be a file, or a flag would have no effect.
+    """
+    for flag in ("early_exit", "top", "format"):
+        if getattr(args, flag) is not None:
+            raise InputError(f"{flag} is for classes: leave --features out", argument=flag)
+    if Path(args.features).is_dir():
+        raise InputError(f"--features {args.features} is a folder: name a file in it")
+    if not Path(args.features).resolve().parent.is_dir():
         raise InputError(f"--features {args.features}: there is no such folder")
 
 
 def list_pictures(names):
     """Return the paths of the pictures in ``names``: files, folders of pictures, - for a list.
+
+    Links that cannot be followed are named on stderr.
 
     Raises:
         InputError: there are no pictures.
@@ -104,15 +124,25 @@ def list_pictures(names):
     paths = []
     for name in names:
         if name == "-":
-            paths += filter(None, (line.rstrip("\r\n") for line in sys.stdin))
-        elif Path(name).is_dir():
-            found = sorted(Path(name).rglob("*"))
-            paths += [str(path) for path in found if path.suffix.lower() in ENDINGS]
+            paths += read_list(sys.stdin.buffer.read())
+        elif os.path.isdir(name):  # Path.is_dir raises an error for a name that is too long
+            ignored = Ignored()
+            paths += [os.path.join(name, path) for path, _ in walk_images(name, "", ignored)]
+            for reason in (LOST, CIRCLE):
+                for path in ignored.get(reason, ()):
+                    sys.stderr.write(f"left out ({reason}): {os.path.join(name, path)}\n")
         else:
             paths.append(name)
     if not paths:
         raise InputError(f"there is no picture in {', '.join(names)}")
     return paths
+
+
+def read_list(data):
+    """Return the paths in the bytes ``data``: lines, or parts that end with a null character."""
+    text = os.fsdecode(data)
+    parts = text.split("\0") if "\0" in text else (line.rstrip("\r") for line in text.split("\n"))
+    return [part for part in parts if part]
 
 
 def write_classes(found, form, early=False):
@@ -135,7 +165,7 @@ def write_classes(found, form, early=False):
         elif form == "jsonl":
             classes = [{"class": name, "probability": share} for name, share in ranked]
             line = {"picture": path, "classes": classes}
-            print(json.dumps({**line, "answered_by": by} if early else line))
+            print(json.dumps({**line, "answered_by": by} if early else line, allow_nan=False))
         else:
             rows += cells
     if form in TABLE_FORMATS:
@@ -195,7 +225,8 @@ def main(argv=None):
         write_features(found, args.features)
     else:
         early = args.early_exit is not None
-        write_classes(rank(classifier, found, args.top, early), args.format, early)
+        ranked = rank(classifier, found, args.top or TOP, early)
+        write_classes(ranked, args.format or FORMATS[0], early)
     return 1 if problems else 0
 
 

@@ -3,12 +3,14 @@
 import contextlib
 import os
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Tuple
 
 import numpy as np
 
 from command import InputError, nearest
+from data.images import EXTENSIONS
 from data.lists import match_labels
 from data.metadata import JPEG_START, PNG_START
 
@@ -28,7 +30,7 @@ SYSTEM = {
 }
 # Extensions of image files; other files are recognized by their first bytes.
 SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".webp"),
+    *chain.from_iterable(EXTENSIONS.values()),
     *(".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".jp2", ".jxl"),
 )
 TINY_IMAGENET_LABELS = "val_annotations.txt"  # in its val folder
@@ -157,7 +159,7 @@ def match_classes(source, part, names, ignored, hint=""):
 
 def _match_list(source, labels, names, ignored):
     """Return all Photographs below val, with their classes from a list."""
-    files = list(_walk(source / "val", "", ignored))
+    files = list(walk_images(source / "val", "", ignored))
     if not files:
         raise InputError(f"{source / 'val'} has no images")
     matched = match_labels(labels, [path for path, _ in files], names)
@@ -172,17 +174,20 @@ def _files_by_class(source, part, ignored):
         if _is_hidden(entry.name):
             ignored.add(HIDDEN, path)
         elif entry.is_dir():
-            found[entry.name] = list(_walk(entry.path, path, ignored))
+            found[entry.name] = list(walk_images(entry.path, path, ignored))
         else:
             ignored.add(BESIDE, path)
     return found
 
 
-def _walk(folder, path, ignored, above=()):
+def walk_images(folder, path, ignored, above=()):
     """Yield (path, state) of each image at or below ``folder``, in the order of the paths.
+
+    Links are followed, except to a folder that contains them.
 
     Args:
         path: the folder's name in the paths.
+        ignored: an Ignored, to which the other files are added.
         above: identities of the folders that contain it.
     """
     status = os.stat(folder)
@@ -195,7 +200,7 @@ def _walk(folder, path, ignored, above=()):
         if _is_hidden(entry.name):
             ignored.add(HIDDEN, place)
         elif entry.is_dir():
-            yield from _walk(entry.path, place, ignored, (*above, identity))
+            yield from walk_images(entry.path, place, ignored, (*above, identity))
         elif not entry.is_file():
             ignored.add(LOST, place)
         elif not _is_image(entry):

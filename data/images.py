@@ -20,8 +20,15 @@ try:
 except ImportError:  # the wheel needs libGL, which some machines lack; Pillow decodes then
     cv2 = None  # type: ignore[assignment]
 
+# Formats of image files, and the endings of their names.
+EXTENSIONS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+}
+SOURCE_FORMATS = tuple(EXTENSIONS)
 FORMATS = ("PNG", "JPEG", "BMP")  # records are given to no other format's decoder
-SOURCE_FORMATS = (*FORMATS, "WEBP")  # formats of image files that can be prepared
 _JPEG_END = b"\xff\xd9"
 # Signatures of other files in people's folders: (offset, bytes, name).
 _OTHERS = (
@@ -43,6 +50,12 @@ _TURNS = {
     7: Image.TRANSVERSE,
     8: Image.ROTATE_90,
 }
+
+
+def name_formats(formats=SOURCE_FORMATS):
+    """Return the names of formats as a list in words, such as "PNG, JPEG or BMP"."""
+    *names, last = ("WebP" if name == "WEBP" else name for name in formats)
+    return f"{', '.join(names)} or {last}"
 
 
 def encode(pixels):
@@ -81,7 +94,7 @@ def open_image(data, reduced=False, formats=FORMATS):
     except Image.UnidentifiedImageError:
         others = [name for at, start, name in _OTHERS if data[at:].startswith(start)]
         raise ValueError(
-            f"its image is not a PNG, JPEG or BMP{', but '.join(['', *others[:1]])}"
+            f"its image is not a {name_formats(formats)}{', but '.join(['', *others[:1]])}"
         ) from None
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged bytes
         raise ValueError(f"its image cannot be decoded: {error or type(error).__name__}") from None

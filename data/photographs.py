@@ -13,7 +13,7 @@ from PIL import Image
 from command import InputError
 from data.checks import check, note_images
 from data.class_folders import survey
-from data.images import SOURCE_FORMATS, open_image, to_rgb, turn
+from data.images import EXTENSIONS, SOURCE_FORMATS, open_image, to_rgb, turn
 from data.journal import write_lines, write_records
 from data.lists import CLASSES
 from data.metadata import read_orientation
@@ -28,12 +28,6 @@ SLIMMEST = 16  # greatest ratio of an image's longer to its shorter side
 SETS = {"train": "train.rec", "val": "val.rec"}
 LOCK = ".lock"  # held while a folder is written
 FILE_LIMIT = 1 << 28  # bytes of a file; no photograph is larger
-EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-    "PNG": (".png",),
-    "BMP": (".bmp",),
-    "WEBP": (".webp",),
-}
 MODES = {"L": "greyscale", "CMYK": "CMYK", "I": "16-bit greyscale", "I;16": "16-bit greyscale"}
 
 

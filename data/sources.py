@@ -136,6 +136,8 @@ def _opened(path, read):
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # no file can have this name, for example one with a null character
+        raise InputError(f"{str(path)!r} cannot be read: {error}") from None
     try:
         return read(data)
     except ValueError as error:

@@ -140,8 +140,8 @@ def test_a_smaller_one_is_not_enlarged():
 @pytest.mark.parametrize(
     "data,reason",
     [
-        (b"", "not a PNG, JPEG or BMP"),
-        (b"GIF89a" + bytes(20), "not a PNG, JPEG or BMP"),
+        (b"", "not a PNG, JPEG, BMP or WebP"),
+        (b"GIF89a" + bytes(20), "not a PNG, JPEG, BMP or WebP"),
         (file_of(picture(60, 40))[:300], "cannot be decoded"),
         (file_of(picture(60, 40), "PNG")[:-30], "cut short"),
         (file_of(picture(8, 40)), "8 x 40 pixels"),
@@ -171,7 +171,7 @@ def test_what_is_left_out_is_told_and_the_rest_written(tmp_path, capsys):
     prepare.main([str(word) for word in argv])
     out = capsys.readouterr().out
     assert "train: 5 images" in out and "val: 4 images" in out and "2 classes" in out
-    assert "left out: train/bee/1.jpg: it is not a PNG, JPEG or BMP" in out
+    assert "left out: train/bee/1.jpg: it is not a PNG, JPEG, BMP or WebP" in out
     assert len(list(read_records(tmp_path / "out" / "train.rec"))) == 5
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,10 @@ import export
 import predict
 import train_cifar
 import train_imagenet
+from command import InputError
 from data import stream
+from data.class_folders import SUFFIXES
+from data.images import EXTENSIONS
 from data.metadata import ORIENTATION
 from data.photographs import prepare
 from data.sources import Photographs, SmallImages
@@ -171,7 +175,7 @@ def test_classes_without_a_list_have_numbers(tmp_path, capsys):
     "content,message",
     [
         (None, "bad.png cannot be read: No such file"),
-        (b"words", "not a PNG, JPEG or BMP"),
+        (b"words", "not a PNG, JPEG, BMP or WebP"),
         ("cut", "cut short"),
     ],
 )
@@ -196,7 +200,7 @@ def test_folders_and_lists_are_their_pictures(run, tmp_path, capsys, monkeypatch
     first, second = pictures(tmp_path / "all")
     second = second.rename(below / "1.PNG")
     (below / "notes.txt").write_text("no picture")
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{first}\r\n\n{second}\n"))
+    give_list(monkeypatch, f"{first}\r\n\n{second}\n")
     shown = []
     for name in ("-", tmp_path / "all"):
         flags = ["--run", str(run), "--format", "csv", "--batch-size", "1"]
@@ -204,6 +208,75 @@ def test_folders_and_lists_are_their_pictures(run, tmp_path, capsys, monkeypatch
         shown.append(list(csv.DictReader(io.StringIO(capsys.readouterr().out))))
     assert shown[0] == shown[1]
     assert [row["picture"] for row in shown[0]] == [str(first)] * 5 + [str(second)] * 5
+
+
+def give_list(monkeypatch, text):
+    """Make ``text`` what standard input gives."""
+    data = io.BytesIO(os.fsencode(text))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data, encoding="utf-8"))
+
+
+@pytest.mark.parametrize("apart", ["\0", "\n"])
+def test_impossible_names_of_a_list_are_named_and_the_rest_is_classified(
+    run, tmp_path, capsys, monkeypatch, apart
+):
+    (good,) = pictures(tmp_path, 1)
+    latin = good.rename(tmp_path / os.fsdecode(b"\xe9.png"))  # not UTF-8
+    bad = ["x" * 5000 + ".png", f"{tmp_path}/none.png"]
+    give_list(monkeypatch, apart.join([bad[0], str(latin), bad[1], ""]))
+    assert predict.main(["-", "--run", str(run), "--top", "1", "--format", "jsonl"]) == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["picture"] for line in out.splitlines()] == [str(latin)]
+    assert [line.split(" ")[0] for line in err.splitlines()] == bad
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png", "x" * 5000, "x" * 300 + "/y.png"])
+def test_impossible_names_are_unreadable_pictures(run, tmp_path, capsys, name):
+    (good,) = pictures(tmp_path, 1)
+    said = []
+    classifier = classification.load_run(run, "cpu")
+    found = list(classification.classify(classifier, [name, good], on_problem=said.append))
+    assert [path for path, _ in found] == [good]
+    assert len(said) == 1 and "cannot be read" in said[0]
+
+
+def test_a_folder_is_its_images_by_the_rule_of_preparation(tmp_path, capsys):
+    """System files are left out, links are followed, names may lack an ending."""
+    top, elsewhere = tmp_path / "top", tmp_path / "elsewhere"
+    for folder in (top / "dir.png", top / "__MACOSX", elsewhere):
+        folder.mkdir(parents=True)
+    image = picture(20, 20)
+    names = [f"{index}{end}" for index, end in enumerate(chain.from_iterable(EXTENSIONS.values()))]
+    for name in names:
+        (top / "dir.png" / name).write_bytes(b"x")
+    (top / "named").write_bytes(file_of(image, "PNG"))
+    for name in ("._a.png", "__MACOSX/b.png", "Thumbs.db", "notes.txt"):
+        (top / name).write_bytes(b"x")
+    (elsewhere / "c.webp").write_bytes(file_of(image, "WEBP"))
+    (top / "linked").symlink_to(elsewhere)
+    (top / "circle").symlink_to(top)
+    (top / "lost.png").symlink_to(tmp_path / "nowhere")
+    expected = [*(f"dir.png/{name}" for name in sorted(names)), "linked/c.webp", "named"]
+    assert predict.list_pictures([str(top)]) == [str(top / name) for name in expected]
+    left = {line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()}
+    assert left == {str(top / "circle"), str(top / "lost.png")}
+    assert predict.list_pictures(["x" * 5000]) == ["x" * 5000]
+
+
+def test_every_format_of_the_list_is_read(tmp_path):
+    for name, endings in EXTENSIONS.items():
+        path = tmp_path / f"picture{endings[0]}"
+        path.write_bytes(file_of(picture(20, 20), name))
+        assert CIFAR10.picture(path).shape == (3, 32, 32)
+        assert path.suffix in SUFFIXES
+    assert "PNG, JPEG, BMP or WebP" in predict.EXAMPLES
+
+
+def test_logits_that_are_not_finite_are_refused():
+    """JSON has no such numbers."""
+    classifier = classification.Classifier(None, None, ["a", "b"])
+    with pytest.raises(InputError, match="not finite"):
+        classification.rank_classes(classifier, np.array([0, np.nan]), 1)
 
 
 def test_lines_of_json_have_whole_probabilities(run, tmp_path, capsys):
@@ -252,6 +325,19 @@ def test_features_are_what_the_classifier_takes(run, tmp_path, capsys):
     assert probabilities(logits) == pytest.approx(classified(run, paths)[0], abs=1e-5)
 
 
+@pytest.mark.parametrize("described", [False, True])
+def test_missing_exported_files_are_found_before_libraries_are_loaded(
+    tmp_path, capsys, monkeypatch, described
+):
+    monkeypatch.setitem(sys.modules, "torch", None)  # its import would fail
+    if described:
+        (tmp_path / "x.torch.json").write_text("{}")
+    flags = ["x.png", "--exported", tmp_path / "x.pt2"]
+    status, err = refused(capsys, *flags, main=predict.main)
+    assert status == 2
+    assert f"there is no {'file ' if described else ''}{tmp_path}" in err
+
+
 def test_wrong_flags_are_one_line(run, tmp_path, capsys):
     (path,) = pictures(tmp_path, 1)
     empty = tmp_path / "empty"
@@ -263,8 +349,11 @@ def test_wrong_flags_are_one_line(run, tmp_path, capsys):
         (["--run", run, "--epoch", "5"], "there are: [1]"),
         (["--exported", tmp_path / "x.zip"], "is not an exported file"),
         (["--exported", tmp_path / "x-symbol.json"], "there is no"),
-        (["--exported", tmp_path / "x.onnx", "--gpus", "cpu"], "are for --run"),
+        (["--exported", tmp_path / "x.onnx", "--gpus", "cpu"], "are for --run and --network"),
         (["--run", run, "--features", "nowhere/x.npy"], "no such folder"),
+        (["--run", run, "--features", tmp_path], "is a folder"),
+        (["--run", run, "--features", "x.npy", "--top", "5"], "--top is for classes"),
+        (["--run", run, "--features", "x.npy", "--format", "text"], "--format is for classes"),
         (["--run", run, "--early-exit", "0.5"], "--early-exit: plain has no columns"),
     ):
         status, err = refused(capsys, path, *flags, main=predict.main)

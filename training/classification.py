@@ -115,8 +115,11 @@ def load_exported(path: Union[str, Path]) -> Classifier:
         InputError: there are no such files, or they are damaged.
     """
     kind, stem = _find_format(path)
-    require_packages(kind)
     described = _read_description(Path(f"{stem}.{kind}.json"))
+    for name in (path, f"{stem}{EXPORT_FORMATS[kind].endings[0]}"):
+        if not Path(name).is_file():
+            raise InputError(f"there is no file {name}")
+    require_packages(kind)
     try:
         classes, (_, _, size, _) = described["output"]["shape"][1], described["input"]["shape"]
         names, mean, std = described["classes"], described["mean"], described["std"]
@@ -176,8 +179,14 @@ def classify(
 
 
 def rank_classes(classifier: Classifier, logits: np.ndarray, top: int) -> List[Tuple[str, float]]:
-    """Return [(class name, probability)] of the ``top`` most likely classes, in that order."""
+    """Return [(class name, probability)] of the ``top`` most likely classes, in that order.
+
+    Raises:
+        InputError: a logit is not a finite number.
+    """
     shares = probabilities(logits[None])[0]
+    if not np.isfinite(shares).all():
+        raise InputError("the network's logits are not finite numbers: its training diverged")
     best = np.argsort(-shares, kind="stable")[:top]
     return [(classifier.names[index], float(shares[index])) for index in best]
 
