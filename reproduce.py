@@ -4,13 +4,15 @@ import argparse
 import json
 import os
 import sys
+import textwrap
 from dataclasses import asdict
+from itertools import zip_longest
 
 from command import InputError, Parser, command
 
 EXAMPLES = """examples:
-  python reproduce.py                                   the claims that have runs, in a line each
-  python reproduce.py --all                             every claim, its effect and its verdict
+  python reproduce.py                                   every claim, its effect and its verdict
+  python reproduce.py --summary                         numbers of verdicts, claims with an effect
   python reproduce.py --markdown > claims.md            the page docs/REPRODUCTION.md
   python reproduce.py --train --hours 3 --threads 1     train missing runs, resume unfinished ones
 
@@ -25,7 +27,11 @@ def make_parser():
     parser.add_argument("path", nargs="?", default="snapshot", help="folder of runs")
     parser.add_argument("--scale", default="cpu", help="cpu or paper; default: cpu")
     style = parser.add_mutually_exclusive_group()
-    style.add_argument("--all", action="store_true", help="print claims without runs, too")
+    style.add_argument(
+        "--summary",
+        action="store_true",
+        help="print the numbers of verdicts and, in a line each, the claims that have an effect",
+    )
     style.add_argument(
         "--markdown", action="store_true", help="print a page: rules, verdicts, runs, what is left"
     )
@@ -41,41 +47,51 @@ def make_parser():
     return parser
 
 
-def show_text(judgements, lengths):
-    """Print the claims that have runs, a line each, and the mean lengths of paths."""
-    from analysis.reproduction import summarize
+def show_summary(judgements, lengths):
+    """Print the numbers of verdicts, a line for each claim with an effect, and lengths of paths."""
+    from analysis.reproduction import describe_effect, summarize
 
-    print(f"{summarize(judgements)} --all shows every claim.")
+    print(summarize(judgements))
     for each in judgements:
         if each.effect is not None:
-            print(f"{each.verdict}: {each.claim.sentence} {describe_effect(each).split('; ')[0]}")
+            bound = f"claimed below {each.claim.bound:g}"
+            print(f"{each.verdict}: {each.claim.sentence} {describe_effect(each)}, {bound}")
     words = (f"{name} {found[0]:.2f} ({by[0]:.2f})" for name, (found, by) in lengths.items())
     print(f"mean lengths of random paths, exact (the paper's formula): {', '.join(words)}")
 
 
-def show_everything(judgements, lengths):
-    """Print every claim in a few lines, and the lengths of paths."""
+def show_text(judgements, lengths):
+    """Print every claim in a few lines of up to 100 characters, and the lengths of paths."""
+    from analysis.reproduction import summarize
+
     for each in judgements:
-        print(f"{each.verdict:12} {each.claim.sentence}")
-        print(f"             {describe_effect(each)}")
-        print(f"             {each.claim.source}")
+        print(f"{each.verdict}: {each.claim.name}")
+        for name, words in describe(each):
+            lines = textwrap.wrap(words, 84) or [""]
+            print(
+                "\n".join(
+                    f"  {head:9} {line}" for head, line in zip_longest([name], lines, fillvalue="")
+                )
+            )
     print("\nlengths of random paths, mean +- deviation (exact), and the paper's formula:")
     for network, (found, formula) in lengths.items():
         print("  {:7} {:5.2f} +- {:.2f}   {:5.2f} +- {:.2f}".format(network, *found, *formula))
+    print(f"\n{summarize(judgements)}")
 
 
-def describe_effect(judgement):
-    """Return a line with the effect, its interval, the paper's effect and the number of runs."""
+def describe(judgement):
+    """Return (name, text) of what is known about a claim."""
+    from analysis.reproduction import describe_effect
+
     claim = judgement.claim
-    runs = ", ".join(f"{count} of {setting}" for setting, count in judgement.runs.items())
-    if judgement.effect is None:
-        return f"{claim.statistic}: runs: {runs}"
-    found = f"{judgement.effect:+.2f}"
-    if judgement.low is not None:
-        found += f" [{judgement.low:+.2f}, {judgement.high:+.2f}]"
-    bound = f", claimed below {claim.bound:g}"
-    paper = f"; the paper: {claim.paper}" if claim.paper else ""
-    return f"{claim.statistic}: {found}{bound}{paper}; runs: {runs}"
+    effect = describe_effect(judgement) if judgement.effect is not None else "none yet"
+    return [
+        ("claim", claim.sentence),
+        ("source", claim.source),
+        ("effect", f"{effect}, claimed below {claim.bound:g}: {claim.statistic}"),
+        *([("the paper", claim.paper)] if claim.paper else []),
+        *(("runs", f"{counts} of {setting}") for setting, counts in judgement.runs.items()),
+    ]
 
 
 def show_json(judgements, lengths):
@@ -93,7 +109,9 @@ def main(argv=None):
     args = make_parser().parse_args(argv)
     if args.hours is not None and not args.hours > 0:
         raise InputError(f"--hours must be above 0, not {args.hours:g}")
-    if args.threads:
+    if args.threads is not None:
+        if args.threads < 1:
+            raise InputError(f"--threads must be at least 1, not {args.threads}")
         os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read while MXNet is imported
     if args.train:
         train(args)
@@ -104,7 +122,7 @@ def main(argv=None):
     if args.markdown:
         print(make_page(args.path, args.scale), end="")
         return
-    show = show_everything if args.all else show_json if args.json else show_text
+    show = show_summary if args.summary else show_json if args.json else show_text
     show(judge_claims(args.path, args.scale), compare_path_lengths())
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Dict, List, Sequence, Tuple
 
 from analysis.claims import CLAIMS, SEEDS, TRAIN_IMAGES, Setting
-from analysis.reproduction import find_evidence
+from analysis.reproduction import find_diverged, find_evidence
 from network import default_classes, get_model, image_shape, recipe_family
 from network.complexity import complexity
 
@@ -78,12 +78,19 @@ def estimate_cost(setting: Setting, runs: int, speeds: Sequence[Speed] = SPEEDS)
 def list_missing(records, scale: str) -> List[Cost]:
     """Return the Cost of every setting of the claims that has fewer runs than seeds.
 
+    A run that diverged is not trained again.
+
     At the scale "paper" those of FIGURES follow, one run each.
     """
     settings = {str(each[scale]): each[scale] for claim in CLAIMS for each in claim.settings}
-    missing = [(s, SEEDS[scale] - len(find_evidence(records, s))) for s in settings.values()]
+    missing = [(s, SEEDS[scale] - _count_seeds(records, s)) for s in settings.values()]
     missing += [(setting, 1) for setting in FIGURES if scale == "paper"]
     return [estimate_cost(setting, runs) for setting, runs in missing if runs > 0]
+
+
+def _count_seeds(records, setting):
+    ended = (*find_evidence(records, setting), *find_diverged(records, setting))
+    return len({record.run.seed for record in ended})
 
 
 def tabulate_costs(costs: Sequence[Cost]) -> List[List[str]]:

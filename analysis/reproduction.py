@@ -22,90 +22,132 @@ FUSIONS = 9  # blocks of the networks whose path lengths the paper prints
 
 
 @dataclass(frozen=True)
+class Counts:
+    """Numbers of runs of a setting; each seed counts once."""
+
+    finished: int
+    unmeasured: int  # of these, runs without the figures that the claim needs
+    diverged: int  # runs whose loss diverged
+
+    def __str__(self):
+        more = [f"{self.unmeasured} not measured"] if self.unmeasured else []
+        more += [f"{self.diverged} diverged"] if self.diverged else []
+        if not more:
+            return str(self.finished)
+        return f"{self.finished} finished, {', '.join(more)}"
+
+
+@dataclass(frozen=True)
 class Judgement:
     """A claim at a scale, with its effect and verdict from the runs."""
 
     claim: Claim
     scale: str
-    runs: Dict[str, int]  # setting, in words -> number of runs
+    runs: Dict[str, Counts]  # by setting, in words
     folders: Tuple[str, ...]
-    effect: Optional[float]  # points; None if a setting has no run
+    effect: Optional[float]  # points, or nats; None if it cannot be computed yet
     low: Optional[float]  # of the 95% interval; None with too few runs
     high: Optional[float]
     verdict: str
 
 
 def judge_claims(folder: Union[str, Path], scale: str) -> List[Judgement]:
-    """Return the Judgement of every claim from the finished runs at or below ``folder``.
+    """Return the Judgement of every claim from the runs at or below ``folder``.
 
     Raises:
         InputError: ``scale`` is not one of analysis.claims.SCALES.
     """
     require_scale(scale)
-    records = list_finished(folder)
+    records = list_ended(folder)
     return [judge(claim, scale, records) for claim in CLAIMS]
 
 
-def list_finished(folder):
-    """Return the RunRecords of the finished runs at or below ``folder``."""
+def list_ended(folder):
+    """Return the RunRecords of the runs at or below ``folder`` that finished or diverged."""
     try:
         records = map(read_run, find_runs(folder))
     except InputError:  # without the folder, nothing has been trained
         return []
-    return [record for record in records if not record.problem]
+    return [record for record in records if record.diverged or not record.problem]
 
 
 def find_evidence(records, setting):
-    """Return the RunRecords of ``setting``, one for each seed; see ``keep_newest``.
+    """Return the finished RunRecords of ``setting``, one for each seed; see ``keep_newest``.
 
-    They were trained on all training images, on one device, from random values, and were tested on
-    the test set.
+    They were trained in float32 on all training images, on one device, from random values, and were
+    tested on the test set.
     """
-    found = keep_newest(record for record in records if _matches(record, setting))
+    return _find(records, setting, diverged=False)
+
+
+def find_diverged(records, setting):
+    """Return the RunRecords of ``setting`` whose loss diverged, one for each seed."""
+    return _find(records, setting, diverged=True)
+
+
+def _find(records, setting, diverged):
+    matching = (each for each in records if _matches(each, setting) and each.diverged is diverged)
+    found = keep_newest(matching)
     return [found[seed] for seed in sorted(found)]
 
 
 def _matches(record, setting):
     run, info = record.run, record.info
     return (
-        (run.network, run.depth, run.widen_factor, run.dataset)
-        == (setting.network, setting.depth, setting.widen_factor, setting.dataset)
+        (run.network, run.depth, run.widen_factor, run.dataset, run.dtype)
+        == (setting.network, setting.depth, setting.widen_factor, setting.dataset, "float32")
         and run.recipe == setting.recipe
         and not (run.val_split or run.init_from)
         and info.devices * info.workers == 1
-        and info.data["train"]["examples"] == TRAIN_IMAGES
-        and info.data["test"]["examples"] == TEST_IMAGES
+        and info.images("train").get("examples") == TRAIN_IMAGES
+        and info.images("test").get("examples") == TEST_IMAGES
     )
 
 
-def group_evidence(records, settings):
-    """Return the evidence for each of ``settings``, all of it on the same images.
+def choose_images(records, settings):
+    """Return those of ``records`` that used one version of the images.
 
-    If there are runs on different images, such as a data set's own and JPEG copies of them, those
-    images are chosen on which the setting with the fewest runs has the most runs.
+    If there are several, such as a data set's own images and JPEG copies of them, it is the version
+    on which the setting with the fewest runs has the most runs.
     """
     by_images = {}
     for record in records:
         by_images.setdefault(json.dumps(record.info.data, sort_keys=True), []).append(record)
-    groups = [[find_evidence(same, each) for each in settings] for same in by_images.values()]
-    return max(groups, key=lambda group: sorted(map(len, group)), default=[[] for _ in settings])
+
+    def count_runs(same):
+        return sorted(len(find_evidence(same, each)) for each in settings)
+
+    return max(by_images.values(), key=count_runs, default=[])
 
 
 def judge(claim, scale, records):
-    """Return the Judgement of a claim from RunRecords."""
-    groups = group_evidence(records, [setting[scale] for setting in claim.settings])
-    runs = {str(s[scale]): len(group) for s, group in zip(claim.settings, groups)}
-    folders = tuple(str(record.folder) for group in groups for record in group)
-    rows = [[_read_row(record) for record in group] for group in groups]
-    try:
-        samples = claim.effect(*rows) if all(rows) else None
-    except KeyError:  # the members have not been measured
-        samples = None
-    if samples is None:
-        return Judgement(claim, scale, runs, folders, None, None, None, UNDECIDED)
+    """Return the Judgement of a claim from the RunRecords of runs that finished or diverged."""
+    settings = [setting[scale] for setting in claim.settings]
+    same = choose_images(records, settings)
+    runs, folders, rows = {}, [], []
+    for setting, need in zip(settings, claim.needs):
+        finished, diverged = find_evidence(same, setting), find_diverged(same, setting)
+        rows.append(_select_measured(map(_read_row, finished), need))
+        unmeasured = len(finished) - len(rows[-1])
+        runs[str(setting)] = Counts(len(finished), unmeasured, len(diverged))
+        folders += [str(record.folder) for record in (*finished, *diverged)]
+    samples = claim.effect(*rows) if all(rows) else [[]]
+    if not all(samples):
+        return Judgement(claim, scale, runs, tuple(folders), None, None, None, UNDECIDED)
     effect = mean(samples[0]) - (mean(samples[1]) if len(samples) > 1 else 0)
     low, high = interval(samples)
-    return Judgement(claim, scale, runs, folders, effect, low, high, decide(low, high, claim.bound))
+    verdict = decide(low, high, claim.bound)
+    if any(counts.diverged for counts in runs.values()):
+        verdict = UNDECIDED
+    return Judgement(claim, scale, runs, tuple(folders), effect, low, high, verdict)
+
+
+def _select_measured(rows, name):
+    """Return the rows with a value ``name``; of lists, those with the most members or columns."""
+    found = [row for row in rows if row.get(name) is not None]
+    lengths = [len(row[name]) if isinstance(row[name], (list, dict)) else 2 for row in found]
+    longest = max(lengths, default=0)  # a list of fewer than two is damaged
+    return [row for row, length in zip(found, lengths) if length == longest > 1]
 
 
 def summarize(judgements):
@@ -114,21 +156,30 @@ def summarize(judgements):
     bare = sum(each.effect is None for each in judgements)
     return (
         f"Of {len(judgements)} claims {counts[SUPPORTED]} are supported, {counts[CONTRADICTED]} "
-        f"contradicted and {counts[UNDECIDED]} undecided, {bare} of these without any run."
+        f"contradicted and {counts[UNDECIDED]} undecided; no effect can be computed "
+        f"yet for {bare} of these."
     )
 
 
 def tabulate_judgements(judgements):
     """Return Judgements as rows of a table, the heading first."""
-    rows = [["claim", "effect (95% interval)", "claimed", "the paper", "runs", "verdict"]]
+    heading = ["claim", "effect", "found (95% interval)", "claimed", "the paper", "runs", "verdict"]
+    rows = [heading]
     for each in judgements:
-        effect = "-" if each.effect is None else f"{each.effect:+.2f}"
-        if each.low is not None:
-            effect += f" ({each.low:+.2f} to {each.high:+.2f})"
-        runs = "; ".join(f"{setting}: {count}" for setting, count in each.runs.items())
-        cells = [each.claim.sentence, effect, f"below {each.claim.bound:g}"]
-        rows.append([*cells, each.claim.paper or "-", runs, each.verdict])
+        runs = "; ".join(f"{setting}: {counts}" for setting, counts in each.runs.items())
+        cells = [each.claim.sentence, each.claim.statistic, describe_effect(each)]
+        cells += [f"below {each.claim.bound:g}", each.claim.paper or "-"]
+        rows.append([*cells, runs, each.verdict])
     return rows
+
+
+def describe_effect(judgement):
+    """Return an effect and its interval in words, or "-"."""
+    if judgement.effect is None:
+        return "-"
+    if judgement.low is None:
+        return f"{judgement.effect:+.2f}"
+    return f"{judgement.effect:+.2f} ({judgement.low:+.2f} to {judgement.high:+.2f})"
 
 
 def decide(low, high, bound):
@@ -162,11 +213,20 @@ def interval(samples):
 
 def _read_row(record):
     """Return the last row of a run's log, with its members' errors if they were measured."""
-    row = dict(record.rows[-1])
-    path = record.folder / MEMBERS
-    if path.exists():
-        row["members_without"] = json.loads(path.read_text(encoding="utf-8"))["without"]
-    return row
+    return {**record.rows[-1], "members_without": read_members(record.folder)}
+
+
+def read_members(folder):
+    """Return the errors without each member of the run in ``folder``, from shallow to deep.
+
+    None if they have not been measured, or if their file is damaged.
+    """
+    try:
+        errors = json.loads((folder / MEMBERS).read_text(encoding="utf-8"))["without"]
+        usable = isinstance(errors, list) and all(map(math.isfinite, errors)) and len(errors) > 1
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return errors if usable else None
 
 
 def write_members(folder, study):

@@ -9,11 +9,15 @@ from analysis.costs import SPEEDS, list_missing, tabulate_costs
 from analysis.reproduction import (
     compare_path_lengths,
     judge,
-    list_finished,
+    list_ended,
     summarize,
     tabulate_judgements,
 )
 from plotting.tables import markdown
+from training.run_folder import read_config
+
+RESULT = ("run", "seed", "epochs", "train error %", "test error %", "columns %")
+MACHINE = ("dtype", "threads", "processor")  # of config.json
 
 PAGE = """# Reproduction
 
@@ -27,8 +31,8 @@ GPUs, and no GPU was available. Short runs on two CPU cores are in [training.md]
 ## How it works
 
 ```sh
-python reproduce.py                                   # the claims that have runs, and how many have none
-python reproduce.py --all                             # every claim, its effect and its verdict
+python reproduce.py                                   # every claim, its effect and its verdict
+python reproduce.py --summary                         # the numbers of verdicts, and the claims that have an effect
 python reproduce.py --markdown                        # this page
 python reproduce.py --train --hours 3 --threads 1     # train missing runs, resume unfinished ones
 python reproduce.py --scale paper                     # with the papers' recipes, which need a GPU
@@ -36,20 +40,27 @@ python -m tools.publish snapshot                      # publish finished runs, w
 ```
 
 Each claim is an object in `analysis/claims.py`: its sentence, its source, the runs it needs, the statistic, and the rule of its
-verdict. The rules were written before the runs were made.
+verdict. The rules were written before the runs were made. Two were changed later, when none of their claims had an effect yet: the rival of
+the deepest member is chosen by the other seeds, and drop-path must make a difference of 10 points for columns to be called usable.
 
-There are two scales. `paper` uses the papers' recipes with five seeds. `cpu` uses the recipes `fast` and `fractal-fast` (15 epochs)
-on CIFAR-10 with three seeds. The scale `cpu` tests whether a claim holds there; its errors are never the papers' figures.
+There are two scales. `paper` uses the papers' recipes with five seeds; where a claim quotes figures of a paper, it uses the networks and the
+settings of these figures. `cpu` uses the recipes `fast` and `fractal-fast` (15 epochs) on CIFAR-10 with three seeds. The scale `cpu` tests whether a claim holds there; its errors are never the papers' figures.
 
 `--train` trains the missing runs at the lowest process priority, the most informative runs first. Several processes can do this at the same
 time. After Ctrl-C, only the unfinished epoch is lost.
 
 ## Rules
 
-- Errors are of the last epoch, in percent. An effect is a mean over seeds, in percentage points; `analysis/claims.py` defines it for each
-  claim. A claim says that its effect is below a number, which the tables call "claimed".
-- A finished run counts if it was trained on all training images, on one device, from random initial values, and tested on the test set. Of
-  runs with the same seed, the newest counts, and a published run only where there is no other. No seed is left out.
+- Errors are of the last epoch, in percent. An effect is a mean over seeds, in percentage points, or in nats where it is one of training
+  losses. A claim says that its effect is below a number, which the tables call "claimed".
+- A finished run counts if it was trained in float32 on all training images, on one device, from random initial values, and tested on the
+  test set. Of runs with the same seed, the newest counts, and a published run only where there is no other. No seed is left out.
+- If the loss of a run diverged, the claims about its setting are undecided: the mean of the other runs would favour the setting. This
+  includes runs that finished with `--on-divergence continue`. The tables have the numbers of such runs.
+- Runs without the figures that a claim needs, such as those of members, do not count for it. The tables have their numbers, too.
+- How much a member contributes is the error of the ensemble without it. The deepest member is compared with its strongest rival. In each
+  run, this is the other member whose removal costs most on average in the runs of the other seeds: the largest of many errors of the same
+  run would be large by chance.
 - For each claim, only runs on the same version of the images are compared, such as the original pixels or JPEG copies. If there are several
   versions, the one with the most complete set of runs counts.
 - The 95% interval is Student's, or Welch's for two groups of runs.
@@ -99,7 +110,7 @@ def make_page(folder: Union[str, Path], scale: str) -> str:
     Args:
         scale: of the verdicts; one of analysis.claims.SCALES.
     """
-    records = list_finished(folder)
+    records = list_ended(folder)
     judgements = [judge(claim, scale, records) for claim in CLAIMS]
     counted = {path for each in judgements for path in each.folders}
     shown = [record for record in records if str(record.folder) in counted]
@@ -128,15 +139,14 @@ def _tabulate_lengths():
 
 def _describe_runs(records) -> List[str]:
     """Return a table of the runs that count, and the curves of the first run of each setting."""
-    rows = [["run", "seed", "epochs", "train error %", "test error %", "columns %", "images"]]
+    rows = [[*RESULT, "images", *MACHINE]]
     pictures, seen = [], set()
     for record in records:
-        last, run = record.rows[-1], record.run
-        columns = ", ".join(f"{error:.2f}" for error in last.get("column_errors", ()))
-        checksum = record.info.data["train"].get("crc32")
-        cells = [f"`{record.folder}`", str(run.seed), str(last["epoch"])]
-        cells += [f"{last['train_error']:.2f}", f"{last['test_error']:.2f}"]
-        rows.append([*cells, columns or "-", f"CRC-32 {checksum:08x}" if checksum else "-"])
+        run, config = record.run, read_config(record.folder)
+        checksum = record.info.images("train").get("crc32")
+        images = f"CRC-32 {checksum:08x}" if isinstance(checksum, int) else "-"
+        machine = [str(config.get(name, "-")) for name in MACHINE]
+        rows.append([f"`{record.folder}`", str(run.seed), *_show_errors(record), images, *machine])
         setting = (run.network, run.depth, run.widen_factor, run.dataset, run.recipe)
         picture = record.folder / "curves.png"
         if setting not in seen and picture.exists():
@@ -144,6 +154,16 @@ def _describe_runs(records) -> List[str]:
             title = f"{run.network} {run.depth} on {run.dataset}, {run.recipe_name}"
             pictures.append(f"![{title}: error and loss over epochs]({_link(picture)})")
     return [markdown(rows), *pictures] if records else []
+
+
+def _show_errors(record):
+    """Return the last epoch of a run and its errors, as cells."""
+    last = record.rows[-1] if record.rows else {"epoch": 0}
+    if record.diverged:
+        return [str(last["epoch"]), "-", "diverged", "-"]
+    columns = ", ".join(f"{error:.2f}" for error in last.get("column_errors", ()))
+    errors = [f"{last[name]:.2f}" for name in ("train_error", "test_error")]
+    return [str(last["epoch"]), *errors, columns or "-"]
 
 
 def _link(path):

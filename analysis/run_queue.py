@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analysis.claims import list_queue
 from analysis.ensembling import measure_members, study_members
-from analysis.reproduction import MEMBERS, find_evidence, list_finished, write_members
+from analysis.reproduction import find_evidence, list_ended, read_members, write_members
 from command import CommandError, InputError, Interrupted
 from filesystem import InUse
 from training.evaluation import restore
@@ -76,7 +76,7 @@ def _train(setting, seed, config, data_dir, say):
     """Train one run of the queue unless it has finished; measure its members if it has some."""
     found = [
         record
-        for record in find_evidence(list_finished(config.log_dir), setting)
+        for record in find_evidence(list_ended(config.log_dir), setting)
         if record.run.seed == seed
     ]
     if found:
@@ -99,10 +99,8 @@ def _train(setting, seed, config, data_dir, say):
             return
         say(f"{setting}, seed {seed}")
         folder = fit(run, config, begun)
-    measured = (folder / MEMBERS).exists() or is_published(
-        folder
-    )  # published runs have no parameters
-    if setting.network in ("fuse3", "ensemble") and not measured:
+    needed = setting.network in ("fuse3", "ensemble") and not is_published(folder)
+    if needed and read_members(folder) is None:  # published runs have no parameters
         study = study_members(*measure_members(restore(folder), MOST_MEMBERS, seed=0))
         write_members(folder, study)
 

@@ -10,8 +10,6 @@ from typing import List, Optional, Sequence, Tuple, Union
 from results.papers import explain_difference, paper_error
 from training.run_folder import RunRecord, find_runs, is_published, keep_newest, read_run
 
-DIVERGED_LOSS = 10.0  # nats; guessing among 1,000 classes has 6.9
-
 
 @dataclass(frozen=True)
 class Statistics:
@@ -179,13 +177,6 @@ def describe_recipe(record: RunRecord) -> str:
     return ", ".join([run.recipe_name, *changes])
 
 
-def has_diverged(record: RunRecord) -> bool:
-    """Return whether a finished run's last loss is worse than the loss of guessing."""
-    last = record.rows[-1]
-    worst = max(last["train_loss"], last["test_loss"])
-    return worst > DIVERGED_LOSS or bool(last.get("diverged"))
-
-
 def _results(records):
     """Return the Result of one setting, then one for each column that all of its runs tested."""
     run, info = records[0].run, records[0].info
@@ -207,7 +198,7 @@ def _results(records):
         paper=None if note else paper_error(run),
         paper_note=note,
         tested_on=run.tested_on,
-        diverged=tuple(sorted(record.run.seed for record in records if has_diverged(record))),
+        diverged=tuple(sorted(record.run.seed for record in records if record.diverged)),
     )
     columns = list(zip(*(row.get("column_errors", ()) for row in last)))
     return [whole] + [

@@ -16,7 +16,7 @@ def _describe_divergence(result):
     if not result.diverged:
         return ""
     seeds = ", ".join(map(str, result.diverged))
-    return f"diverged, with a last loss worse than guessing: seed {seeds}"
+    return f"diverged (the loss exploded, or its last value is worse than guessing): seed {seeds}"
 
 
 COLUMNS = {

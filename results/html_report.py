@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Sequence, Union
 
 from plotting.curves import SUBNETWORKS
-from results.aggregate import has_diverged, tabulate
+from results.aggregate import tabulate
 from results.bokeh_plots import figure_items, library
 from results.comparison import compare_settings
 from results.formats import EXPLANATION, split_tables, table_rows
@@ -135,7 +135,7 @@ def _summarize(record):
     last = record.rows[-1]
     errors = f"{record.run.tested_on} error {last['test_error']:.2f}%, "
     errors += f"train error {last['train_error']:.2f}%"
-    return f"{errors}, diverged" if has_diverged(record) else errors
+    return f"{errors}, diverged" if record.diverged else errors
 
 
 def _values(config):

@@ -1,9 +1,9 @@
 """List the test errors that the papers print, and decide whether a run is comparable."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Optional
 
-from training.recipe import RECIPES
+from training.recipe import get_recipe
 from training.run import Run, RunInfo
 
 TRAINING_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 604_388, "imagenet": 1_281_167}
@@ -13,7 +13,8 @@ TRAINING_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 604_388, "imag
 class PaperError:
     """A test error (%) that a paper prints, with its network and training.
 
-    ``recipe`` names the recipe; the row's augmentation, drop-path and dropout replace the recipe's.
+    ``recipe`` names the recipe; the row's augmentation, drop-path, dropout and batch size replace
+    the recipe's.
     """
 
     recipe: str
@@ -26,6 +27,7 @@ class PaperError:
     drop_path: str = "none"
     dropout: float = 0.0
     column: Optional[int] = None  # None: the whole network
+    batch_size: Optional[int] = None  # None: the recipe's
 
 
 def _deep_fusion_errors():
@@ -90,7 +92,8 @@ def _fractal_tables_3_and_4():
     """Return the rows of Larsson et al., tables 3 and 4, on CIFAR-100++.
 
     Table 3 does not mention drop-path, and table 4 mentions mixed drop-path. Neither mentions
-    dropout, with which the training losses of table 4 (0.015) would hardly be possible.
+    dropout, with which the training losses of table 4 (0.015) would hardly be possible. Their
+    batches have 50 images.
     """
     fractal = {5: 37.32, 10: 30.71, 20: 27.69, 40: 27.38, 80: 26.46, 160: 27.38}
     plain = {5: 36.62, 10: 32.47, 20: 31.31, 40: 38.84}
@@ -98,10 +101,11 @@ def _fractal_tables_3_and_4():
     rows = []
     for network, errors in (("fractal", fractal), ("fractal_plain", plain)):
         for depth, error in errors.items():
-            rows.append(PaperError("fractal", "cifar100", network, depth, 1, "++", error))
+            setting = ("fractal", "cifar100", network, depth, 1, "++")
+            rows.append(PaperError(*setting, error, batch_size=50))
     for column, error in columns.items():
         setting = ("fractal", "cifar100", "fractal", 40, 1, "++")
-        rows.append(PaperError(*setting, error, "mixed", column=column))
+        rows.append(PaperError(*setting, error, "mixed", column=column, batch_size=50))
     return rows
 
 
@@ -141,11 +145,12 @@ def explain_difference(run: Run, info: RunInfo) -> str:
     row = _find_row(run, None)
     if row is None:
         return ""
-    theirs = replace(
-        RECIPES[row.recipe],
+    theirs = get_recipe(
+        row.recipe,
         augmentation=row.augmentation,
         drop_path=row.drop_path,
         dropout=row.dropout,
+        batch_size=row.batch_size,
     ).to_json()
     reasons = [
         f"{name} {_show(value)} instead of {_show(theirs[name])}"
@@ -154,8 +159,7 @@ def explain_difference(run: Run, info: RunInfo) -> str:
     ]
     if run.init_from:
         reasons.append("started from trained parameters")
-    training = info.data.get("train")
-    examples = training.get("examples") if isinstance(training, dict) else None
+    examples = info.images("train").get("examples")
     if examples != TRAINING_IMAGES[row.dataset]:
         found = f"{examples:,}" if isinstance(examples, int) else "an unknown number of"
         reasons.append(f"{found} training images instead of {TRAINING_IMAGES[row.dataset]:,}")

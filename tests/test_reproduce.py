@@ -3,16 +3,20 @@
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import mean
 
+import numpy as np
 import pytest
 
 import reproduce
+import show_results
 from analysis import costs, run_queue
 from analysis.claims import CLAIMS, CROSS, FUSE3, MIXED, RESNET, Setting, list_queue
 from analysis.reproduction import (
@@ -29,6 +33,7 @@ from analysis.reproduction_page import make_page
 from command import CommandError, InputError, Interrupted
 from engine.distributed import Alone
 from network import list_models
+from results.papers import explain_difference, paper_error
 from tests.record_files import write_random_rec
 from tests.test_run_folder import ROW
 from tests.test_scripts import refused
@@ -104,7 +109,7 @@ def test_a_difference_is_judged_by_its_interval(cross, resnet, verdict):
     if cross and resnet:
         difference = sum(cross) / len(cross) - sum(resnet) / len(resnet)
         assert found.effect == pytest.approx(difference)
-    assert list(found.runs.values()) == [len(cross), len(resnet)]
+    assert [runs.finished for runs in found.runs.values()] == [len(cross), len(resnet)]
 
 
 def test_what_is_no_evidence_is_left_out():
@@ -114,6 +119,7 @@ def test_what_is_no_evidence_is_left_out():
     others = [
         replace(good.run, val_split=5000),
         replace(good.run, init_from="x"),
+        replace(good.run, dtype="bfloat16"),
         replace(good.run, depth=38),
         replace(good.run, recipe=replace(good.run.recipe, lr=0.3)),
     ]
@@ -146,7 +152,7 @@ def test_runs_of_a_claim_are_compared_on_the_same_images():
     same = [record(setting, 0, error) for setting, error in ((cross, 12.0), (resnet, 13.0))]
     same = [replace(each, info=replace(each.info, data=copies)) for each in same]
     found = judge(BY_NAME["merge-and-run-below-resnet"], "cpu", [*originals, *same])
-    assert (found.effect, list(found.runs.values())) == (-1.0, [1, 1])
+    assert (found.effect, list(map(str, found.runs.values()))) == (-1.0, ["1", "1"])
 
 
 def test_hours_are_in_proportion_to_measured_speeds():
@@ -184,7 +190,10 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
         folder = tmp_path / "snapshot" / "cifar10" / "fractal_d20w1" / f"published{seed + 1}"
         folder.mkdir(parents=True)
         made = record(MIXED["cpu"], seed, error)
-        write_config(folder, {**made.run.to_json(), **asdict(made.info)})
+        info = asdict(made.info)
+        info["data"]["train"]["crc32"] = 42
+        machine = {"threads": "2", "processor": "a processor"}
+        write_config(folder, {**made.run.to_json(), **info, **machine})
         row = {**ROW, "test_error": error, "train_error": 20.0, "column_errors": [25.0, 20, 19]}
         RunLog(folder, print).rewrite([{**row, "epoch": epoch} for epoch in range(1, 16)])
         (folder / "curves.png").touch()
@@ -192,7 +201,8 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
     for words in (
         "/published2` | 1 | 15 | 20.00 | 18.25 | 25.00, 20.00, 19.00",
         "(../snapshot/cifar10/fractal_d20w1/published1/curves.png)",
-        "15 of these without any run",
+        "no effect can be computed yet for 15 of these",
+        "| CRC-32 0000002a | float32 | 2 | a processor |",
     ):
         assert words in page
     assert page.count("curves.png") == 1
@@ -207,16 +217,148 @@ def test_columns_and_members_are_judged_within_a_run(tmp_path):
     assert judge(BY_NAME["deepest-column-as-good"], "cpu", rows).effect == pytest.approx(1.0)
     assert judge(BY_NAME["deepest-column-as-good"], "cpu", rows).verdict == SUPPORTED
     assert judge(BY_NAME["anytime"], "cpu", rows).effect == pytest.approx(-0.95)
-    claim = BY_NAME["deepest-member-coupled"]
-    folders = [tmp_path / "a", tmp_path / "b"]
-    for folder in folders:
-        folder.mkdir()
-    fused = [record(FUSE3["cpu"], s, 15.0, folders[s]) for s in (0, 1)]
-    assert judge(claim, "cpu", fused).verdict == UNDECIDED  # members have not been measured
-    for folder, without in zip(folders, ([20.0, 18.0, 16.0], [20.1, 18.0, 16.0])):
-        (folder / "members.json").write_text(json.dumps({"without": without}))
-    assert judge(claim, "cpu", fused).verdict == SUPPORTED
-    assert judge(claim, "cpu", fused).effect == pytest.approx(-4.05)
+
+
+def fused(folder, without):
+    """Finished runs of fuse3, with the errors without each of their members."""
+    records = []
+    for seed, errors in enumerate(without):
+        place = folder / f"run{seed + 1}"
+        place.mkdir(parents=True)
+        if errors is not None:
+            (place / "members.json").write_text(json.dumps({"without": errors}))
+        records.append(record(FUSE3["cpu"], seed, 15.0, place))
+    return records
+
+
+COUPLED = BY_NAME["deepest-member-coupled"]
+
+
+def test_the_deepest_member_is_compared_with_a_rival_that_other_seeds_choose(tmp_path):
+    """In each run, the first or the second member has the largest error only by chance."""
+    records = fused(tmp_path, [[17.0, 20.0, 16.0], [19.0, 17.0, 16.5]])
+    found = judge(COUPLED, "cpu", records)
+    assert found.effect == pytest.approx(mean([16.0 - 17.0, 16.5 - 17.0]))
+    assert judge(COUPLED, "cpu", records[:1]).effect is None  # one seed has no other to choose it
+    best = fused(tmp_path / "more", [[20.0, 18.0, 16.0], [20.1, 18.0, 16.0]])
+    assert judge(COUPLED, "cpu", best).verdict == SUPPORTED
+    assert judge(COUPLED, "cpu", best).effect == pytest.approx(-4.05)
+
+
+def test_the_rule_of_the_deepest_member_favours_no_side():
+    """Without a difference between members, the mean effect over many trials is near 0."""
+    errors = np.random.RandomState(0).normal(15, 1, (2000, 3, 8)).tolist()
+    trials = [COUPLED.effect([{"members_without": run} for run in runs])[0] for runs in errors]
+    assert abs(np.mean(trials)) < 0.1  # the largest of seven is 1.35 above their mean
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"without": null}', '{"without": [1, "a"]}', '{"without": [NaN, 1]}']
+    + ['{"without": [16.0]}', '{"without": [17.0, 16.0]}', "[" * 100_000],
+)
+def test_runs_whose_members_were_not_measured_are_counted(tmp_path, text):
+    """They do not hide the effect of the others; a damaged file is no measurement."""
+    records = fused(tmp_path, [[20.0, 18.0, 16.0], [20.1, 18.0, 16.0], None, [1.0]])
+    (records[3].folder / "members.json").write_text(text)
+    found = judge(COUPLED, "cpu", records)
+    (counts,) = found.runs.values()
+    assert found.effect == pytest.approx(-4.05) and found.verdict == SUPPORTED
+    assert str(counts) == "4 finished, 2 not measured"
+
+
+def test_columns_are_usable_by_ten_points():
+    def effect(worst):
+        rows = [
+            record(setting["cpu"], seed, 20.0, column_errors=[column + seed / 10, column])
+            for setting, column in zip(BY_NAME[name].settings, (worst, 40.0))
+            for seed in (0, 1, 2)
+        ]
+        return judge(BY_NAME[name], "cpu", rows)
+
+    name = "drop-path-makes-columns-usable"
+    assert effect(28.0).verdict == SUPPORTED and effect(28.0).effect == pytest.approx(-11.9)
+    assert effect(32.0).verdict == CONTRADICTED  # better, but all columns are usable
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"problem": "diverged: the loss exploded"},
+        {"problem": "diverged: the loss exploded", "rows": ()},
+        {"rows": ({"test_error": 11.0, "diverged": True}, {"test_error": 11.0})},
+        {"rows": ({"test_error": 90.0, "train_loss": 11.0},)},
+    ],
+)
+def test_a_claim_whose_runs_diverged_is_undecided(changes):
+    """Leaving them out would favour the setting, and so would training the seed again."""
+    cross, resnet = CROSS["cpu"], RESNET["cpu"]
+    records = [record(cross, seed, 12.0 + seed / 10) for seed in (0, 1, 2)]
+    records += [record(resnet, seed, 14.0 + seed / 10) for seed in (0, 1, 2)]
+    claim = BY_NAME["merge-and-run-below-resnet"]
+    assert judge(claim, "cpu", records).verdict == SUPPORTED
+    diverged = replace(records[0], **changes)
+    found = judge(claim, "cpu", [*records, diverged, diverged])
+    assert (found.verdict, found.effect) == (UNDECIDED, pytest.approx(-2.0))
+    assert list(map(str, found.runs.values())) == ["3 finished, 1 diverged", "3"]
+    assert str(diverged.folder) in found.folders
+    missing = [cost.setting for cost in costs.list_missing([diverged, *records[1:]], "cpu")]
+    assert cross not in missing
+
+
+def test_damaged_facts_of_images_are_no_evidence(tmp_path, capsys):
+    made = record(CROSS["cpu"], 0, 12.0)
+    for number, data in enumerate(({}, {"train": 3}, {"train": {"examples": "all"}})):
+        folder = tmp_path / "cifar10" / "cross_d26w1" / f"run{number}"
+        folder.mkdir(parents=True)
+        write_config(folder, {**made.run.to_json(), **asdict(made.info), "data": data})
+        RunLog(folder, print).rewrite([{**ROW, "epoch": epoch} for epoch in range(1, 16)])
+    reproduce.main([str(tmp_path), "--summary"])
+    assert "yet for 17 of these" in capsys.readouterr().out
+    assert "No run is there yet" in make_page(tmp_path, "cpu")
+    show_results.main([str(tmp_path), "--html", str(tmp_path / "page.html")])
+
+
+def test_quoted_figures_are_those_of_the_settings_at_the_scale_paper():
+    """The first is on the settings' own data set, the others on a data set that they name."""
+    training_losses = {20: 0.037, 40: 0.580}  # Larsson et al., table 4
+    quoting = [claim for claim in CLAIMS if claim.paper]
+    assert len(quoting) == 5
+    for claim in quoting:
+        settings = [each["paper"] for each in claim.settings]
+        for number, quote in enumerate(claim.paper.split("; ")):
+            words = r"(CIFAR-10+)(\+*)(, training loss)?: (\S+) - (\S+) = (\S+)"
+            name, signs, loss, first, second, difference = re.fullmatch(words, quote).groups()
+            dataset = name.lower().replace("-", "")
+            assert float(difference) == pytest.approx(float(first) - float(second))
+            if len(settings) == 1:  # the deepest column and the whole
+                found = [find_error(settings[0], dataset, column) for column in (2, None)]
+            elif loss:
+                found = [training_losses[each.depth] for each in settings]
+            else:
+                deepest = 3 if claim.needs[0] == "column_errors" else None
+                columns = zip(settings, (deepest, None))
+                found = [find_error(each, dataset, column) for each, column in columns]
+            assert found == [float(first), float(second)]
+            assert {each.recipe.augmentation for each in settings} == {signs or "none"}
+            assert number or {each.dataset for each in settings} == {dataset}
+
+
+def find_error(setting, dataset, column):
+    """The error of a Setting that the paper prints, if nothing but the seed is different."""
+    run = replace(record(setting, 0, 1.0).run, dataset=dataset)
+    info = record(setting, 0, 1.0).info
+    assert explain_difference(run, info) == ""
+    return paper_error(run, column)
+
+
+def test_networks_that_a_claim_compares_have_the_same_widths_and_images():
+    for claim in CLAIMS:
+        settings = [each["paper"] for each in claim.settings]
+        for fact in ("widen_factor", "dataset"):
+            assert len({getattr(each, fact) for each in settings}) == 1, claim.name
+        for fact in ("augmentation", "batch_size", "epochs"):
+            assert len({getattr(each.recipe, fact) for each in settings}) == 1, claim.name
 
 
 def test_every_claim_names_networks_recipes_and_its_rule():
@@ -244,11 +386,19 @@ def test_path_lengths_are_exact_and_need_no_training():
 
 def test_without_runs_all_is_undecided(tmp_path, capsys):
     assert {each.verdict for each in judge_claims(tmp_path / "none", "cpu")} == {UNDECIDED}
-    reproduce.main([str(tmp_path), "--all"])
-    assert capsys.readouterr().out.count("undecided") == len(CLAIMS)
     reproduce.main([str(tmp_path)])
+    text = capsys.readouterr().out
+    for claim in CLAIMS:
+        assert f"undecided: {claim.name}\n" in text
+        for words in (claim.sentence, claim.statistic, claim.paper or ""):
+            assert words in " ".join(text.split())
+    assert text.count("none yet, claimed below") == len(CLAIMS)
+    assert text.count("0 of cross 26 on cifar10, fast\n") == 2
+    *lines, last = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    reproduce.main([str(tmp_path), "--summary"])
     first, last = capsys.readouterr().out.splitlines()
-    assert f"{len(CLAIMS)} undecided, {len(CLAIMS)} of these without any run" in first
+    assert f"{len(CLAIMS)} undecided; no effect can be computed yet for {len(CLAIMS)} of" in first
     assert "cross 8.33 (8.00)" in last
     reproduce.main([str(tmp_path), "--markdown"])
     assert capsys.readouterr().out.count("| undecided |") == len(CLAIMS)
@@ -346,7 +496,9 @@ def test_missing_images_end_the_queue(short_queue, tmp_path):
         queue(tmp_path)
 
 
-@pytest.mark.parametrize("flags", [["--hours", "0"], ["--scale", "gpu"]])
+@pytest.mark.parametrize(
+    "flags", [["--hours", "0"], ["--scale", "gpu"], ["--threads", "0"], ["--threads", "-3"]]
+)
 def test_impossible_flags_are_refused(tmp_path, capsys, flags):
     status, err = refused(capsys, tmp_path, "--train", *flags, main=reproduce.main)
     assert status == 2 and flags[0] in err and flags[1] in err

@@ -250,7 +250,10 @@ def test_a_diverged_run_is_marked(tmp_path):
     results, left_out = collect(tmp_path)
     assert [result.diverged for result in results] == [(3,)]
     text = REPORT_FORMATS["text"](results, left_out)
-    assert "[1] diverged, with a last loss worse than guessing: seed 3\n" in text
+    assert (
+        "[1] diverged (the loss exploded, or its last value is worse than guessing): seed 3\n"
+        in text
+    )
     assert "5.00 (33.33 +/- 40.07, 5.00) [1]" in text
     (row,) = csv.DictReader(io.StringIO(REPORT_FORMATS["csv"](results, [])))
     assert row["diverged"] == "3"

@@ -192,3 +192,8 @@ class RunInfo:
         for name in ("parameters", "multiply_adds", "layers", "devices", "workers"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    def images(self, part: str) -> Dict[str, Any]:
+        """Return the facts on the "train" or "test" images; {} if ``data`` does not have them."""
+        facts = self.data.get(part)
+        return facts if isinstance(facts, dict) else {}

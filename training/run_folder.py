@@ -24,6 +24,7 @@ from training.serialization import from_plain, write_whole
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
 PUBLISHED = "published"  # exp_name of the runs that come with the project; see tools/publish.py
 STOPPED_BY_LOSS = "diverged"  # the first word of such a run's problem
+GUESSING = 10.0  # nats, above the loss of guessing: among 1,000 classes it is 6.9
 ROW_KEYS = (
     "epoch",
     "lr",
@@ -242,8 +243,14 @@ class RunRecord:
 
     @property
     def diverged(self) -> bool:
-        """Return whether the run stopped because its loss exploded or was no longer finite."""
-        return self.problem.startswith(STOPPED_BY_LOSS)
+        """Return whether the loss exploded, stopped being finite, or ended worse than guessing.
+
+        The run was stopped, or it finished with ``--on-divergence continue``.
+        """
+        if self.problem or not self.rows:
+            return self.problem.startswith(STOPPED_BY_LOSS)
+        worst = max(self.rows[-1].get(loss, 0) for loss in ("train_loss", "test_loss"))
+        return worst > GUESSING or any(row.get("diverged") for row in self.rows)
 
 
 def read_run(folder: Union[str, Path]) -> RunRecord:
@@ -258,7 +265,7 @@ def read_run(folder: Union[str, Path]) -> RunRecord:
     if len(rows) != run.recipe.epochs and not (rows and rows[-1].get("stopped_early")):
         state = "running" if is_locked(folder) else "stopped"
         problem = f"unfinished: {state} after epoch {len(rows)} of {run.recipe.epochs}"
-        last = _last_line(folder / TEXT)
+        last = str(config.get("diverged") or _last_line(folder / TEXT))  # published: without text
         if state == "stopped" and (NOT_FINITE in last or EXPLODED in last):
             problem = f"{STOPPED_BY_LOSS}: {last}"
     written = (folder / ROWS).stat().st_mtime_ns if rows else 0
