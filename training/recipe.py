@@ -204,7 +204,7 @@ FAST = Recipe(
     weight_decay=5e-4,
 )
 FRACTAL_FAST = replace(
-    FAST, batch_size=100, lr=0.1, initializer="xavier", drop_path="mixed", dropout=0.0
+    FAST, batch_size=50, lr=0.05, initializer="xavier", drop_path="mixed", dropout=0.0
 )
 FRACTAL_PLAIN_FAST = replace(FRACTAL_FAST, **ALONE)
 
