@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
 from results.papers import explain_difference, paper_error
-from training.run_folder import RunRecord, find_runs, is_published, keep_newest, read_run
+from training.run_folder import (
+    RunRecord,
+    find_runs,
+    is_published,
+    keep_newest,
+    read_run,
+    shorten_source,
+)
 
 
 @dataclass(frozen=True)
@@ -152,8 +159,13 @@ def _order(records):
 
 def _setting(record):
     """Return a key of everything that determines a result except the seed."""
-    same = replace(record.run, seed=0, data_dir="", train_file="", test_file="")
-    info = record.info
+    run, info = record.run, record.info
+    same = replace(run, seed=0, data_dir="", train_file="", test_file="")
+    source = run.init_from and shorten_source(run.init_from)
+    if (
+        source and "/" in source
+    ):  # a run, which a published copy names without the machine's folders
+        same = replace(same, init_from=source)
     return same, json.dumps([info.data, info.devices, info.workers], sort_keys=True)
 
 

@@ -79,9 +79,108 @@ def test_nothing_of_the_machine_is_left(run, data):
     written = {**read_config(run), "command": ["a/train.py", "--log-dir=/a/b", "--lr-steps", "1/2"]}
     words = ["train.py", "--log-dir=b", "--lr-steps", "1/2"]
     assert publish.clean_config(written)["command"] == words
-    for name, value in (("init_from", "/home/me/run1"), ("processor", platform.node() + " CPU")):
+    with pytest.raises(InputError, match="contain facts of this machine"):
+        publish.clean_config({**read_config(run), "processor": platform.node() + " CPU"})
+
+
+@pytest.mark.parametrize(
+    "host,text,named",
+    [
+        ("box", "box CPU", True),
+        ("box", "at box.local", True),
+        ("box", "boxes in a sandbox", False),
+        ("b.x", "a box", False),
+        ("device", "--device-type", False),
+        ("c++", "in c++ here", True),
+        ("", "words", False),
+    ],
+)
+def test_the_name_of_the_machine_is_a_word(run, monkeypatch, host, text, named):
+    monkeypatch.setattr(platform, "node", lambda: host)
+    config = {**read_config(run), "processor": text}
+    if named:
         with pytest.raises(InputError, match="contain facts of this machine"):
-            publish.clean_config({**read_config(run), name: value})
+            publish.clean_config(config)
+    else:
+        assert publish.clean_config(config)["processor"] == text
+
+
+def test_words_of_options_do_not_name_the_machine(run, monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "device")  # which is --kv-store's default
+    assert publish.clean_config(read_config(run))["machine"]["kv_store"] == "device"
+
+
+@pytest.mark.parametrize(
+    "source,kept",
+    [
+        ("/home/me/snapshot/cifar10/cross_d26w1/run1", "cifar10/cross_d26w1/run1"),
+        (
+            "/x/cifar10/a_d5w1/run1/checkpoints/epoch0001",
+            "cifar10/a_d5w1/run1/checkpoints/epoch0001",
+        ),
+        ("/home/me/net.params", "net.params"),
+        ("cross26-cifar10", "cross26-cifar10"),
+    ],
+)
+def test_a_run_that_started_from_another_is_published_without_folders(run, tmp_path, source, kept):
+    top = tmp_path / "snapshot"
+    shutil.copytree(run.parents[2], top)
+    own = top / "cifar10" / "plain_d5w1" / "run1"
+    write_config(own, {**read_config(own), "init_from": source})
+    copy = publish.publish(own, top)
+    assert read_config(copy)["init_from"] == kept
+    (first, *more), left_out = collect(top)
+    if "_d" in source:  # the copy repeats the run; for other files, they may be different ones
+        assert (first.runs, more, len(left_out)) == (1, [], 1)
+
+
+def test_only_a_run_on_the_same_images_and_devices_is_replaced(run, tmp_path):
+    own, out = tmp_path / "plain_d5w1" / "run1", tmp_path / "out"
+    shutil.copytree(run, own)
+    config = read_config(own)
+    data = {**config["data"], "train": {**config["data"]["train"], "crc32": 7}}
+    changed = [{}, {"data": data}, {"devices": 2}, {"workers": 2}]
+    for _ in range(2):
+        for number, changes in enumerate(changed, 1):
+            write_config(own, {**config, **changes})
+            assert publish.publish(own, out).name == f"published{number}"
+
+
+def test_a_run_that_cannot_be_published_does_not_hinder_others(run, tmp_path, capsys):
+    top = tmp_path / "snapshot"
+    shutil.copytree(run.parents[2], top)
+    other = top / "cifar10" / "plain_d5w1" / "run2"
+    shutil.copytree(run, other)
+    write_config(other, {**read_config(other), "processor": "/home/me", "seed": 1})
+    third = shutil.copytree(run, other.with_name("run3"))
+    write_config(third, {**read_config(third), "seed": 2})
+    with pytest.raises(SystemExit) as ended:
+        publish.main([str(top), "--out", str(tmp_path / "out")])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 1 and len(out.splitlines()) == 2
+    assert f"left out: {other}: the settings" in err and "1 of 3 runs" in err
+
+
+def test_a_diverged_run_is_published_as_one(run, tmp_path):
+    """Otherwise the published runs alone would hide it from the claims."""
+    own = tmp_path / "plain_d5w1" / "run1"
+    shutil.copytree(run, own)
+    (own / "log.jsonl").write_text("")
+    with open(own / "log.txt", "a") as file:
+        file.write("epoch 1: the loss exploded to 1.0e+09 at step 3\n")
+    copy = publish.publish(own, tmp_path / "out")
+    assert read_run(copy).diverged and read_run(copy).problem == read_run(own).problem
+    assert not (copy / "log.txt").exists()
+
+
+def test_what_cannot_be_pretrained_is_not_published_either(run, tmp_path, capsys):
+    own = tmp_path / "plain_d5w1" / "run1"
+    shutil.copytree(run, own)
+    write_config(own, {**read_config(own), "val_split": 10})
+    words = [own, "--pretrained", "--out", tmp_path / "out"]
+    status, err = refused(capsys, *words, main=publish.main)
+    assert status == 2 and "cannot become a pretrained network" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_published_files_are_committed_and_no_others():

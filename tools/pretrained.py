@@ -23,6 +23,23 @@ def publish_pretrained(folder, config, images):
         InputError: another run of the setting has the median error, or the run uses photographs, a
             network without a depth, or held-out images for the test.
     """
+    group = require_pretrained(folder)
+    trained = restore(folder, dtype="float32")
+    values = round_values(trained.stored.values)
+    trained.engine.load_state_dict({n: v.astype("float32") for n, v in values.items()}, {})
+    card = make_card(trained, config, images, sorted(record.run.seed for record in group))
+    return write_pretrained(replace(card, **_measure(trained)), values)
+
+
+def require_pretrained(folder):
+    """Check that the run in ``folder`` can become a pretrained network.
+
+    Returns:
+        The RunRecords that differ from it only in the seed, and itself.
+
+    Raises:
+        InputError: it cannot; see ``publish_pretrained``.
+    """
     group = _find_setting(folder)
     median = median_run(group)
     if median.folder != folder:
@@ -33,11 +50,7 @@ def publish_pretrained(folder, config, images):
             f"{folder} cannot become a pretrained network: it must have a depth, use small images "
             "and be tested on the test set"
         )
-    trained = restore(folder, dtype="float32")
-    values = round_values(trained.stored.values)
-    trained.engine.load_state_dict({n: v.astype("float32") for n, v in values.items()}, {})
-    card = make_card(trained, config, images, sorted(record.run.seed for record in group))
-    return write_pretrained(replace(card, **_measure(trained)), values)
+    return group
 
 
 def make_card(trained, config, images, seeds):

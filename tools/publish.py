@@ -3,7 +3,8 @@
 A published run has config.json, log.jsonl, curves.png and similar files, from which results are
 computed and drawn. It has no checkpoints and no text log. It is stored beside other runs, in
 snapshot/<data set>/<network>/published<k>, and is committed, while other runs are ignored by git.
-Paths of this machine are replaced by names. A run that is published again keeps its folder.
+Paths of this machine are replaced by names. A run that is published again keeps its folder. Of a
+folder of runs, those that cannot be published are named, and the status is then 1.
 
 When runs are published into the checkout's own snapshot/, the pages that show results are written
 again (tools/pages.py).
@@ -18,30 +19,37 @@ import platform
 import re
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
-from command import InputError, Parser, command
+from command import CommandError, InputError, Parser, command
 from tools import pages
-from tools.pretrained import publish_pretrained
+from tools.pretrained import publish_pretrained, require_pretrained
 from training.provenance import CODE
+from training.recipe import Recipe
 from training.run import Run, RuntimeConfig
 from training.run_folder import (
     CONFIG,
     PUBLISHED,
     ROWS,
     create_run_dir,
-    find_run,
     find_runs,
     is_published,
     parent_folder,
     read_config,
     read_run,
+    shorten_source,
 )
 from training.serialization import write_whole
 
 PICTURES = ("curves.png", "columns.png", "members.png")
 EXTRAS = ("members.json",)
+CHOICES = {  # options whose values are words of the project
+    each.name
+    for kind in (Run, Recipe, RuntimeConfig)
+    for each in fields(kind)
+    if each.metadata.get("choices")
+}
 EXAMPLES = """examples:
   python -m tools.publish snapshot/cifar10/cross_d26w1/run1
   python -m tools.publish snapshot                        every finished run below snapshot/
@@ -76,6 +84,8 @@ def clean_config(config):
     """
     cleaned = json.loads(json.dumps(config))
     cleaned["data_dir"] = f"data/{config['dataset']}"
+    if config.get("init_from"):
+        cleaned["init_from"] = shorten_source(config["init_from"])
     for name in ("train_file", "test_file"):
         cleaned[name] = Path(config[name]).name
     for place in (cleaned, *cleaned.get("resumed", ())):
@@ -98,20 +108,27 @@ def _clean_word(word):
 
 
 def _list_strings(value):
-    """Return every string in a value of JSON."""
+    """Return every string in a value of JSON, except options that have one of a few words."""
     if isinstance(value, str):
         return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, dict):
+        value = [part for name, part in value.items() if name not in CHOICES]
+    parts = value if isinstance(value, list) else ()
     return [text for part in parts for text in _list_strings(part)]
 
 
 def _names_machine(text):
-    name = platform.node()
-    return re.search(r"(^|[=:,\s])[/~]\w", text) or (name and re.search(rf"\b{name}\b", text))
+    """Return whether ``text`` has an absolute path or the name of this machine as a word."""
+    name = re.escape(platform.node())
+    word = name and re.search(rf"(?<![\w-]){name}(?![\w-])", text)
+    return bool(word or re.search(r"(^|[=:,\s])[/~]\w", text))
 
 
 def publish(folder, out):
-    """Copy the finished run in ``folder`` to ``out``/<data set>/<network>/published<k>.
+    """Copy the run in ``folder`` to ``out``/<data set>/<network>/published<k>.
+
+    A published run with the same settings, seed, images and number of devices is replaced. A run
+    whose loss diverged is published, too: the claims count it.
 
     Returns:
         The folder of the copy.
@@ -120,14 +137,14 @@ def publish(folder, out):
         InputError: the run is not finished, or it would still contain facts of this machine.
     """
     record = read_run(folder)
-    if record.problem:
+    if record.problem and not record.diverged:
         raise InputError(f"{folder} cannot be published: {record.problem}")
     config = clean_config(read_config(folder))
+    if record.problem:
+        config["diverged"] = record.problem.partition(": ")[2]
     run, settings = Run.from_json(config), RuntimeConfig.from_json(config)
-    settings = replace(settings, log_dir=str(out))
-    target = find_run(run, settings)
-    if target is None:
-        target = create_run_dir(parent_folder(run, settings, record.info.layers), PUBLISHED)
+    parent = parent_folder(run, replace(settings, log_dir=str(out)), record.info.layers)
+    target = _find_copy(parent, run, record.info) or create_run_dir(parent, PUBLISHED)
     for name in (ROWS, *PICTURES, *EXTRAS):
         if (folder / name).exists():
             shutil.copyfile(folder / name, target / name)
@@ -135,25 +152,54 @@ def publish(folder, out):
     return target
 
 
+def _find_copy(parent, run, info):
+    """Return the published run with these settings, images and devices in ``parent``, or None."""
+    for folder in find_runs(parent) if parent.is_dir() else ():
+        there = read_run(folder)
+        facts = there.info and (there.info.data, there.info.devices, there.info.workers)
+        same = (there.run, facts) == (run, (info.data, info.devices, info.workers))
+        if same and is_published(folder):
+            return folder
+    return None
+
+
+def _publish_all(folders, out):
+    """Publish runs and print their folders; name those that cannot be, and return their number."""
+    failures = 0
+    for folder in folders:
+        try:
+            print(publish(folder, out))
+        except InputError as error:
+            if len(folders) == 1:
+                raise
+            failures += 1
+            sys.stderr.write(f"left out: {folder}: {error}\n")
+    return failures
+
+
 @command
 def main(argv=None):
     """Publish the finished runs that the command line names."""
     args = make_parser().parse_args(argv)
     own = [folder for folder in find_runs(args.path) if not is_published(folder)]
-    runs = [folder for folder in own if not read_run(folder).problem]
+    ended = [record for record in map(read_run, own) if record.diverged or not record.problem]
+    runs = [record.folder for record in ended]
     if not runs:
         raise InputError(f"there is no finished run in or below {args.path}")
-    if args.pretrained and len(runs) > 1:
-        raise InputError(
-            f"--pretrained needs a single run: there are {len(runs)} below {args.path}"
-        )
-    for folder in runs:
-        print(publish(folder, args.out))
+    if args.pretrained:
+        if len(runs) > 1:
+            raise InputError(
+                f"--pretrained needs a single run: there are {len(runs)} below {args.path}"
+            )
+        require_pretrained(runs[0])
+    failures = _publish_all(runs, args.out)
+    if Path(args.out).resolve() == CODE / "snapshot":
+        print("\n".join(map(str, pages.update())))
+    if failures:
+        raise CommandError(f"{failures} of {len(runs)} runs could not be published")
     if args.pretrained:
         config = clean_config(read_config(runs[0]))
         print("\n".join(map(str, publish_pretrained(runs[0], config, args.images))))
-    if Path(args.out).resolve() == CODE / "snapshot":
-        print("\n".join(map(str, pages.update())))
 
 
 if __name__ == "__main__":

@@ -64,6 +64,19 @@ def parent_folder(run, config, layers):
     return Path(config.log_dir) / run.dataset / setting
 
 
+def shorten_source(source):
+    """Return the part of an ``init_from`` that does not depend on the machine.
+
+    This is the path from the data set's folder on for a run or a file in it, otherwise the last
+    name.
+    """
+    parts = Path(source).parts
+    for place, part in enumerate(parts[1:], 1):
+        if re.search(r"_d\d+w\d+$", part):
+            return "/".join(parts[place - 1 :])
+    return parts[-1]
+
+
 def find_run(run, config):
     """Return the newest folder with exactly the settings of this run; None if there is none.
 
