@@ -16,8 +16,8 @@ class CommandError(Exception):
 
     Args:
         message: one line.
-        argument: name of a function's argument or of an option in the message; programs show its
-            flag instead.
+        argument: name of a function's argument or of an option in the message, or several names;
+            programs show their flags instead.
     """
 
     status = 1
@@ -134,9 +134,9 @@ def command(main):
             if not isinstance(error, CommandError) and error.errno is None:
                 raise  # an error of a library, whose traceback is needed
             message, status = str(error), getattr(error, "status", 2)
-            argument = getattr(error, "argument", None)
-            if argument:
-                message = re.sub(rf"\b{argument}\b", flag_name(argument), message, count=1)
+            argument = getattr(error, "argument", None) or ()
+            for name in (argument,) if isinstance(argument, str) else argument:
+                message = re.sub(rf"\b{name}\b", flag_name(name), message, count=1)
         except KeyboardInterrupt:
             message, status = "interrupted", Interrupted.status
         _end_output()

@@ -18,7 +18,8 @@ EXAMPLES = """examples:
 
 The scale cpu trains short recipes on CIFAR-10, with a few seeds each: it tests the papers' claims,
 but does not reproduce their figures. The scale paper trains the papers' recipes, which needs a GPU.
-Any number of processes may train in parallel. analysis/claims.py has the rules of the verdicts."""
+Any number of processes may train in parallel. Each uses one device, the first GPU if there are
+several; CUDA_VISIBLE_DEVICES gives it another. analysis/claims.py has the rules of the verdicts."""
 
 
 def make_parser():
@@ -129,10 +130,12 @@ def main(argv=None):
 def train(args: argparse.Namespace):
     """Train the missing runs."""
     from analysis.run_queue import train_queue
+    from engine.devices import count_gpus
     from training.provenance import ROOT
     from training.run import RuntimeConfig
 
-    config = RuntimeConfig(log_dir=args.path, engine=args.engine)
+    several = args.engine == "mxnet" and count_gpus() > 1  # runs on several do not count
+    config = RuntimeConfig(log_dir=args.path, engine=args.engine, gpus="0" if several else None)
     folder = args.data_dir or {name: ROOT / "data" / name for name in ("cifar10", "cifar100")}
     train_queue(args.scale, config, folder, args.hours)
 

@@ -2,22 +2,22 @@
 
 import os
 import signal
-from contextlib import contextmanager
 from pathlib import Path
 
-from analysis.claims import list_queue
+from analysis.claims import TEST_IMAGES, TRAIN_IMAGES, list_queue
 from analysis.ensembling import measure_members, study_members
 from analysis.reproduction import find_evidence, list_ended, read_members, write_members
 from command import CommandError, InputError, Interrupted
 from filesystem import InUse
 from training.evaluation import restore
 from training.run import Run
+from training.run_data import RunData
 from training.run_folder import find_run, is_published, locked, read_run
 from training.trainer import fit
 
 MOST_MEMBERS = 64  # the largest number of an ensemble's members that are measured
 LOCKS = ".queue"  # folder in the log_dir
-LONGEST = 1e8  # seconds: three years, which every system's timer can hold
+SHORTEST, LONGEST = 1e-6, 1e8  # seconds that every system's timer can hold; 0 would be no limit
 
 
 def train_queue(scale, config, data_dir, hours=None, say=print):
@@ -40,16 +40,37 @@ def train_queue(scale, config, data_dir, hours=None, say=print):
         InputError: the images are missing or damaged.
     """
     os.nice(19)
-    with _time_limit(hours) as is_over:
-        try:
-            for setting, seed in list_queue(scale):
-                _train_unless_taken(scale, setting, seed, config, data_dir, say)
-            say("nothing is left to train: runs have finished, diverged, or are trained elsewhere")
-        except (Interrupted, KeyboardInterrupt):
-            again = "run the same command again to resume"
-            if not is_over():
-                raise Interrupted(f"interrupted; {again}") from None
+
+    def work():
+        queue = list_queue(scale)
+        _require_images(dict(queue), config, data_dir)
+        for setting, seed in queue:
+            _train_unless_taken(scale, setting, seed, config, data_dir, say)
+        say("nothing is left to train: runs have finished, diverged, or are trained elsewhere")
+
+    again = "run the same command again to resume"
+    try:
+        if not _finishes_in(hours, work):
             say(f"stopped after {hours:g} hours; {again}")
+    except (Interrupted, KeyboardInterrupt):
+        raise Interrupted(f"interrupted; {again}") from None
+
+
+def _require_images(settings, config, data_dir):
+    """Check that the images of each data set are as many as the claims need.
+
+    Raises:
+        InputError: they are not, or they are missing or damaged.
+    """
+    for setting in {each.dataset: each for each in settings}.values():
+        facts = RunData(_make_run(setting, 0, data_dir)).facts()
+        found = facts["train"]["examples"], facts["test"]["examples"]
+        if found != (TRAIN_IMAGES, TEST_IMAGES):
+            raise InputError(
+                "in data_dir, {} has {:,} training and {:,} test images, but the claims need "
+                "{:,} and {:,}".format(setting.dataset, *found, TRAIN_IMAGES, TEST_IMAGES),
+                argument="data_dir",
+            )
 
 
 def _train_unless_taken(scale, setting, seed, config, data_dir, say):
@@ -82,17 +103,7 @@ def _train(setting, seed, config, data_dir, say):
     if found:
         folder = found[0].folder
     else:
-        folder = Path(data_dir) if isinstance(data_dir, (str, Path)) else data_dir[setting.dataset]
-        run = Run(
-            network=setting.network,
-            depth=setting.depth,
-            dataset=setting.dataset,
-            data_dir=str(Path(folder).resolve()),
-            recipe_name=setting.recipe_name,
-            recipe=setting.recipe,
-            widen_factor=setting.widen_factor,
-            seed=seed,
-        )
+        run = _make_run(setting, seed, data_dir)
         begun = find_run(run, config)
         if begun and read_run(begun).diverged:
             say(f"{setting}, seed {seed}: diverged; remove {begun} to train it again")
@@ -105,9 +116,22 @@ def _train(setting, seed, config, data_dir, say):
         write_members(folder, study)
 
 
-@contextmanager
-def _time_limit(hours):
-    """Interrupt the block after ``hours``, like Ctrl-C; yield a function: is the time over?
+def _make_run(setting, seed, data_dir):
+    folder = data_dir if isinstance(data_dir, (str, Path)) else data_dir[setting.dataset]
+    return Run(
+        network=setting.network,
+        depth=setting.depth,
+        dataset=setting.dataset,
+        data_dir=str(Path(folder).resolve()),
+        recipe_name=setting.recipe_name,
+        recipe=setting.recipe,
+        widen_factor=setting.widen_factor,
+        seed=seed,
+    )
+
+
+def _finishes_in(hours, work):
+    """Call ``work()``, interrupt it after ``hours`` like Ctrl-C, and return whether it ended.
 
     An alarm also works where Ctrl-C is ignored, as in the background of a shell script.
     """
@@ -118,12 +142,16 @@ def _time_limit(hours):
         raise KeyboardInterrupt
 
     if hours is None:
-        yield lambda: False
-        return
+        work()
+        return True
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, min(3600 * hours, LONGEST))
     try:
-        yield lambda: bool(over)
+        signal.setitimer(signal.ITIMER_REAL, min(max(3600 * hours, SHORTEST), LONGEST))
+        work()
+    except (Interrupted, KeyboardInterrupt):
+        if not over:
+            raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    return not over

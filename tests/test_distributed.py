@@ -186,7 +186,7 @@ def test_photographs_are_shared_by_any_number_of_workers(tmp_path, workers):
         ({}, [], "DMLC_ROLE, DMLC_PS_ROOT_URI, .* is not set.*python -m tools.launch"),
         ({"DMLC_ROLE": "worker", "DMLC_PS_ROOT_URI": "::1"}, [], "DMLC_PS_ROOT_PORT, DMLC_NUM_W"),
         ({}, ["--runs", "2"], "one seed in each job"),
-        ({}, ["--engine", "torch"], "is for the engine mxnet"),
+        ({}, ["--engine", "torch"], "--kv-store dist_sync needs --engine mxnet, not torch"),
         ({}, ["--wait-limit", "0"], "--wait-limit must be at least 1"),
     ],
 )

@@ -31,6 +31,7 @@ from analysis.reproduction import (
 )
 from analysis.reproduction_page import make_page
 from command import CommandError, InputError, Interrupted
+from engine import devices
 from engine.distributed import Alone
 from network import list_models
 from results.papers import explain_difference, paper_error
@@ -408,7 +409,14 @@ def test_without_runs_all_is_undecided(tmp_path, capsys):
 
 
 @pytest.fixture
-def short_queue(monkeypatch):
+def few_images(monkeypatch):
+    """As if CIFAR had 64 training and 20 test images."""
+    monkeypatch.setattr(run_queue, "TRAIN_IMAGES", 64)
+    monkeypatch.setattr(run_queue, "TEST_IMAGES", 20)
+
+
+@pytest.fixture
+def short_queue(monkeypatch, few_images):
     setting = Setting("plain", 5, "quick", (("epochs", 1), ("batch_size", 32)))
     monkeypatch.setattr(run_queue, "list_queue", lambda scale: [(setting, 0), (setting, 1)])
 
@@ -474,7 +482,9 @@ def test_a_run_that_another_process_trains_or_that_diverges_is_left(short_queue,
     assert find_runs(tiny / "snapshot") == []  # the queue's locks are no runs
 
 
-def test_a_run_that_diverged_is_trained_again_only_without_its_folder(tiny, monkeypatch):
+def test_a_run_that_diverged_is_trained_again_only_without_its_folder(
+    tiny, few_images, monkeypatch
+):
     recipe = (("epochs", 1), ("batch_size", 8), ("lr", 1e6))
     setting = Setting("plain", 5, "quick", recipe)
     monkeypatch.setattr(run_queue, "list_queue", lambda scale: [(setting, 0)])
@@ -489,6 +499,49 @@ def test_a_run_that_diverged_is_trained_again_only_without_its_folder(tiny, monk
     )
     shutil.rmtree(folder)
     assert queue(tiny) == first
+
+
+def test_images_that_are_not_all_end_the_queue_before_it_trains(short_queue, tiny, monkeypatch):
+    monkeypatch.setattr(run_queue, "TRAIN_IMAGES", 50_000)
+    with pytest.raises(InputError, match="64 training and 20 test .* need 50,000 and 20") as found:
+        queue(tiny)
+    assert found.value.argument == "data_dir"
+    assert not (tiny / "snapshot").exists()
+
+
+@pytest.mark.parametrize("hours", [1e-9, 1e-12, 1e-320])
+def test_a_time_that_is_over_at_once_is_no_error(short_queue, tiny, hours, monkeypatch):
+    monkeypatch.setattr(run_queue, "fit", lambda *arguments: time.sleep(60))
+    assert queue(tiny, hours=hours)[-1].startswith(f"stopped after {hours:g} hours")
+
+
+@pytest.mark.parametrize(
+    "engine,gpus,given",
+    [("mxnet", 0, None), ("mxnet", 1, None), ("mxnet", 4, "0"), ("torch", 4, None)],
+)
+def test_the_queue_uses_one_device(tmp_path, monkeypatch, engine, gpus, given):
+    """Runs on several devices would not count."""
+    seen = []
+    monkeypatch.setattr(run_queue, "train_queue", lambda scale, config, *rest: seen.append(config))
+    monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
+    reproduce.main([str(tmp_path), "--train", "--engine", engine])
+    assert [config.gpus for config in seen] == [given]
+
+
+def test_damaged_members_are_measured_again(short_queue, tiny, monkeypatch):
+    """Also those of a run that has finished."""
+    setting = Setting("fuse3", 26, "quick")
+    made = record(setting, 0, 15.0, tiny)
+    monkeypatch.setattr(run_queue, "find_evidence", lambda records, setting: [made])
+    monkeypatch.setattr(run_queue, "restore", lambda folder: "trained")
+    monkeypatch.setattr(run_queue, "measure_members", lambda *arguments, **seed: arguments[:1])
+    monkeypatch.setattr(run_queue, "study_members", lambda trained: trained)
+    written = []
+    monkeypatch.setattr(run_queue, "write_members", lambda *arguments: written.append(arguments))
+    for text, times in (("{", 1), ('{"without": [2.0, 3.0]}', 1), ("[]", 2)):
+        (tiny / "members.json").write_text(text)
+        run_queue._train(setting, 0, RuntimeConfig(log_dir=str(tiny)), tiny, print)
+        assert len(written) == times
 
 
 def test_missing_images_end_the_queue(short_queue, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 
 import train_cifar
 from command import InputError
+from data import spec
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
 from training import evaluation, initialization
@@ -198,6 +199,30 @@ def test_the_command_that_resumes_a_run_is_a_training_program(tmp_path, monkeypa
         run = SimpleNamespace(classes=classes, data_dir="d")
         words = describe_resuming(tmp_path, run, "").split()
         assert words == ["python", program, "--resume", str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    "flags,words",
+    [
+        (["--network", "cros"], "did you mean cross"),
+        (["--depth", "3"], "depth"),
+        (["--drop-path", "mixed"], "has no columns"),
+        (["--gpus", "7"], "there is no GPU 7"),
+        (["--init-from", "nowhere"], "--init-from must be a run's folder"),
+        (["--exp-name", "published"], "--exp-name must not be"),
+        (["--log-columns"], "cross has no columns"),
+    ],
+)
+def test_what_is_impossible_is_refused_before_a_download(
+    tmp_path, monkeypatch, capsys, flags, words
+):
+    downloads = []
+    monkeypatch.setattr(spec, "project_folder", lambda: tmp_path)
+    monkeypatch.setattr(train_cifar, "ensure_prepared", lambda name, say: downloads.append(name))
+    status, err = refused(capsys, *flags, "--log-dir", tmp_path)
+    assert status == 2 and words in err and not downloads
+    status, err = refused(capsys, "--log-dir", tmp_path)
+    assert "there is no" in err and downloads == ["cifar10"]
 
 
 def test_what_a_network_does_not_share_starts_at_random(data, tmp_path, capsys):

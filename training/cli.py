@@ -13,12 +13,13 @@ from network import list_pretrained
 from network.drop_path import MODES
 from training import tensorboard
 from training.checkpoint import FOLDER, checkpoint_path
+from training.initialization import load_parameters
 from training.options import add_flags, given
 from training.provenance import ROOT
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run, RuntimeConfig
 from training.run_folder import find_run, read_config, read_run, require_checkpoints
-from training.trainer import fit
+from training.trainer import fit, plan
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ def train(argv, program, say):
         raise InputError(f"--runs must be at least 1, not {runs}")
     if runs > 1 and config.kv_store == DISTRIBUTED:
         raise InputError(f"--kv-store {DISTRIBUTED} trains one seed in each job: leave --runs out")
+    if not (Path(run.data_dir) / run.train_file).exists():
+        _require_possible(run, config)
     program.prepare_data(run, _silent if config.quiet else say)
     try:
         for seed in range(run.seed, run.seed + runs):
@@ -153,6 +156,17 @@ def train(argv, program, say):
         words = sys.argv if argv is None else [sys.argv[0], *argv]
         again = " ".join(map(shlex.quote, [w for w in words if w != "--resume"]))
         raise Interrupted(f"interrupted; resume with: python {again} --resume") from None
+
+
+def _require_possible(run, config):
+    """Check a run before its data set is downloaded.
+
+    Raises:
+        InputError: its network, devices or initial parameters cannot be used.
+    """
+    plan(run, config)
+    if run.init_from:
+        load_parameters(run.init_from)
 
 
 def _silent(line):

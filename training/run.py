@@ -54,7 +54,8 @@ class Run:
         check_options(self)
         if self.recipe.early_stop and not self.val_split:
             raise InputError(
-                "early_stop needs held-out images: give val_split, too", argument="early_stop"
+                "early_stop needs held-out images: give val_split, too",
+                argument=("early_stop", "val_split"),
             )
 
     @property
@@ -152,13 +153,11 @@ class RuntimeConfig:
     def __post_init__(self):
         check_options(self)
         if self.compile and self.engine != "torch":
-            raise InputError(
-                "compile is for the engine torch: give engine, too", argument="compile"
-            )
+            raise InputError("compile needs engine torch", argument=("compile", "engine"))
         if self.engine == "torch" and self.kv_store == DISTRIBUTED:
             raise InputError(
-                f"kv_store {DISTRIBUTED} is for the engine mxnet: leave engine out",
-                argument="kv_store",
+                f"kv_store {DISTRIBUTED} needs engine mxnet, not torch",
+                argument=("kv_store", "engine"),
             )
         if os.path.basename(self.exp_name) != self.exp_name or not self.exp_name:
             raise InputError(

@@ -158,7 +158,7 @@ class RunData:
             raise InputError(
                 f"val_split {self._run.val_split}: photographs are not held out; give other files "
                 "as train_file and test_file",
-                argument="val_split",
+                argument=("val_split", "train_file", "test_file"),
             )
         return self.source.split(self._training_file, self._run.val_split)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from itertools import repeat
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from engine.torch_workers import connect_torch_workers
 from network import drop_path, has_columns
 from plotting.curves import SUBNETWORKS, draw_curves, draw_subnetworks
 from training import checkpoint, tensorboard
-from training.build import build_engine, build_networks, find_devices
+from training.build import Networks, build_engine, build_networks, find_devices
 from training.evaluation import predict_images, refresh_bn_statistics
 from training.initialization import initialize_from
 from training.loop import train_epoch
@@ -32,6 +32,7 @@ from training.run_folder import (
     NoLog,
     RunLog,
     create_run_dir,
+    is_published,
     locked,
     parent_folder,
     read_config,
@@ -55,9 +56,7 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
         Interrupted: the process was interrupted; the message says how to resume.
         CommandError: the loss is no longer finite, or a device has too little memory.
     """
-    devices, data = find_devices(run, config.engine, config.gpus), RunData(run)
-    networks = build_networks(run, data)
-    _require_usable(config, run)
+    devices, data, networks = plan(run, config)
     info = RunInfo(
         recipe_changes=differences(run.recipe, run.recipe_name),
         parameters=networks.cost.parameters,
@@ -81,12 +80,30 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
     return folder if workers.rank == 0 else None
 
 
+def plan(run: Run, config: RuntimeConfig) -> Tuple[list, RunData, Networks]:
+    """Return devices, data and networks of a run, which does not read its images yet.
+
+    Raises:
+        InputError: a device, the network or an option cannot be used.
+    """
+    devices, data = find_devices(run, config.engine, config.gpus), RunData(run)
+    networks = build_networks(run, data)
+    _require_usable(config, run)
+    return devices, data, networks
+
+
 def _require_usable(config, run):
-    """Raise an InputError for options of ``config`` that network or machine do not support."""
+    """Raise an InputError for options of ``config`` that cannot be used with this run."""
     if config.log_columns and not has_columns(run.network):
         raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
     if config.tensorboard:
         tensorboard.require()
+    if is_published(f"{config.exp_name}1"):
+        raise InputError(
+            f"exp_name must not be {config.exp_name!r}: published runs, which cannot be resumed, "
+            "have this name",
+            argument="exp_name",
+        )
 
 
 def _initialize(engine, run, folder):
