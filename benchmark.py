@@ -98,7 +98,7 @@ def main(argv=None):
     print(table(timings))
     if args.json:
         content = {"command": sys.argv, "timings": [asdict(timing) for timing in timings]}
-        write_whole(args.json, json.dumps(content, indent=1) + "\n")
+        write_whole(args.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
         print(args.json)
     if args.plot:
         draw_scaling(timings, args.plot)

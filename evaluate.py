@@ -161,6 +161,15 @@ def show_classes(args, trained, whole, title):
         print(args.confusion)
 
 
+def describe_source(args, trained):
+    """Return (words of the title, end of the names of files) for ``args.parameters``."""
+    if not args.parameters:
+        return "", ""
+    count, total = len(trained.replaced), len(trained.stored.values)
+    print(f"{count} of {total} arrays are those of {args.parameters}")
+    return f" with {args.parameters.name}", f"_{args.parameters.stem}"
+
+
 def show_early_exit(args, trained, points, testing, name, title):
     """Print, draw and write the results of early exit, the columns and the whole network.
 
@@ -179,9 +188,14 @@ def show_early_exit(args, trained, points, testing, name, title):
     folder = trained.stored.folder
     picture, written = folder / f"{name}.png", folder / f"{name}.json"
     draw_early_exit(points, curves, matched, picture, title)
-    about = {"epoch": trained.row["epoch"], "images": "test", "picked_on": picked_on}
-    found = {"networks": points, "matched": matched, "curves": curves}
-    write_whole(written, json.dumps({**about, **found}, default=asdict, indent=1) + "\n")
+    content = {
+        "epoch": trained.row["epoch"],
+        "parameters": str(args.parameters) if args.parameters else None,
+        "images": "test",
+        "picked_on": picked_on,
+        **{"networks": points, "matched": matched, "curves": curves},
+    }
+    write_whole(written, json.dumps(content, default=asdict, indent=1, allow_nan=False) + "\n")
     print(f"{picture}\n{written}")
 
 
@@ -196,8 +210,8 @@ def main(argv=None):
     )
     kind, epoch = choose_images(args, trained), trained.row["epoch"]
     images = trained.data.images(kind)
-    crops = ", 10 crops" if args.crops == 10 else ""
-    title = f"{trained.stored.name} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
+    crops, (source, end) = ", 10 crops" if args.crops == 10 else "", describe_source(args, trained)
+    title = f"{trained.stored.name}{source} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
     if args.columns or args.early_exit:
         trained.prepare_subnetworks()
 
@@ -210,7 +224,7 @@ def main(argv=None):
         show_classes(args, trained, whole, title)
     if args.columns or args.early_exit:
         found = [*map(predict, range(trained.engine.num_subnetworks)), whole]
-        points, suffix = measure_columns(trained, found), f"{kind}_epoch{epoch:04d}"
+        points, suffix = measure_columns(trained, found), f"{kind}_epoch{epoch:04d}{end}"
         if args.columns:
             picture = trained.stored.folder / f"anytime_{suffix}.png"
             draw_anytime(points, picture, title)

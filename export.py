@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from command import InputError, Parser, command
+from engine.torch_export import require_trainable_programs
 from network import has_columns
 from network.exporter import from_pixels, read_parameters, to_pixels
 from network.folding import simplify
@@ -12,6 +13,7 @@ from training.evaluation import restore
 from training.exporting import EXPORT_FORMATS, export, require_packages
 from training.quantization import CALIBRATION_IMAGES, Int8
 
+INT8_TOLERANCE = 1.0  # points
 CHECKED = 64  # test images that the files and the network must agree on
 EXAMPLES = """examples:
   python export.py snapshot/cifar10/cross_d110w1/run1 --format onnx --out exported
@@ -21,12 +23,12 @@ EXAMPLES = """examples:
   python export.py snapshot/cifar10/cross_d110w1/run1 --format torch --trainable --out exported
 
 symbol writes NAME-symbol.json and NAME-0000.params, for MXNet. onnx writes NAME.onnx and needs
-pip install -e '.[onnx]'; with --int8 it writes NAME-int8.onnx, which is a quarter of the size and
-faster, unless this increases the test error too much. torch writes NAME.pt2, a program of
-torch.export that needs only PyTorch, and NAME.safetensors, its parameters by name, and needs
-pip install -e '.[torch]'. NAME is network, or column2. NAME.FORMAT.json describes the input, the
-output and the classes, and has the lines of Python that load and run the files. If the run did not
-test a column at that epoch, its moving averages are recomputed from the training images first.
+pip install -e '.[onnx]'; with --int8 it writes NAME-int8.onnx, which has a quarter to a third of
+the size and is faster, unless this increases the test error too much. torch writes NAME.pt2, a
+program of torch.export that needs only PyTorch, and NAME.safetensors, its parameters by name; it
+needs pip install -e '.[torch]'. NAME is network, or column2. NAME.FORMAT.json describes the input,
+the output and the classes, and has the lines of Python that load and run the files. If the run did
+not test a column at that epoch, its moving averages are recomputed from the training images first.
 
 --trainable keeps batch normalisation with its moving averages, and the run's names of parameters;
 evaluate.py RUN --parameters NAME.safetensors reads them after training in another program."""
@@ -67,10 +69,9 @@ def make_parser():
     parser.add_argument(
         "--int8-tolerance",
         type=float,
-        default=1.0,
         metavar="POINTS",
         help="allowed increase of the test error by --int8; above it, no file is written. Default: "
-        "%(default)s",
+        f"{INT8_TOLERANCE}",
     )
     parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
     parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
@@ -139,7 +140,8 @@ def export_network(args, trained):
     images = next(iter(data.test_batches(data.test, CHECKED))).images
     logits = engine.to_numpy(engine.predict(images, args.column))
     name = "network" if args.column is None else f"column{args.column}"
-    int8 = Int8(trained, args.column, prepare, args.int8_tolerance)
+    tolerance = INT8_TOLERANCE if args.int8_tolerance is None else args.int8_tolerance
+    int8 = Int8(trained, args.column, prepare, tolerance)
     files, description = export(
         *prepare_graph(args, trained),
         data.image_shape,
@@ -173,7 +175,11 @@ def main(argv=None):
         raise InputError("--trainable is for --format torch")
     if args.int8 and args.format != "onnx":
         raise InputError("--int8 is for --format onnx")
+    if args.int8_tolerance is not None and not args.int8:
+        raise InputError("--int8-tolerance is for --int8")
     require_packages(args.format, *(["onnxruntime.quantization"] if args.int8 else []))
+    if args.trainable:
+        require_trainable_programs()
     trained = restore(args.run, "cpu", args.epoch, dtype="float32", data_dir=args.data_dir)
     if args.column is not None:
         require_column(trained, args.column)

@@ -27,7 +27,10 @@ GLUONCV = [  # --network gluoncv:NAME; OpenCV needs libGL and GLib of the system
     "opencv-python>=4.5,<4.12",  # 4.12 and later need NumPy 2
 ]
 TENSORBOARD = "tensorboardX>=2.6"  # train_cifar.py --tensorboard
-TORCH = ["torch>=2.1", "safetensors>=0.4"]  # --engine torch; export.py --format torch
+TORCH = [  # --engine torch; export.py --format torch
+    "safetensors>=0.4",
+    "torch>=2.4",  # the first whose torch.export, with dynamic_shapes, runs on Python 3.12
+]
 TESTED_TORCH = "torch==2.13.0; python_version >= '3.10'"  # the version used for its tests
 NOTEBOOK = ["ipykernel>=6.20", "nbclient>=0.8", "nbformat>=5.7"]  # tutorial.ipynb
 ONNX = [  # export.py --format onnx

@@ -6,7 +6,7 @@ network classifies the remaining images. With r_i the share of images that reach
 its cost (seconds, or multiply-adds), the mean cost of an image is sum_i r_i c_i. Every network
 starts from the image: a deeper network reuses nothing of a shallower one.
 
-Threshold 0 uses only the first network; infinity runs every image through the whole chain.
+Threshold 0 uses only the first network; NEVER_REACHED runs every image through the whole chain.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from training.early_exit import answer_early
 from training.metrics import Predictions
 
 MOST_PICKED = 5000
+NEVER_REACHED = 2.0  # a threshold above every probability
 THRESHOLDS = 200  # number of thresholds of a curve: quantiles of the networks' confidence
 
 
@@ -72,7 +73,7 @@ def choose_thresholds(found, count=THRESHOLDS):
         found: Predictions of every network on the same images.
     """
     sure = np.concatenate([each.confidences for each in found])
-    return [0.0, *np.unique(np.quantile(sure, np.linspace(0, 1, count))).tolist(), float("inf")]
+    return [0.0, *np.unique(np.quantile(sure, np.linspace(0, 1, count))).tolist(), NEVER_REACHED]
 
 
 def measure_exit(

@@ -10,7 +10,23 @@ from engine.torch_graph import torch_module
 from network.graph import INPUT, PIXEL_CONSTANTS
 
 OUTPUT = "logits"
+FIRST_TRAINABLE = (2, 6)  # torch.export keeps aten.batch_norm, which can also train
 OPSET = 20  # version of ONNX's operators; onnxruntime 1.17 and later support it
+
+
+def require_trainable_programs():
+    """Check that the exporter keeps the operators that training needs.
+
+    Raises:
+        InputError: PyTorch is older.
+    """
+    import torch
+
+    if tuple(map(int, torch.__version__.split(".")[:2])) < FIRST_TRAINABLE:
+        raise InputError(
+            f"--trainable needs PyTorch 2.6 or later, not {torch.__version__}, whose exporter "
+            "writes batch normalisation for prediction alone"
+        )
 
 
 def write_torch(graph, values, shape, stem):

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import chain, count
 
 import mxnet as mx
 
@@ -13,7 +14,9 @@ def simplify(graph, values):
     """Return (graph, values) with the same predictions from fewer operators.
 
     Factors of activations, operators on parameters, and batch normalisation move into the
-    parameters.
+    parameters. An array has the name of the parameter that it replaces; a convolution's new bias
+    has the name of its weight, with another ending. If several arrays replace one parameter,
+    because convolutions shared it, all but the first have names with a number: weight_2.
 
     Args:
         graph: a symbol for prediction.
@@ -38,8 +41,13 @@ def fold_batch_norm(graph, values):
     content = json.loads(graph.tojson())
     nodes, users = content["nodes"], _count_users(content)
     norms = _find_foldable(nodes, users)
-    kept, places, folded = _rewrite_nodes(nodes, users, norms, values)
-    graph, values = with_nodes(content, kept, places), {**values, **folded}
+    for conv, norm in norms.items():  # their own parameters are no longer used
+        for unused, *_ in (*nodes[norm]["inputs"][1:], *nodes[conv]["inputs"][1:]):
+            users[unused] -= 1
+    folded = _fold_arrays(nodes, users, norms, values)
+    kept, places = _rewrite_nodes(nodes, users, norms, folded)
+    graph = with_nodes(content, kept, places)
+    values = {**values, **{name: a for arrays in folded.values() for name, a in arrays.items()}}
     return graph, {name: values[name] for name in graph.list_inputs() if name in values}
 
 
@@ -52,29 +60,48 @@ def fold_constants(graph, values):
 
     Returns:
         (graph, values): the symbol, and {name: NDArray} of what it needs. A result has the name of
-        its operator.
+        the operator's first parameter.
     """
     content, values = json.loads(graph.tojson()), dict(values)
-    nodes, constants = content["nodes"], set()
+    nodes, constants = content["nodes"], {}  # node -> name of its first parameter
     for index, node in enumerate(nodes):
         sources = [source for source, *_ in node["inputs"]]
-        if node["name"] in values or (sources and constants.issuperset(sources)):
-            constants.add(index)
-    operators = [index for index in sorted(constants) if nodes[index]["op"] != "null"]
+        if node["name"] in values:
+            constants[index] = node["name"]
+        elif sources and constants.keys() >= set(sources):
+            constants[index] = constants[sources[0]]
+    used = {source for source, *_ in content["heads"]}
+    used.update(s for i, node in enumerate(nodes) if i not in constants for s, *_ in node["inputs"])
+    operators = [index for index in constants if index in used and nodes[index]["op"] != "null"]
     if not operators:
         return graph, values
+    names = _Names(nodes[index]["name"] for index in used - set(operators))
+    named = {index: names.make(constants[index]) for index in operators}
     places = dict(enumerate(range(len(nodes))))
     heads = {**content, "heads": [[index, 0, 0] for index in operators]}
     computed = with_nodes(heads, nodes, places)
     results = mx.nd.CachedOp(computed)(*(values[name] for name in computed.list_inputs()))
-    results = results if isinstance(results, list) else [results]
-    values.update(zip((nodes[index]["name"] for index in operators), results))
+    values.update(zip(named.values(), results if isinstance(results, list) else [results]))
     kept = [
-        {"op": "null", "name": node["name"], "inputs": []} if index in operators else node
+        {"op": "null", "name": named[index], "inputs": []} if index in named else node
         for index, node in enumerate(nodes)
     ]
     graph = with_nodes(content, kept, places)
     return graph, {name: values[name] for name in graph.list_inputs() if name in values}
+
+
+class _Names:
+    """Makes names that differ from each other and from those that are ``taken``."""
+
+    def __init__(self, taken):
+        self._taken = set(taken)
+
+    def make(self, name):
+        """Return ``name``, or if it is taken, ``name`` with the first number that is free."""
+        numbered = (f"{name}_{number}" for number in count(2))
+        free = next(each for each in chain([name], numbered) if each not in self._taken)
+        self._taken.add(free)
+        return free
 
 
 def _count_users(content):
@@ -94,13 +121,15 @@ def _find_foldable(nodes, users):
     return norms
 
 
-def _rewrite_nodes(nodes, users, norms, values):
-    """Return the nodes of the folded graph, {old index: new index}, and the folded arrays."""
-    users = Counter(users)
-    for conv, norm in norms.items():  # their own parameters are no longer used
-        for unused, *_ in (*nodes[norm]["inputs"][1:], *nodes[conv]["inputs"][1:]):
-            users[unused] -= 1
-    kept, places, folded = [], {}, {}
+def _rewrite_nodes(nodes, users, norms, folded):
+    """Return the nodes of the folded graph, and {old index: new index}.
+
+    Args:
+        users: {node: how often its output is still used}.
+        norms: {convolution: the BatchNorm to fold into it}.
+        folded: {convolution: {name: array} of its weight and bias}.
+    """
+    kept, places = [], {}
     removed = set(norms.values())
     for index, node in enumerate(nodes):
         if index in removed:
@@ -110,21 +139,30 @@ def _rewrite_nodes(nodes, users, norms, values):
             continue
         sources = node["inputs"]
         if index in norms:
-            arrays = _fold_arrays(node, nodes[norms[index]], nodes, values)
-            arrays = {f"{node['name']}_{kind}": array for kind, array in arrays.items()}
-            folded.update(arrays)
             node = {**node, "attrs": {**node["attrs"], "no_bias": "False"}}
             sources = sources[:1]
         inputs = [[places[source], *rest] for source, *rest in sources]
         if index in norms:
-            inputs += [[len(kept) + k, 0, 0] for k in range(len(arrays))]
-            kept += [{"op": "null", "name": name, "inputs": []} for name in arrays]
+            inputs += [[len(kept) + k, 0, 0] for k in range(len(folded[index]))]
+            kept += [{"op": "null", "name": name, "inputs": []} for name in folded[index]]
         places[index] = len(kept)
         kept.append({**node, "inputs": inputs})
-    return kept, places, folded
+    return kept, places
 
 
-def _fold_arrays(conv, norm, nodes, values):
+def _fold_arrays(nodes, users, norms, values):
+    """Return {convolution: {name: array}}: its weight and bias with the BatchNorm in them."""
+    names = _Names(node["name"] for i, node in enumerate(nodes) if users[i] or node["op"] != "null")
+    folded = {}
+    for index, norm in norms.items():
+        weight = nodes[nodes[index]["inputs"][1][0]]["name"]
+        bias = weight[: -len("weight")] + "bias" if weight.endswith("weight") else f"{weight}_bias"
+        arrays = _fold(nodes[index], nodes[norm], nodes, values)
+        folded[index] = dict(zip((names.make(weight), names.make(bias)), arrays))
+    return folded
+
+
+def _fold(conv, norm, nodes, values):
     """Return weight and bias of the convolution ``conv`` with the BatchNorm ``norm`` in them."""
     weight, *bias = (values[nodes[source]["name"]] for source, *_ in conv["inputs"][1:])
     gamma, beta, mean, variance = (
@@ -134,7 +172,4 @@ def _fold_arrays(conv, norm, nodes, values):
         gamma = mx.nd.ones_like(gamma)
     scale = gamma / (variance + float(norm["attrs"].get("eps", 1e-3))).sqrt()
     offset = bias[0] - mean if bias else -mean
-    return {
-        "folded_weight": weight * scale.reshape((-1, 1, 1, 1)),
-        "folded_bias": offset * scale + beta,
-    }
+    return weight * scale.reshape((-1, 1, 1, 1)), offset * scale + beta

@@ -173,7 +173,7 @@ def draw_early_exit(
         axes.set(xlabel=words[cost], ylabel="error (%)")
         axes.margins(x=0.2, y=0.15)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncol=4, fontsize=8)
     figure.suptitle(literal_text(title))
     save_figure(figure, path)
 

@@ -128,7 +128,8 @@ def as_csv(results: Sequence[Result], left_out: Sequence[RunRecord]) -> str:
 def as_json(results: Sequence[Result], left_out: Sequence[RunRecord]) -> str:
     """Return a JSON object with ``results``, the fields of each Result, and ``left_out``."""
     left = [{"folder": str(record.folder), "problem": record.problem} for record in left_out]
-    return json.dumps({"results": [asdict(r) for r in results], "left_out": left}, indent=1)
+    content = {"results": [asdict(result) for result in results], "left_out": left}
+    return json.dumps(content, indent=1, allow_nan=False)
 
 
 REPORT_FORMATS: Dict[str, Callable[[Sequence[Result], Sequence[RunRecord]], str]] = {

@@ -16,7 +16,9 @@ from analysis.early_exit import (
     list_chains,
     match_costs,
     measure_exit,
+    trace_curves,
 )
+from plotting import studies
 from tests.record_files import encoded, random_pixels
 from tests.test_scripts import refused
 from training import evaluation
@@ -122,16 +124,34 @@ def test_the_script_prints_draws_and_writes(run, capsys):
     lines = [line for line in out.splitlines() if line.startswith("| ")]
     assert [line.split(" | ")[0] for line in lines[1:]] == ["| column 0", "| column 1", "| whole"]
     assert (run / "early_exit_test_epoch0001.png").read_bytes().startswith(b"\x89PNG")
-    written = json.loads((run / "early_exit_test_epoch0001.json").read_text())
+    text = (run / "early_exit_test_epoch0001.json").read_text()
+    written = json.loads(text, parse_constant=pytest.fail)  # Infinity and NaN are not JSON
+    assert written["parameters"] is None
     row = read_log(run)[-1]
     errors = [*row["column_errors"], row["test_error"]]
     assert [each["error"] for each in written["networks"]] == pytest.approx(errors)
     columns, longer = written["curves"]
     assert columns[0]["error"] == pytest.approx(errors[0])  # threshold 0: column 0 alone
-    assert columns[-1]["error"] == pytest.approx(errors[1])  # infinity: the deepest column
+    assert columns[-1]["error"] == pytest.approx(errors[1])  # above 1: the deepest column
+    assert columns[-1]["threshold"] > 1
     assert longer[-1]["error"] == pytest.approx(errors[2])
     costs = [each["multiply_adds"] for each in written["networks"]]
     assert longer[-1]["multiply_adds"] == pytest.approx(sum(costs))
+
+
+def test_the_legend_covers_nothing_in_the_picture(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(studies, "save_figure", lambda figure, path: figures.append(figure))
+    curves = trace_curves(POINTS, FOUND, choose_thresholds(FOUND))
+    studies.draw_early_exit(POINTS, curves, [None] * 3, tmp_path / "x.png", "title")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    place = legend.get_window_extent()
+    assert len(legend.get_texts()) == 4
+    for axes in figure.axes:
+        assert not place.overlaps(axes.get_tightbbox())
+        assert axes.get_legend() is None
 
 
 def shown(capsys, run, paths, *flags):

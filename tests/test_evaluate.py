@@ -1,5 +1,6 @@
 """evaluate.py: what it prints is what the log says, and what an independent count gives."""
 
+import json
 import re
 import shutil
 
@@ -14,6 +15,8 @@ from data.spec import get_spec
 from network import get_model
 from tests.record_files import write_random_rec
 from tests.test_scripts import refused
+from training import evaluation
+from training.evaluation import restore
 from training.run_folder import read_log
 
 pytestmark = pytest.mark.medium
@@ -142,6 +145,53 @@ def test_columns_that_the_epoch_did_not_test_are_estimated_from_the_runs_images(
     status, err = refused(capsys, *flags, main=evaluate.main)
     assert status == 2
     assert "training images are not those" in err
+
+
+def replacing(run, path, leave_out=()):
+    """Write the parameters of column 1, with other moving averages, and return them."""
+    engine = restore(run, "cpu").engine
+    values, _ = engine.state_dict()
+    names = {engine.strip_prefix(name) for name in engine.network(1).collect_params()}
+    arrays = {name: values[name] + name.endswith("running_mean") for name in sorted(names)}
+    arrays = {name: array for name, array in arrays.items() if name not in leave_out}
+    pytest.importorskip("safetensors.numpy").save_file(arrays, str(path))
+    return arrays
+
+
+def test_moving_averages_of_another_file_are_kept(runs, tmp_path, monkeypatch):
+    """They are recomputed if the file has only some of them. The classifier is shared."""
+    recomputed = []
+    monkeypatch.setattr(
+        evaluation, "refresh_bn_statistics", lambda *args: recomputed.append(args[-1])
+    )
+    file = tmp_path / "tuned.safetensors"
+    arrays = replacing(runs["fractal"], file)
+    trained = restore(runs["fractal"], "cpu", parameters=file)
+    trained.prepare_subnetworks()
+    assert recomputed == [0]
+    values, _ = trained.engine.state_dict()
+    assert all((values[name] == arrays[name]).all() for name in arrays)
+    replacing(runs["fractal"], file, [next(name for name in arrays if "running_mean" in name)])
+    restore(runs["fractal"], "cpu", parameters=file).prepare_subnetworks()
+    assert recomputed == [0, 0, 1]
+    restore(runs["fractal"], "cpu").prepare_subnetworks()
+    assert recomputed == [0, 0, 1]
+
+
+def test_parameters_of_another_file_are_named_in_every_result(runs, tmp_path, capsys):
+    run, file = runs["fractal"], tmp_path / "tuned.safetensors"
+    arrays = replacing(run, file)
+    before = {path: path.read_bytes() for path in run.glob("*_epoch0002*")}
+    out = printed(capsys, run, "--columns", "--early-exit", "--parameters", file)
+    total = len(restore(run, "cpu").stored.values)
+    assert f"{len(arrays)} of {total} arrays are those of {file}\n" in out
+    assert "fractal_d10w1 with tuned.safetensors on cifar10, epoch 2" in out
+    written = {path.name for path in run.glob("*_tuned.*")}
+    names = ("anytime_{}.png", "early_exit_{}.png", "early_exit_{}.json")
+    assert written == {name.format("test_epoch0002_tuned") for name in names}
+    content = json.loads((run / "early_exit_test_epoch0002_tuned.json").read_text())
+    assert content["parameters"] == str(file)
+    assert all(path.read_bytes() == data for path, data in before.items())
 
 
 def test_training_images_can_be_evaluated(runs, capsys):

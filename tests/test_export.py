@@ -197,6 +197,22 @@ def test_the_documents_lines_run_exported_files(exported, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_documents_lines_train_an_exported_program(fractal, exported, tmp_path, capsys):
+    page = (Path(__file__).resolve().parent.parent / "docs" / "export.md").read_text("utf-8")
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "tune/" in c)
+    shutil.copytree(exported("--format", "torch", "--trainable"), tmp_path / "tune")
+    after = """
+try:
+    net.eval()
+except NotImplementedError:
+    print(loss.item() < 0.5, net.graph is not None)
+"""
+    assert run_alone(code + after, tmp_path) == "True True\n"
+    evaluate.main([str(fractal), "--parameters", str(tmp_path / "tune" / "tuned.safetensors")])
+    assert "with tuned.safetensors on cifar10" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EXPORT_FORMATS)
 def test_a_description_says_how_to_run_its_files(fractal, exported, tmp_path, kind):
     """Its lines, in a process that knows nothing of this project, with nothing said before."""
@@ -251,9 +267,13 @@ def test_parameters_by_name(fractal, exported, flags):
     arrays = load_file(str(file))
     values, _ = evaluation.restore(fractal, "cpu").engine.state_dict()
     assert bool(set(arrays) - set(values)) != bool(flags)
-    if flags:
+    engine = evaluation.restore(fractal, "cpu", 1).engine
+    if not flags:
+        assert {re.sub("bias$", "weight", name) for name in arrays} < set(values)
+        with pytest.raises(InputError, match="folded into the convolutions"):
+            initialize_from(engine, file)
+    else:
         assert all((arrays[name] == values[name]).all() for name in arrays)
-        engine = evaluation.restore(fractal, "cpu", 1).engine
         line = initialize_from(engine, file)
         assert f"{len(arrays)} of {len(values)} parameters" in line
         started, _ = engine.state_dict()
@@ -266,10 +286,12 @@ def test_foreign_parameters_are_refused(fractal, exported, tmp_path, capsys):
 
     shutil.copy(exported("--format", "torch") / "network.safetensors", tmp_path)
     save_file({"classifier_bias": np.zeros(3, np.float32)}, str(tmp_path / "small.safetensors"))
+    save_file({"pixel_mean": np.zeros(3, np.float32)}, str(tmp_path / "empty.safetensors"))
     (tmp_path / "bad.safetensors").write_bytes(b"x")
     for name, message in (
         ("network", "--trainable of this run"),
         ("small", "classifier_bias has shape (3,)"),
+        ("empty", "has no array of the network"),
         ("bad", "cannot be read"),
         ("none", "none.safetensors"),
     ):
@@ -344,6 +366,7 @@ def test_files_of_8_bits_lose_little(fractal, tmp_path, capsys, flags):
     assert found["error_float32"] == 100 * np.mean(logits.argmax(axis=1) != images.labels)
     assert found["images"] == "test"
     assert (found["calibration_images"], found["calibration_seed"]) == (256, 0)
+    assert found["distinct_images"] == 130
     size = (tmp_path / f"{name}-int8.onnx").stat().st_size
     assert found["bytes"] == size < 0.4 * found["bytes_float32"]
     model = onnx.load(str(tmp_path / f"{name}-int8.onnx"))
@@ -480,6 +503,7 @@ def test_a_missing_package_is_named(fractal, tmp_path, capsys, monkeypatch, kind
         (["--out", "/proc/self"], "/proc/self"),
         (["--trainable"], "--trainable is for --format torch"),
         (["--int8"], "--int8 is for --format onnx"),
+        (["--format", "onnx", "--int8-tolerance", "1"], "--int8-tolerance is for --int8"),
     ],
 )
 def test_bad_input_is_one_line(fractal, tmp_path, capsys, flags, message):
@@ -488,6 +512,14 @@ def test_bad_input_is_one_line(fractal, tmp_path, capsys, flags, message):
     assert status == 2
     assert message in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_trainable_program_of_an_older_pytorch_is_refused(fractal, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
+    flags = ["--format", "torch", "--trainable", "--out", tmp_path / "out"]
+    status, err = refused(capsys, fractal, *flags, main=script.main)
+    assert status == 2
+    assert "needs PyTorch 2.6 or later, not 2.5.1+cpu" in err
 
 
 def test_only_columns_can_be_written_apart(photographs, tmp_path, capsys):

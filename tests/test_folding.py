@@ -1,6 +1,7 @@
 """Batch normalisation in convolutions: nothing changes but the number of operators."""
 
 import json
+import re
 from collections import Counter
 
 import mxnet as mx
@@ -53,6 +54,29 @@ def test_networks_predict_the_same_without_batch_normalisation_and_products(name
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("name", ["cross", "fractal", "ensemble"])
+def test_folded_arrays_have_the_names_of_the_parameters_that_they_replace(name):
+    graph, values, _ = prepared(get_model(name, 10 if name == "fractal" else 14))
+    folded = simplify(graph, values)[1]
+    first = {each for each in folded if not re.search(r"_\d+$", each)}
+    weights = {each for each in values if each.endswith("weight")}
+    assert {each for each in first if each.endswith("weight")} == weights
+    assert {re.sub("bias$", "weight", each) for each in first} == weights
+    copies = {re.sub(r"_\d+$", "", each) for each in set(folded) - first}
+    assert copies <= first
+    assert bool(copies) == (name == "ensemble")  # its members share weights, not moving averages
+
+
+def test_a_weight_that_is_also_used_unfolded_keeps_its_name():
+    data, weight = mx.sym.var("data"), mx.sym.var("weight")
+    both = mx.sym.FullyConnected(data, weight, num_hidden=2, no_bias=True)
+    both = mx.sym.FullyConnected(both, 2 * weight, num_hidden=2, no_bias=True)
+    both = mx.sym.FullyConnected(both, 3 * weight, num_hidden=2, no_bias=True)
+    graph, values = fold_constants(both, {"weight": mx.nd.array([[1, 2], [3, 4]])})
+    assert list(values) == ["weight", "weight_2", "weight_3"]
+    assert [array.asnumpy()[0, 0] for array in values.values()] == [1, 2, 3]
+
+
 def test_operators_on_parameters_become_parameters():
     data, weight, bias = (mx.sym.var(name) for name in ("data", "weight", "bias"))
     scaled = 3 * mx.sym.square(weight, name="squared")
@@ -60,7 +84,7 @@ def test_operators_on_parameters_become_parameters():
     values = {"weight": mx.nd.array([[1, 2], [3, 4]]), "bias": mx.nd.array([5, 6])}
     graph_there, values_there = fold_constants(graph, values)
     assert operators(graph_there) == {"null": 3, "_mul_scalar": 1, "FullyConnected": 1}
-    assert set(values_there) == set(graph_there.list_inputs()) - {"data"}
+    assert set(values_there) == set(graph_there.list_inputs()) - {"data"} == {"weight", "bias"}
     assert any(
         (array == mx.nd.array([[4, 13], [28, 49]])).asnumpy().all()
         for array in values_there.values()

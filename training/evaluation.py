@@ -9,7 +9,7 @@ BatchNorm", section 3).
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Union
+from typing import Any, Dict, FrozenSet, Iterable, Optional, Union
 
 from command import InputError
 from training.build import build_engine, build_networks, find_devices
@@ -35,7 +35,7 @@ class TrainedRun:
     run: Run
     data: RunData
     engine: Any  # an engine.base.Engine
-    replaced: bool = False  # whether parameters from another file replace the checkpoint's
+    replaced: FrozenSet[str] = frozenset()  # arrays that another file gave, not the checkpoint
 
     @property
     def row(self) -> Dict[str, Any]:
@@ -53,7 +53,10 @@ class TrainedRun:
         return predict_images(self.data, self.engine, images, subnetwork, batch_size, crops)
 
     def prepare_subnetworks(self, indices: Optional[Iterable[int]] = None) -> None:
-        """Recompute the moving averages of sub-networks unless the run did so at that epoch.
+        """Recompute the moving averages of sub-networks unless they are already known.
+
+        They are known if the run recomputed them at that epoch and no array of the sub-network was
+        replaced, or if all of them were replaced.
 
         Args:
             indices: indices of the sub-networks; None means all.
@@ -61,12 +64,20 @@ class TrainedRun:
         Raises:
             InputError: the run's training images are missing or have changed.
         """
-        tested = {"column_errors", "member_errors"} & set(self.row)
-        if tested and not self.replaced:
-            return
-        self.require_training_images()
-        for index in range(self.engine.num_subnetworks) if indices is None else indices:
+        indices = range(self.engine.num_subnetworks) if indices is None else indices
+        unknown = [index for index in indices if not self._knows_averages(index)]
+        if unknown:
+            self.require_training_images()
+        for index in unknown:
             refresh_bn_statistics(self.run, self.data, self.engine, index)
+
+    def _knows_averages(self, subnetwork):
+        """Return whether the moving averages of a sub-network belong to its parameters."""
+        engine, net = self.engine, self.engine.network(subnetwork)
+        averages = {engine.strip_prefix(name) for name in engine.kept_by_a_batch(subnetwork)}
+        parameters = {engine.strip_prefix(name) for name in net.collect_params()}
+        tested = {"column_errors", "member_errors"} & set(self.row)
+        return averages <= self.replaced or bool(tested and not parameters & self.replaced)
 
     def require_training_images(self) -> None:
         """Check that the training images are those that the run was trained on.
@@ -104,13 +115,15 @@ def restore(
         InputError: there is no such run, checkpoint or pretrained network, or it is damaged.
     """
     stored = read_stored(source, epoch)
-    values = replace_values(stored.values, parameters) if parameters else stored.values
+    values, replaced = stored.values, frozenset()
+    if parameters:
+        values, replaced = replace_values(stored.values, parameters)
     changes: Dict[str, Any] = {"dtype": dtype, "data_dir": data_dir}
     run = replace(stored.run, **{name: value for name, value in changes.items() if value})
     devices, data = find_devices(run, engine, gpus), RunData(run, stored.spec)
     built = build_engine(run, data, build_networks(run, data), devices, engine)
     built.load_state_dict(values, stored.momenta)
-    return TrainedRun(stored, run, data, built, bool(parameters))
+    return TrainedRun(stored, run, data, built, replaced)
 
 
 def predict_images(data, engine, images=None, subnetwork=None, batch_size=250, crops=1):

@@ -125,7 +125,8 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
 def write_description(stem, kind, described):
     """Write ``<stem>.<kind>.json``; return its path."""
     path = Path(f"{stem}.{kind}.json")
-    path.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(described, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
     return path
 
 
@@ -169,17 +170,23 @@ def replace_values(values, path):
     ``write_torch`` writes such a file for a network that remains trainable; another program may
     train it and save it with the same names. The file need not have all of ``values``.
 
+    Returns:
+        (the updated values, names of the arrays in the file).
+
     Raises:
-        InputError: the file cannot be read, or has arrays that the network does not have.
+        InputError: the file cannot be read, has no array, or one that the network does not have.
     """
     arrays = read_safetensors(path)
     unknown = sorted(set(arrays) - set(values))
+    source = "it must come from export.py --format torch --trainable of this run"
     if unknown:
         raise InputError(
-            f"{path} has an array {unknown[0]}, which the network does not have: it must come from "
-            "export.py --format torch --trainable of this run"
+            f"{path} has an array {unknown[0]}, which the network does not have: {source}"
         )
-    return {**values, **{name: a.astype(values[name].dtype) for name, a in arrays.items()}}
+    if not arrays:
+        raise InputError(f"{path} has no array of the network: {source}")
+    updated = {name: array.astype(values[name].dtype) for name, array in arrays.items()}
+    return {**values, **updated}, frozenset(updated)
 
 
 def largest_difference(predict, images, logits):

@@ -56,10 +56,17 @@ def initialize_from(engine, source):
         A line that says which parameters were loaded and which were not.
 
     Raises:
-        InputError: no parameter matches, or ``source`` cannot be read.
+        InputError: no parameter matches, batch normalisation is folded, or ``source`` cannot be
+            read.
     """
     given = load_parameters(source)
     values, _ = engine.state_dict()
+    if _is_folded(given, values):
+        raise InputError(
+            f"in {source}, batch normalisation is folded into the convolutions: export the network "
+            "with --trainable",
+            argument="init_from",
+        )
     taken = {
         name: given[name]
         for name, value in values.items()
@@ -73,6 +80,17 @@ def initialize_from(engine, source):
         )
     engine.load_state_dict({**values, **taken}, {})
     return f"started from {source}: {_describe(values, given, taken)}"
+
+
+def _is_folded(given, values):
+    """Return whether arrays are those of a network whose batch normalisation was folded.
+
+    They have no moving averages, and convolutions have a bias that they do not have in ``values``.
+    """
+    averages = any(name.endswith("running_var") for name in given)
+    weights = (name[: -len("bias")] + "weight" for name in given if name.endswith("bias"))
+    added = [name for name in weights if name in values and f"{name[:-6]}bias" not in values]
+    return bool(added) and not averages
 
 
 def _describe(values, given, taken):

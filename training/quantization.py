@@ -112,6 +112,7 @@ class Int8:
         return {
             "images": images,
             "calibration_images": self.number,
+            "distinct_images": min(self.number, len(self.trained.data.train)),
             "calibration_seed": self.trained.run.seed,
             "error_float32": before,
             "error": after,
