@@ -111,6 +111,15 @@ def test_commands_for_trained_networks_parse(program, parser):
     assert len(lines) > 3
 
 
+def test_pictures_that_commands_classify_are_in_the_checkout_or_the_readers_own():
+    lines = re.findall(r"^.*python predict\.py .*$", TEXT, re.MULTILINE)
+    for line in lines:
+        words = line.partition("python predict.py ")[2].partition("#")[0]
+        for name in predict.make_parser().parse_args(shlex.split(words)).pictures:
+            assert name == "-" or (ROOT / name).exists() or "your own" in line, line
+    assert len(lines) > 5
+
+
 def test_targets_and_extras_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE))
