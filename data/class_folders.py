@@ -171,7 +171,7 @@ def _files_by_class(source, part, ignored):
     found = {}
     for entry in _entries(Path(source) / part):
         path = f"{part}/{entry.name}" if part != "." else entry.name
-        if _is_hidden(entry.name):
+        if is_hidden(entry.name):
             ignored.add(HIDDEN, path)
         elif entry.is_dir():
             found[entry.name] = list(walk_images(entry.path, path, ignored))
@@ -197,7 +197,7 @@ def walk_images(folder, path, ignored, above=()):
         return
     for entry in _entries(folder):
         place = f"{path}/{entry.name}" if path else entry.name
-        if _is_hidden(entry.name):
+        if is_hidden(entry.name):
             ignored.add(HIDDEN, place)
         elif entry.is_dir():
             yield from walk_images(entry.path, place, ignored, (*above, identity))
@@ -215,7 +215,8 @@ def _entries(folder):
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _is_hidden(name):
+def is_hidden(name):
+    """Return whether a file or folder is hidden, or one that systems add."""
     return name.startswith(".") or name in SYSTEM
 
 

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image, ImageOps
 
 from command import InputError
 from data.archives import Part
-from data.class_folders import Ignored, find_classes, match_classes
+from data.class_folders import Ignored, find_classes, is_hidden, match_classes
 from data.images import read_image, to_rgb
 from data.records import Images, split
 from data.spec import SIZES, DatasetSpec
@@ -48,8 +49,8 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
     cropped, as in predict.py.
 
     Args:
-        source: a folder with train/CLASS/FILE and test/CLASS/FILE (or val); a folder with
-            CLASS/FILE; or an .npz file with arrays named as in ARRAYS.
+        source: a folder with train/CLASS/FILE and test/CLASS/FILE (or val; capital letters make no
+            difference); a folder with CLASS/FILE; or an .npz file with arrays named as in ARRAYS.
         size: None means 32, or the size of the images in an .npz file.
         test_share: share of each class that becomes test images, if the source has none.
         seed: determines which images these are.
@@ -66,6 +67,8 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
         raise InputError(f"--size must be {SIZES[0]} to {SIZES[-1]}, not {size}")
     if not 0 < test_share < 1:
         raise InputError(f"--test-share must lie between 0 and 1, not {test_share}")
+    if not 0 <= seed < 1 << 32:
+        raise InputError(f"--split-seed must be 0 to {(1 << 32) - 1}, not {seed}")
     if source.is_dir():
         own = _read_folders(source, size or SIZE, mapping)
     elif source.is_file():
@@ -112,18 +115,30 @@ def _hold_out(own, share, seed):
 
 def _read_folders(source, size, mapping):
     ignored = Ignored()
-    test_folder = next((name for name in TEST_FOLDERS if (source / name).is_dir()), None)
-    if not (source / "train").is_dir():
+    train_folder, test_folder = _find_parts(source)
+    if train_folder is None:
         names, train = find_classes(source, ".", ignored)
         test = None
     else:
-        names, train = find_classes(source, "train", ignored)
+        names, train = find_classes(source, train_folder, ignored)
         test = test_folder and match_classes(source, test_folder, names, ignored)
     own = Own(names, None, None, ignored=ignored)
     own.train = _read_files(source, train, size, mapping, own.left_out)
     if test:
         own.test = _read_files(source, test, size, mapping, own.left_out)
     return own
+
+
+def _find_parts(source):
+    """Return the names of the folders of training and of test images, or None.
+
+    Names such as Train count, too, unless other folders show that these may be classes.
+    """
+    folders = [path.name for path in sorted(source.iterdir()) if path.is_dir()]
+    visible = {name.lower(): name for name in folders if not is_hidden(name)}
+    parts = visible if set(visible) <= {"train", *TEST_FOLDERS} else {}
+    parts = {**parts, **{name: name for name in folders}}
+    return parts.get("train"), next((parts[name] for name in TEST_FOLDERS if name in parts), None)
 
 
 def _read_files(source, photographs, size, mapping, left_out):
@@ -219,9 +234,9 @@ def _check_labels(source, name, arrays, names=None):
     labels = arrays[name]
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    named = next((arrays[key] for key in CLASS_NAMES if key in arrays), None)
-    if names is None and named is not None:
-        names = tuple(map(str, named))
+    labels = _decode(source, name, labels)
+    if names is None:
+        names = _read_names(source, arrays)
     if labels.ndim == 1 and labels.dtype.kind == "U":
         names = tuple(map(str, np.unique(labels))) if names is None else names
         numbers = {each: number for number, each in enumerate(names)}
@@ -234,3 +249,28 @@ def _check_labels(source, name, arrays, names=None):
     if labels.min() < 0 or labels.max() >= len(names):
         raise InputError(f"{source}: {name} has labels outside 0 to {len(names) - 1}")
     return names, labels.astype(np.int64)
+
+
+def _read_names(source, arrays):
+    """Return the names of the classes in an .npz file, or None if it has none."""
+    key = next((key for key in CLASS_NAMES if key in arrays), None)
+    if key is None:
+        return None
+    named = _decode(source, key, arrays[key])
+    if named.ndim != 1:
+        raise InputError(f"{source}: {key} has the shape {named.shape}; it must be a list of names")
+    names = tuple(map(str, named))
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise InputError(f"{source}: {key} has {repeated[0]!r} more than once")
+    return names
+
+
+def _decode(source, name, array):
+    """Return an array of bytes as one of text, and others unchanged."""
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{source}: {name} has bytes that are not UTF-8") from None

@@ -122,6 +122,8 @@ def prepare_own(
         OSError: a file cannot be written.
     """
     out = Path(out).absolute()
+    if out.name in ("", ".."):
+        raise InputError(f"--out {out} ends without a name for the data set: give data/NAME")
     if out.name in list_datasets():
         raise InputError(f"{out.name} is the name of another data set: choose another for --out")
     with open_workers(check_jobs(jobs)) as mapping:

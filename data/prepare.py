@@ -1,5 +1,6 @@
 """python -m data.prepare DATASET: original archives to train.rec, train.idx, test.rec, test.idx."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def _prepare_own(arguments, out):
     print("  " + ", ".join((*FILES, DESCRIPTION_FILE)))
     _print_passed_over(own)
     name = spec.name if Path(out).resolve().parent == default_folder("") else out
-    print(f"train with: python train_cifar.py --dataset {name}")
+    print(f"train with: python train_cifar.py --dataset {shlex.quote(str(name))}")
 
 
 def _print_passed_over(report):

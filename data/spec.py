@@ -302,7 +302,8 @@ def read_spec(folder: Union[str, Path]) -> Optional[DatasetSpec]:
 def _find_problem(spec):
     """Return the fault of a description's values, or None."""
     names = spec.class_names
-    if not isinstance(spec.name, str) or os.path.basename(spec.name) != spec.name or not spec.name:
+    name = spec.name
+    if not isinstance(name, str) or os.path.basename(name) != name or name in ("", ".", ".."):
         return f"its name is {spec.name!r}"
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
         return "its classes are not different names"

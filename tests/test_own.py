@@ -69,6 +69,18 @@ def test_folders_without_a_test_set_are_split_by_class_and_seed(tmp_path):
     assert len(read_own(source, test_share=0.5).test) == 5
 
 
+def test_names_of_parts_may_have_capital_letters(tmp_path):
+    source = tree(tmp_path, parts=("Train", "TEST"))
+    (tmp_path / "__MACOSX").mkdir()
+    own = read_own(source)
+    assert own.class_names == ("ant", "bee") and (len(own.train), len(own.test)) == (10, 10)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    source = tree(tmp_path, parts=(".",), classes=("Bus", "Train"))
+    assert read_own(source).class_names == ("Bus", "Train")
+
+
 @pytest.mark.parametrize("test_folder", ["val", "valid"])
 def test_a_test_set_may_have_other_names(tmp_path, test_folder):
     source = tree(tmp_path, parts=("train", test_folder))
@@ -125,6 +137,36 @@ def test_arrays_of_two_sets_grey_and_named(tmp_path):
     assert words.class_names == ("a", "b", "c") and words.train.images.shape[1:] == (28, 28, 3)
 
 
+def test_names_and_labels_may_be_bytes(tmp_path):
+    names = np.array(["ä", "b", "c"])
+    code = np.char.encode(names, "utf-8")
+    for number, arrays in enumerate(
+        (
+            {"labels": LABELS, "class_names": code},
+            {"labels": code[LABELS]},
+            {"labels": names[LABELS]},
+        )
+    ):
+        own = read_own(save(tmp_path / f"{number}.npz", images=PIXELS, **arrays))
+        assert sorted(own.class_names) == sorted(names)
+        assert own.class_names[own.train.labels[0]] in names
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (np.array(["a", "b", "a"]), "class_names has 'a' more than once"),
+        (np.array("abc"), r"class_names has the shape \(\)"),
+        (np.array([["a", "b", "c"]]), r"class_names has the shape \(1, 3\)"),
+        (np.array([b"a", b"b", b"\xff"]), "class_names has bytes that are not UTF-8"),
+    ],
+)
+def test_impossible_names_of_classes_are_refused(tmp_path, names, message):
+    arrays = {"images": PIXELS, "labels": LABELS, "class_names": names}
+    with pytest.raises(InputError, match=message):
+        read_own(save(tmp_path / "a.npz", **arrays))
+
+
 @pytest.mark.parametrize(
     "arrays, message",
     [
@@ -152,6 +194,8 @@ def test_other_sources_are_refused(tmp_path, capsys):
         (["--source", source, "--size", "20"], "--size must be 28 to 96"),
         (["--source", source, "--test-share", "1"], "--test-share must lie between"),
         (["--source", source, "--jobs", "0"], "--jobs must be at least 1"),
+        (["--source", source, "--split-seed", "-1"], "--split-seed must be 0 to 4294967295"),
+        (["--source", source, "--split-seed", "4294967296"], "--split-seed must be 0 to"),
         ([], "folder needs --source"),
     ):
         status, err = refused(capsys, "folder", *flags, "--out", out, main=prepare.main)
@@ -159,12 +203,21 @@ def test_other_sources_are_refused(tmp_path, capsys):
         assert not out.exists()
     status, err = refused(capsys, "folder", "--source", source, main=prepare.main)
     assert "needs --out data/NAME" in err
+    for nameless in ("/", f"{tmp_path}/x/.."):
+        bad = ["folder", "--source", source, "--out", nameless]
+        assert "ends without a name" in refused(capsys, *bad, main=prepare.main)[1]
     bad = ["folder", "--source", source, "--out", tmp_path / "cifar10"]
     assert "name of another data set" in refused(capsys, *bad, main=prepare.main)[1]
     assert (
         "--test-share is for folder"
         in refused(capsys, "digits", "--test-share", "0.1", main=prepare.main)[1]
     )
+
+
+def test_the_command_that_trains_is_quoted(tmp_path, capsys):
+    source, out = tree(tmp_path / "source"), tmp_path / "my flowers"
+    prepare.main(["folder", "--source", str(source), "--out", str(out), "--jobs", "1"])
+    assert f"--dataset '{out}'\n" in capsys.readouterr().out
 
 
 def test_a_damaged_description_is_refused(tmp_path):

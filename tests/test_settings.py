@@ -13,6 +13,9 @@ import pytest
 import train_cifar
 from command import InputError
 from data import spec
+from network import get_model
+from network.folding import simplify
+from network.graph import to_symbol
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
 from training import evaluation, initialization
@@ -252,6 +255,69 @@ def test_a_classifier_of_other_classes_starts_at_random_and_says_so():
         "classifier_weight (10x3 there, 2x3 here)"
     )
     assert (taken["stem_weight"] == 7).all() and (taken["classifier_weight"] == 1).all()
+
+
+def made_engine(net):
+    """What ``initialize_from`` needs of an engine, and the values that it loads."""
+    loaded = {}
+    values = {p.name[len(net.prefix) :]: p.data().asnumpy() for p in net.collect_params().values()}
+    engine = SimpleNamespace(
+        state_dict=lambda: (values, {}), load_state_dict=lambda found, state: loaded.update(found)
+    )
+    return engine, loaded
+
+
+def made_net(*size):
+    net = get_model(*size)
+    net.initialize()
+    net(mx.nd.zeros((1, 3, 32, 32)))
+    return net
+
+
+@pytest.mark.parametrize(
+    "there,here,words",
+    [
+        (("resnet", 8, 10, 2), ("resnet", 8, 10), "stem_conv0_weight with 32x3x3x3 there and 16x3"),
+        (("fractal", 10, 10, 2), ("fractal", 10, 10), "32x3x3x3 there and 16x3x3x3 here"),
+        (("fractal", 10, 10), ("resnet", 8, 10), "give a network of the same family and depth"),
+    ],
+)
+def test_a_network_of_which_only_the_classifier_matches_is_refused(tmp_path, there, here, words):
+    """Other widths have the classifier's bias in common; other families, perhaps all of it."""
+    other = made_net(*there)
+    other.collect_params().save(str(tmp_path / "net.params"), strip_prefix=other.prefix)
+    engine, loaded = made_engine(made_net(*here))
+    with pytest.raises(InputError, match=words) as found:
+        initialization.initialize_from(engine, tmp_path / "net.params")
+    assert found.value.argument == "init_from" and not loaded
+
+
+def test_an_exported_network_is_refused_with_the_way_to_export_it(tmp_path):
+    net = made_net("resnet", 8, 10)
+    values = {parameter.name: parameter.data() for parameter in net.collect_params().values()}
+    _, arrays = simplify(to_symbol(net), values)
+    file = tmp_path / "net.params"
+    mx.nd.save(str(file), {f"arg:{name}": array for name, array in arrays.items()})
+    with pytest.raises(InputError, match="export the network with --trainable"):
+        initialization.initialize_from(made_engine(net)[0], file)
+
+
+@pytest.mark.parametrize("kinds", [False, True])
+def test_parameters_under_the_names_of_other_writers_are_found(tmp_path, kinds):
+    """Those of collect_params().save(), and those of exported files, with arg: and aux:."""
+    net = made_net("resnet", 8, 10)
+    engine, loaded = made_engine(net)
+    values = net.collect_params()
+    if kinds:
+        named = {p.name: "aux:" if p.grad_req == "null" else "arg:" for p in values.values()}
+        arrays = {f"{kind}{name}": values[name].data() for name, kind in named.items()}
+        mx.nd.save(str(tmp_path / "net.params"), arrays)
+    else:
+        values.save(str(tmp_path / "net.params"))
+    expected = {name[len(net.prefix) :]: p.data().asnumpy() for name, p in values.items()}
+    line = initialization.initialize_from(engine, tmp_path / "net.params")
+    assert line.endswith(f": {len(expected)} of {len(expected)} parameters")
+    assert all((loaded[name] == value).all() for name, value in expected.items())
 
 
 def test_photographs_with_held_out_images_are_refused():

@@ -1,5 +1,7 @@
 """Start a run from the parameters of a trained network instead of random ones."""
 
+import os
+import re
 from pathlib import Path
 
 import mxnet as mx
@@ -56,11 +58,11 @@ def initialize_from(engine, source):
         A line that says which parameters were loaded and which were not.
 
     Raises:
-        InputError: no parameter matches, batch normalisation is folded, or ``source`` cannot be
-            read.
+        InputError: no parameter but the classifier's matches, batch normalisation is folded, or
+            ``source`` cannot be read.
     """
-    given = load_parameters(source)
     values, _ = engine.state_dict()
+    given = _strip_prefixes(load_parameters(source), values)
     if _is_folded(given, values):
         raise InputError(
             f"in {source}, batch normalisation is folded into the convolutions: export the network "
@@ -72,12 +74,8 @@ def initialize_from(engine, source):
         for name, value in values.items()
         if name in given and given[name].shape == value.shape
     }
-    if not taken:
-        raise InputError(
-            f"no parameter in {source} matches this network by name and shape: give a network of "
-            "the same family and depth",
-            argument="init_from",
-        )
+    if not _without_classifier(taken, values):
+        raise InputError(_explain_mismatch(source, values, given), argument="init_from")
     engine.load_state_dict({**values, **taken}, {})
     return f"started from {source}: {_describe(values, given, taken)}"
 
@@ -86,22 +84,64 @@ def _is_folded(given, values):
     """Return whether arrays are those of a network whose batch normalisation was folded.
 
     They have no moving averages, and convolutions have a bias that they do not have in ``values``.
+    Earlier versions gave them other names.
     """
+    if any(name.endswith(("folded_weight", "folded_bias")) for name in given):
+        return True
     averages = any(name.endswith("running_var") for name in given)
     weights = (name[: -len("bias")] + "weight" for name in given if name.endswith("bias"))
     added = [name for name in weights if name in values and f"{name[:-6]}bias" not in values]
     return bool(added) and not averages
 
 
+def _strip_prefixes(given, values):
+    """Return ``given`` with names as in ``values``, if these follow a prefix.
+
+    Files of exported networks have arg: or aux: before a name, and the network's own prefix may
+    follow, which Gluon's ``collect_params().save()`` writes, too.
+    """
+    if set(given) & set(values):
+        return given
+    bare = {re.sub("^(arg|aux):", "", name): array for name, array in given.items()}
+    common = os.path.commonprefix(list(bare))
+    prefixes = ["", *(common[: mark.end()] for mark in re.finditer("_", common))]
+    stripped = [{n[len(prefix) :]: a for n, a in bare.items()} for prefix in prefixes]
+    return max(stripped, key=lambda names: len(set(names) & set(values)))
+
+
+def _without_classifier(names, values):
+    """Return those of ``names`` that do not belong to dense layers of a network's ``values``."""
+    dense = [name for name, value in values.items() if name.endswith("weight") and value.ndim == 2]
+    layers = tuple(name[: -len("weight")] for name in dense)
+    return [name for name in names if not name.startswith(layers)]
+
+
+def _explain_mismatch(source, values, given):
+    """Return why nothing in ``source`` but a classifier matches a network's ``values``."""
+    shared = _without_classifier([name for name in values if name in given], values)
+    if shared:
+        name = shared[0]
+        return (
+            f"init_from: the parameters in {source} have other widths, such as {name} with "
+            f"{_size(given[name])} there and {_size(values[name])} here: give a network of the "
+            "same widen_factor"
+        )
+    return (
+        f"init_from: no parameter in {source} matches this network by name and shape: give a "
+        "network of the same family and depth"
+    )
+
+
+def _size(array):
+    return "x".join(map(str, array.shape))
+
+
 def _describe(values, given, taken):
     """Return a text on which of a network's ``values`` were ``taken``, and why not the others."""
 
-    def size(array):
-        return "x".join(map(str, array.shape))
-
     lists = {
         "random, because the shapes differ": [
-            f"{name} ({size(given[name])} there, {size(value)} here)"
+            f"{name} ({_size(given[name])} there, {_size(value)} here)"
             for name, value in sorted(values.items())
             if name in given and name not in taken
         ],
