@@ -116,7 +116,8 @@ class MXNetEngine(NetworkEngine):
         averages = {name: self.parameters[name] for name in kept}
         for parameter in averages.values():
             parameter.set_data(mx.nd.zeros(parameter.shape))
-        for count, batch in enumerate(batches, 1):
+        for batch in batches:
+            count += 1
             with autograd.record():
                 zeros = [0 * net(x) for x in self._share(batch.images)]
             autograd.backward(zeros)  # the backward pass writes the averages

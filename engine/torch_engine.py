@@ -121,7 +121,8 @@ class TorchEngine(NetworkEngine):
         for name in kept:
             self._predicting[name].zero_()
         with torch.no_grad(), self._autocast():
-            for count, batch in enumerate(batches, 1):
+            for batch in batches:
+                count += 1
                 module(self._images(batch.images))
             for name, share in kept.items():
                 self._predicting[name].div_(1 - share**count)
