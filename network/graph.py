@@ -47,7 +47,8 @@ def kept_by_a_batch(graph: Any) -> Dict[str, float]:
 
     It is the momentum of batch normalisation; for layers that are used n times, its n-th power.
     """
-    nodes, kept = json.loads(graph.tojson())["nodes"], {}
+    nodes = json.loads(graph.tojson())["nodes"]
+    kept: Dict[str, float] = {}
     for node in nodes:
         if node["op"] == "BatchNorm" and node["attrs"].get("use_global_stats") != "True":
             for source, *_ in node["inputs"][3:]:

@@ -115,7 +115,8 @@ def restore(
         InputError: there is no such run, checkpoint or pretrained network, or it is damaged.
     """
     stored = read_stored(source, epoch)
-    values, replaced = stored.values, frozenset()
+    values = stored.values
+    replaced: FrozenSet[str] = frozenset()
     if parameters:
         values, replaced = replace_values(stored.values, parameters)
     changes: Dict[str, Any] = {"dtype": dtype, "data_dir": data_dir}
