@@ -79,8 +79,9 @@ def test_a_command_that_does_not_parse_is_noticed(parse_only, capsys):
 
 @pytest.mark.parametrize("line", [line for line in TRAIN if not re.search("--help|NAME", line)])
 def test_training_commands_parse_and_their_networks_exist(line, tmp_path, monkeypatch):
-    (tmp_path / "data" / "flowers").mkdir(parents=True)  # the data set of one's own in examples
-    write_spec(replace(get_spec("digits"), name="flowers"), tmp_path / "data" / "flowers")
+    for name in re.findall(r"--dataset data/(\w+)", line):  # data sets of one's own in examples
+        (tmp_path / "data" / name).mkdir(parents=True)
+        write_spec(replace(get_spec("digits"), name=name), tmp_path / "data" / name)
     monkeypatch.chdir(tmp_path)
     args = train_cifar.make_parser().parse_args(shlex.split(line))
     run = train_cifar.build_run(args)
