@@ -10,6 +10,7 @@ f > 0 (and for f = 0, the factor of a dropped path):
 - ReLU, pooling, means and sums commute with f.
 
 A power of two only changes the exponents of floating-point numbers, so results are bit-identical.
+Training moves powers of two and joins' weights; exported networks have no positive factor left.
 """
 
 import json
@@ -49,12 +50,12 @@ def move_positive_factors(symbol):
 def _move(symbol, movable):
     """Return a symbol without the products with 2^e that can move, if ``movable(e)``."""
     content = json.loads(symbol.tojson())
-    moved = MovedFactors(content["nodes"], _count_users(content), movable)
-    if any(moved.exponents[source] for source, *_ in content["heads"]):
+    found = MovedFactors(content["nodes"], _count_users(content), movable)
+    if any(found.exponents[source] for source, *_ in content["heads"]):
         return symbol
-    exponents = {place: round(exponent, 9) for place, exponent in moved.moved.items()}
+    exponents = {place: round(exponent, 9) for place, exponent in found.moved.items()}
     factors = {place: 2.0**exponent for place, exponent in exponents.items() if exponent}
-    return _rewrite(content, moved.removed, factors)
+    return _rewrite(content, found.removed, factors)
 
 
 def move_join_weights(symbol):
