@@ -10,7 +10,7 @@ f > 0 (and for f = 0, the factor of a dropped path):
 - ReLU, pooling, means and sums commute with f.
 
 A power of two only changes the exponents of floating-point numbers, so results are bit-identical.
-Training moves powers of two and joins' weights; exported networks have no positive factor left.
+Training moves powers of two and joins' weights; exports move all positive factors.
 """
 
 import json
