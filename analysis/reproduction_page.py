@@ -26,7 +26,7 @@ prints it; `python -m tools.pages` writes it from the published runs only.
 
 **{state}** No figure of the papers has been reproduced, except the lengths of paths, which need no training: the papers train 400 epochs on
 GPUs, and no GPU was available. Short runs on two CPU cores are in [training.md](training.md#results),
-[fractalnet.md](fractalnet.md#measured-here-ten-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
+[fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
 ## How it works
 
