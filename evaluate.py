@@ -193,7 +193,9 @@ def show_early_exit(args, trained, points, testing, name, title):
         "parameters": str(args.parameters) if args.parameters else None,
         "images": "test",
         "picked_on": picked_on,
-        **{"networks": points, "matched": matched, "curves": curves},
+        "networks": points,
+        "matched": matched,
+        "curves": curves,
     }
     write_whole(written, json.dumps(content, default=asdict, indent=1, allow_nan=False) + "\n")
     print(f"{picture}\n{written}")
@@ -210,7 +212,8 @@ def main(argv=None):
     )
     kind, epoch = choose_images(args, trained), trained.row["epoch"]
     images = trained.data.images(kind)
-    crops, (source, end) = ", 10 crops" if args.crops == 10 else "", describe_source(args, trained)
+    crops = ", 10 crops" if args.crops == 10 else ""
+    source, end = describe_source(args, trained)
     title = f"{trained.stored.name}{source} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
     if args.columns or args.early_exit:
         trained.prepare_subnetworks()

@@ -6,7 +6,6 @@ import os
 import sys
 import textwrap
 from dataclasses import asdict
-from itertools import zip_longest
 
 from command import InputError, Parser, command
 
@@ -68,12 +67,8 @@ def show_text(judgements, lengths):
     for each in judgements:
         print(f"{each.verdict}: {each.claim.name}")
         for name, words in describe(each):
-            lines = textwrap.wrap(words, 84) or [""]
-            print(
-                "\n".join(
-                    f"  {head:9} {line}" for head, line in zip_longest([name], lines, fillvalue="")
-                )
-            )
+            indents = {"initial_indent": f"  {name:9} ", "subsequent_indent": " " * 12}
+            print(textwrap.fill(words, 96, **indents))
     print("\nlengths of random paths, mean +- deviation (exact), and the paper's formula:")
     for network, (found, formula) in lengths.items():
         print("  {:7} {:5.2f} +- {:.2f}   {:5.2f} +- {:.2f}".format(network, *found, *formula))

@@ -162,9 +162,7 @@ def _setting(record):
     run, info = record.run, record.info
     same = replace(run, seed=0, data_dir="", train_file="", test_file="")
     source = run.init_from and shorten_source(run.init_from)
-    if (
-        source and "/" in source
-    ):  # a run, which a published copy names without the machine's folders
+    if source and "/" in source:  # a run; its published copy has the source without folders
         same = replace(same, init_from=source)
     return same, json.dumps([info.data, info.devices, info.workers], sort_keys=True)
 

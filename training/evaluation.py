@@ -74,10 +74,12 @@ class TrainedRun:
     def _knows_averages(self, subnetwork):
         """Return whether the moving averages of a sub-network belong to its parameters."""
         engine, net = self.engine, self.engine.network(subnetwork)
-        averages = {engine.strip_prefix(name) for name in engine.kept_by_a_batch(subnetwork)}
         parameters = {engine.strip_prefix(name) for name in net.collect_params()}
         tested = {"column_errors", "member_errors"} & set(self.row)
-        return averages <= self.replaced or bool(tested and not parameters & self.replaced)
+        if tested and not parameters & self.replaced:
+            return True
+        averages = {engine.strip_prefix(name) for name in engine.kept_by_a_batch(subnetwork)}
+        return averages <= self.replaced
 
     def require_training_images(self) -> None:
         """Check that the training images are those that the run was trained on.
