@@ -16,7 +16,10 @@ COST_MARGIN = 1.6  # factor by which an axis of costs extends on both sides
 
 @dataclass(frozen=True)
 class Line:
-    """Errors (%) over epochs: those of the median run, and the range over all runs."""
+    """Errors (%) over epochs: those of the median run, and the range over all runs.
+
+    A run that stopped early keeps its last error in the later epochs of the others.
+    """
 
     median: Tuple[float, ...]
     lowest: Tuple[float, ...]
@@ -102,11 +105,16 @@ def _setting(index, label, records):
 
 
 def _line(records, split):
-    """Return the Line of runs of one setting, which have the same number of epochs."""
-    key = f"{split}_error"
-    epochs = list(zip(*([row[key] for row in record.rows] for record in records)))
+    """Return the Line of runs of one setting."""
+    longest = max(len(record.rows) for record in records)
+
+    def list_errors(record):
+        errors = [row[f"{split}_error"] for row in record.rows]
+        return errors + errors[-1:] * (longest - len(errors))
+
+    epochs = list(zip(*map(list_errors, records)))
     return Line(
-        median=tuple(row[key] for row in median_run(records).rows),
+        median=tuple(list_errors(median_run(records))),
         lowest=tuple(map(min, epochs)),
         highest=tuple(map(max, epochs)),
     )

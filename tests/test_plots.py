@@ -7,6 +7,7 @@ from results.comparison import cost_ticks, curve_limit
 from tests.test_results import make_paper_run, make_run
 from tests.test_scripts import refused
 from training.recipe import get_recipe
+from training.run_folder import RunLog, read_log
 
 pytestmark = pytest.mark.medium
 
@@ -27,6 +28,21 @@ def test_a_setting_is_its_median_run_and_the_range_over_all(tmp_path):
     assert setting.train.median == (40.0, 3.0)
     assert (setting.parameters, setting.multiply_adds) == (12345, 251052672)
     assert setting.paper is None  # of 400 epochs
+
+
+def test_runs_that_stopped_early_keep_their_last_error(tmp_path, capsys):
+    recipe = get_recipe("deep-fusion", epochs=9, early_stop=1)
+    for seed, errors in enumerate(([50.0, 60.0], [40.0, 30.0, 20.0, 70.0], [10.0, 30.0, 80.0])):
+        folder = make_run(tmp_path, seed, errors, recipe=recipe, val_split=100)
+        *rows, last = read_log(folder)
+        RunLog(folder, print).rewrite([*rows, {**last, "stopped_early": True}])
+    (setting,) = compared(tmp_path)["cifar10 held-out"]
+    assert setting.test.median == (40.0, 30.0, 20.0, 70.0)
+    assert setting.test.lowest == (10.0, 30.0, 20.0, 60.0)
+    assert setting.test.highest == (50.0, 60.0, 80.0, 80.0)
+    files = [tmp_path / "x.png", tmp_path / "x.html"]
+    show_results.main([str(tmp_path), "--plot", str(files[0]), "--html", str(files[1])])
+    assert all(file.exists() for file in files)
 
 
 def test_the_papers_mark_stands_beside_its_recipe_alone(tmp_path):
