@@ -139,6 +139,9 @@ def test_the_median_of_the_seeds_is_published_and_nothing_too_large(
         assert status == 2 and f"{median} has the median error of 3 seeds" in err
     status, err = refused(capsys, median.parent, *words, main=publish.main)
     assert status == 2 and "--pretrained needs a single run: there are 3" in err
+    monkeypatch.chdir(others[0])
+    status, err = refused(capsys, ".", *words, main=publish.main)
+    assert status == 2 and f"{median} has the median error of 3 seeds" in err
     monkeypatch.setattr(cards, "MOST_BYTES", 1000)
     status, err = refused(capsys, median, *words, main=publish.main)
     assert status == 2 and "plain5-cifar10 has 0.1 MB" in err

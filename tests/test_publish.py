@@ -16,7 +16,7 @@ from command import InputError
 from results import collect
 from tests.test_scripts import refused
 from tools import publish
-from training.run_folder import read_config, read_run, write_config
+from training.run_folder import find_runs, read_config, read_run, write_config
 
 pytestmark = pytest.mark.medium
 
@@ -144,6 +144,45 @@ def test_only_a_run_on_the_same_images_and_devices_is_replaced(run, tmp_path):
         for number, changes in enumerate(changed, 1):
             write_config(own, {**config, **changes})
             assert publish.publish(own, out).name == f"published{number}"
+
+
+def test_of_runs_that_repeat_a_seed_the_newest_is_published_alone(run, tmp_path, capsys):
+    """Also if its name comes first; nothing of the other run stays in the folder of the copy."""
+    top, out = tmp_path / "snapshot", tmp_path / "out"
+    shutil.copytree(run.parents[2], top)
+    old = top / "cifar10" / "plain_d5w1" / "run1"
+    (old / "members.json").write_text('{"without": [1.0, 2.0]}')
+    publish.main([str(top), "--out", str(out)])
+    new = shutil.copytree(run, old.with_name("again1"))
+    rows = [{**row, "test_error": 12.5} for row in read_run(run).rows]
+    (new / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    publish.main([str(top), "--out", str(out)])
+    assert len(set(capsys.readouterr().out.splitlines())) == 1
+    (copy,) = find_runs(out)
+    assert read_run(copy).rows == read_run(new).rows
+    assert not (copy / "members.json").exists()
+
+
+def test_a_diverged_run_is_published_beside_a_finished_one(run, tmp_path):
+    """The claims count both."""
+    own, out = tmp_path / "plain_d5w1" / "run1", tmp_path / "out"
+    shutil.copytree(run, own)
+    publish.publish(own, out)
+    last = {**read_run(own).rows[-1], "diverged": True}
+    rows = [*read_run(own).rows[:-1], last]
+    (own / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for _ in range(2):
+        assert publish.publish(own, out).name == "published2"
+    assert [read_run(folder).diverged for folder in find_runs(out)] == [False, True]
+
+
+@pytest.mark.parametrize("changes", [{"machine": None}, {"command": 3}, {"versions": []}])
+def test_a_damaged_config_is_named(run, tmp_path, changes):
+    own = tmp_path / "plain_d5w1" / "run1"
+    shutil.copytree(run, own)
+    write_config(own, {**read_config(own), **changes})
+    with pytest.raises(InputError, match="config.json is damaged"):
+        publish.publish(own, tmp_path / "out")
 
 
 def test_a_run_that_cannot_be_published_does_not_hinder_others(run, tmp_path, capsys):

@@ -40,6 +40,7 @@ def require_pretrained(folder):
     Raises:
         InputError: it cannot; see ``publish_pretrained``.
     """
+    folder = folder.resolve()  # "." has no parent
     group = _find_setting(folder)
     median = median_run(group)
     if median.folder != folder:
@@ -93,7 +94,11 @@ def _measure(trained):
 
 
 def _find_setting(folder):
-    """Return the RunRecords that differ from the run in ``folder`` only in the seed, and itself."""
+    """Return the RunRecords that differ from the run in ``folder`` only in the seed, and itself.
+
+    Args:
+        folder: an absolute path without symbolic links.
+    """
     settings, left_out = read_settings(folder.parent)
     for group in settings:
         if any(record.folder == folder for record in group):

@@ -3,8 +3,9 @@
 A published run has config.json, log.jsonl, curves.png and similar files, from which results are
 computed and drawn. It has no checkpoints and no text log. It is stored beside other runs, in
 snapshot/<data set>/<network>/published<k>, and is committed, while other runs are ignored by git.
-Paths of this machine are replaced by names. A run that is published again keeps its folder. Of a
-folder of runs, those that cannot be published are named, and the status is then 1.
+Paths of this machine are replaced by names. A run that is published again keeps its folder, and of
+runs that repeat a seed, the newest is published. Of a folder of runs, those that cannot be
+published are named, and the status is then 1.
 
 When runs are published into the checkout's own snapshot/, the pages that show results are written
 again (tools/pages.py).
@@ -127,37 +128,47 @@ def _names_machine(text):
 def publish(folder, out):
     """Copy the run in ``folder`` to ``out``/<data set>/<network>/published<k>.
 
-    A published run with the same settings, seed, images and number of devices is replaced. A run
-    whose loss diverged is published, too: the claims count it.
+    A published run with the same settings, seed, images and number of devices is replaced, but not
+    a finished run by a diverged one or vice versa. A run whose loss diverged is published, too: the
+    claims count it.
 
     Returns:
         The folder of the copy.
 
     Raises:
-        InputError: the run is not finished, or it would still contain facts of this machine.
+        InputError: the run is not finished or damaged, or it would still contain facts of this
+            machine.
     """
     record = read_run(folder)
     if record.problem and not record.diverged:
         raise InputError(f"{folder} cannot be published: {record.problem}")
-    config = clean_config(read_config(folder))
+    try:
+        config = clean_config(read_config(folder))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{folder / CONFIG} is damaged: {error!r}") from None
     if record.problem:
         config["diverged"] = record.problem.partition(": ")[2]
     run, settings = Run.from_json(config), RuntimeConfig.from_json(config)
     parent = parent_folder(run, replace(settings, log_dir=str(out)), record.info.layers)
-    target = _find_copy(parent, run, record.info) or create_run_dir(parent, PUBLISHED)
+    target = _find_copy(parent, run, record) or create_run_dir(parent, PUBLISHED)
     for name in (ROWS, *PICTURES, *EXTRAS):
+        (target / name).unlink(missing_ok=True)  # it may be another run's, such as its members
         if (folder / name).exists():
             shutil.copyfile(folder / name, target / name)
     write_whole(target / CONFIG, json.dumps(config, indent=1) + "\n")
     return target
 
 
-def _find_copy(parent, run, info):
-    """Return the published run with these settings, images and devices in ``parent``, or None."""
+def _find_copy(parent, run, record):
+    """Return the published copy of a run like that of ``record`` in ``parent``, or None."""
+
+    def list_facts(each):
+        info = each.info
+        return info and (info.data, info.devices, info.workers, each.diverged)
+
     for folder in find_runs(parent) if parent.is_dir() else ():
         there = read_run(folder)
-        facts = there.info and (there.info.data, there.info.devices, there.info.workers)
-        same = (there.run, facts) == (run, (info.data, info.devices, info.workers))
+        same = (there.run, list_facts(there)) == (run, list_facts(record))
         if same and is_published(folder):
             return folder
     return None
@@ -183,7 +194,7 @@ def main(argv=None):
     args = make_parser().parse_args(argv)
     own = [folder for folder in find_runs(args.path) if not is_published(folder)]
     ended = [record for record in map(read_run, own) if record.diverged or not record.problem]
-    runs = [record.folder for record in ended]
+    runs = [record.folder for record in sorted(ended, key=lambda record: record.written)]
     if not runs:
         raise InputError(f"there is no finished run in or below {args.path}")
     if args.pretrained:
