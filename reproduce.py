@@ -6,6 +6,7 @@ import os
 import sys
 import textwrap
 from dataclasses import asdict
+from pathlib import Path
 
 from command import InputError, Parser, command
 
@@ -21,10 +22,13 @@ Any number of processes may train in parallel. Each uses one device, the first G
 several; CUDA_VISIBLE_DEVICES gives it another. analysis/claims.py has the rules of the verdicts."""
 
 
+RUNS = "snapshot"  # is there only after the first run
+
+
 def make_parser():
     """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("path", nargs="?", default="snapshot", help="folder of runs")
+    parser.add_argument("path", nargs="?", default=RUNS, help=f"folder of runs; default: {RUNS}")
     parser.add_argument("--scale", default="cpu", help="cpu or paper; default: cpu")
     style = parser.add_mutually_exclusive_group()
     style.add_argument(
@@ -42,7 +46,7 @@ def make_parser():
         "--hours", type=float, help="hours to train; default: until all runs are trained"
     )
     train.add_argument("--threads", type=int, help="threads of each process; default: every core")
-    train.add_argument("--engine", default="mxnet", help="mxnet or torch; default: mxnet")
+    train.add_argument("--engine", help="mxnet or torch; default: mxnet")
     train.add_argument("--data-dir", help="folder of the .rec files; default: data/<dataset>")
     return parser
 
@@ -99,15 +103,32 @@ def show_json(judgements, lengths):
     print(json.dumps({"claims": claims, "path_lengths": lengths}, indent=1))
 
 
+def check_flags(args):
+    """Check that the flags can be used together.
+
+    Raises:
+        InputError: a flag would have no effect, a number is impossible, or there is no folder.
+    """
+    for flag in ("summary", "markdown", "json"):
+        if args.train and getattr(args, flag):
+            raise InputError(f"--{flag} shows the claims: leave it or --train out")
+    for flag in ("hours", "threads", "engine", "data_dir"):
+        if not args.train and getattr(args, flag) is not None:
+            raise InputError(f"{flag} is for --train", argument=flag)
+    if args.hours is not None and not args.hours > 0:
+        raise InputError(f"--hours must be above 0, not {args.hours:g}")
+    if args.threads is not None and args.threads < 1:
+        raise InputError(f"--threads must be at least 1, not {args.threads}")
+    if not (args.train or args.path == RUNS or Path(args.path).is_dir()):
+        raise InputError(f"there is no folder {args.path}")
+
+
 @command
 def main(argv=None):
     """Show the claims, or train the runs for them."""
     args = make_parser().parse_args(argv)
-    if args.hours is not None and not args.hours > 0:
-        raise InputError(f"--hours must be above 0, not {args.hours:g}")
+    check_flags(args)
     if args.threads is not None:
-        if args.threads < 1:
-            raise InputError(f"--threads must be at least 1, not {args.threads}")
         os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read while MXNet is imported
     if args.train:
         train(args)
@@ -129,8 +150,9 @@ def train(args: argparse.Namespace):
     from training.provenance import ROOT
     from training.run import RuntimeConfig
 
-    several = args.engine == "mxnet" and count_gpus() > 1  # runs on several do not count
-    config = RuntimeConfig(log_dir=args.path, engine=args.engine, gpus="0" if several else None)
+    engine = args.engine or RuntimeConfig.engine
+    several = engine == "mxnet" and count_gpus() > 1  # runs on several do not count
+    config = RuntimeConfig(log_dir=args.path, engine=engine, gpus="0" if several else None)
     folder = args.data_dir or {name: ROOT / "data" / name for name in ("cifar10", "cifar100")}
     train_queue(args.scale, config, folder, args.hours)
 

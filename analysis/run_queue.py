@@ -112,17 +112,26 @@ def _train(setting, seed, config, data_dir, say):
         folder = fit(run, config, begun)
     needed = setting.network in ("fuse3", "ensemble") and not is_published(folder)
     if needed and read_members(folder) is None:  # published runs have no parameters
-        study = study_members(*measure_members(restore(folder), MOST_MEMBERS, seed=0))
-        write_members(folder, study)
+        try:
+            trained = restore(folder, data_dir=_choose_folder(setting, data_dir))
+        except InputError as error:  # such as lost checkpoints; other runs can be trained
+            say(f"{setting}, seed {seed}: its members cannot be measured: {error}")
+            return
+        write_members(folder, study_members(*measure_members(trained, MOST_MEMBERS, seed=0)))
+
+
+def _choose_folder(setting, data_dir):
+    """Return the folder of a setting's images, as an absolute path."""
+    folder = data_dir if isinstance(data_dir, (str, Path)) else data_dir[setting.dataset]
+    return str(Path(folder).resolve())
 
 
 def _make_run(setting, seed, data_dir):
-    folder = data_dir if isinstance(data_dir, (str, Path)) else data_dir[setting.dataset]
     return Run(
         network=setting.network,
         depth=setting.depth,
         dataset=setting.dataset,
-        data_dir=str(Path(folder).resolve()),
+        data_dir=_choose_folder(setting, data_dir),
         recipe_name=setting.recipe_name,
         recipe=setting.recipe,
         widen_factor=setting.widen_factor,

@@ -17,7 +17,7 @@ import pytest
 
 import reproduce
 import show_results
-from analysis import costs, run_queue
+from analysis import costs, reproduction, run_queue
 from analysis.claims import CLAIMS, CROSS, FUSE3, MIXED, RESNET, Setting, list_queue
 from analysis.reproduction import (
     CONTRADICTED,
@@ -28,6 +28,7 @@ from analysis.reproduction import (
     interval,
     judge,
     judge_claims,
+    read_members,
 )
 from analysis.reproduction_page import make_page
 from command import CommandError, InputError, Interrupted
@@ -533,7 +534,7 @@ def test_damaged_members_are_measured_again(short_queue, tiny, monkeypatch):
     setting = Setting("fuse3", 26, "quick")
     made = record(setting, 0, 15.0, tiny)
     monkeypatch.setattr(run_queue, "find_evidence", lambda records, setting: [made])
-    monkeypatch.setattr(run_queue, "restore", lambda folder: "trained")
+    monkeypatch.setattr(run_queue, "restore", lambda folder, data_dir: "trained")
     monkeypatch.setattr(run_queue, "measure_members", lambda *arguments, **seed: arguments[:1])
     monkeypatch.setattr(run_queue, "study_members", lambda trained: trained)
     written = []
@@ -542,6 +543,28 @@ def test_damaged_members_are_measured_again(short_queue, tiny, monkeypatch):
         (tiny / "members.json").write_text(text)
         run_queue._train(setting, 0, RuntimeConfig(log_dir=str(tiny)), tiny, print)
         assert len(written) == times
+
+
+def test_a_run_without_checkpoints_does_not_end_the_queue(tiny, few_images, monkeypatch):
+    """Also if its images were in a folder that is no longer there."""
+    fused = Setting("fuse3", 5, "quick", (("epochs", 1), ("batch_size", 32)))
+    plain = replace(fused, network="plain")
+    monkeypatch.setattr(run_queue, "list_queue", lambda scale: [(fused, 0), (plain, 0)])
+    for module in (run_queue, reproduction):
+        monkeypatch.setattr(module, "TRAIN_IMAGES", 64)
+        monkeypatch.setattr(module, "TEST_IMAGES", 20)
+    queue(tiny)
+    (folder,) = (tiny / "snapshot" / "cifar10" / "fuse3_d5w1").iterdir()
+    assert len(read_members(folder)) == 8
+    write_config(folder, {**read_config(folder), "data_dir": "/lost"})
+    (folder / "members.json").unlink()
+    assert len(queue(tiny)) == 1 and len(read_members(folder)) == 8
+    (folder / "members.json").unlink()
+    shutil.rmtree(folder / "checkpoints")
+    shutil.rmtree(tiny / "snapshot" / "cifar10" / "plain_d5w1")
+    lost, trained, _ = queue(tiny)
+    assert f"members cannot be measured: {folder} has no checkpoint" in lost
+    assert trained == f"{plain}, seed 0"
 
 
 def test_missing_images_end_the_queue(short_queue, tmp_path):
@@ -555,3 +578,26 @@ def test_missing_images_end_the_queue(short_queue, tmp_path):
 def test_impossible_flags_are_refused(tmp_path, capsys, flags):
     status, err = refused(capsys, tmp_path, "--train", *flags, main=reproduce.main)
     assert status == 2 and flags[0] in err and flags[1] in err
+
+
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        (["none"], "there is no folder none"),
+        (["none/", "--json"], "there is no folder none/"),
+        ([".", "--hours", "1"], "--hours is for --train"),
+        ([".", "--data-dir", "."], "--data-dir is for --train"),
+        ([".", "--engine", "torch"], "--engine is for --train"),
+        ([".", "--train", "--json"], "--json shows the claims"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    status, err = refused(capsys, *words, main=reproduce.main)
+    assert status == 2 and message in err
+
+
+def test_before_the_first_run_there_are_no_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    reproduce.main(["--summary"])
+    assert f"{len(CLAIMS)} undecided" in capsys.readouterr().out

@@ -65,7 +65,8 @@ def _read_run(folder, epoch):
         path = checkpoint.checkpoint_path(checkpoints, epoch)
     if path is None or not path.is_dir():
         there = sorted(filter(None, map(checkpoint.parse_epoch, checkpoints.glob("epoch*"))))
-        raise InputError(f"{folder} has no such checkpoint (there are: {there or 'none'})")
+        what = "" if epoch is None else f" of epoch {epoch} (there are: {there or 'none'})"
+        raise InputError(f"{folder} has no checkpoint{what}")
     values, momenta, rows = checkpoint.load(path)
     name = folder.resolve().parent.name
     return Stored(name, folder, run, info.data, values, momenta, rows[-1])
