@@ -13,7 +13,7 @@ from analysis.paths import (
     mean_and_deviation,
     walk_lengths,
 )
-from command import InputError, Parser, command
+from command import InputError, Parser, command, require_picture_path
 from network import get_model, list_models
 from plotting.studies import draw_lengths, draw_lesions, draw_members
 from plotting.tables import aligned
@@ -84,7 +84,7 @@ def make_parser():
     paths.add_argument("--output", default="paths.png", help="the picture; default: paths.png")
     paths.set_defaults(call=show_paths)
     members = commands.add_parser("members", help="errors of members", description=MEMBERS)
-    members.add_argument("run", metavar="RUN", help="a run's folder")
+    members.add_argument("run", metavar="RUN", help="a run's folder, or a pretrained network")
     members.add_argument(
         "--members", type=int, default=64, help="largest number of members to test; default: 64"
     )
@@ -93,10 +93,12 @@ def make_parser():
     )
     members.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
     members.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
-    members.add_argument("--output", help="the picture; default: members.png in the run's folder")
+    members.add_argument(
+        "--output", help="the picture; default: contributions.png in the run's folder"
+    )
     members.set_defaults(call=show_members)
     lesion = commands.add_parser("lesion", help="errors without some branches", description=LESION)
-    lesion.add_argument("run", metavar="RUN", help="a run's folder")
+    lesion.add_argument("run", metavar="RUN", help="a run's folder, or a pretrained network")
     lesion.add_argument("--draws", type=int, default=5, help="number of random orders; default: 5")
     lesion.add_argument("--seed", type=int, default=0, help="seed of the draws; default: 0")
     lesion.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
@@ -108,6 +110,7 @@ def make_parser():
 
 def show_paths(args):
     """Print and draw the lengths of paths through networks."""
+    require_picture_path(args.output)
     panels, tables = {}, []
     for depth in args.depth:
         lines = panels.setdefault(f"depth {depth}", {})
@@ -147,18 +150,27 @@ def _lengths(counts, found):
     return aligned(rows)
 
 
+def prepare(args, name):
+    """Return (the TrainedRun to study, path of the picture, its title).
+
+    Args:
+        name: name of the picture in the run's folder, if the flags do not name it.
+    """
+    if args.output:
+        require_picture_path(args.output)
+    trained = restore(args.run, args.gpus, data_dir=args.data_dir)
+    stored = trained.stored
+    title = f"{stored.name} on {trained.run.dataset}, epoch {trained.row['epoch']}"
+    return trained, Path(args.output or stored.folder / name), title
+
+
 def show_members(args):
     """Print and draw the errors of a run's network, its members and their ensembles."""
     if args.members < 1:
         raise InputError(f"--members must be at least 1, not {args.members}")
-    folder = Path(args.run)
-    result = study_members(
-        *measure_members(
-            restore(folder, args.gpus, data_dir=args.data_dir), args.members, args.seed
-        )
-    )
-    output = Path(args.output or folder / "members.png")
-    draw_members(result, output, f"{folder.parent.name} {folder.name}")
+    trained, output, title = prepare(args, "contributions.png")
+    result = study_members(*measure_members(trained, args.members, args.seed))
+    draw_members(result, output, title)
     rows = [["layers", "error %", "without it %", "up to it %", "from it on %", "route a block"]]
     for c in result.contributions:
         errors = [c.alone, c.without, c.up_to, c.from_on]
@@ -181,12 +193,9 @@ def show_lesions(args):
     """Print and draw the errors of a run's network with branches removed."""
     if args.draws < 1:
         raise InputError(f"--draws must be at least 1, not {args.draws}")
-    folder = Path(args.run)
-    result = measure_lesions(
-        restore(folder, args.gpus, data_dir=args.data_dir), args.draws, args.seed
-    )
-    output = Path(args.output or folder / "lesions.png")
-    draw_lesions(result, output, f"{folder.parent.name} {folder.name}")
+    trained, output, title = prepare(args, "lesions.png")
+    result = measure_lesions(trained, args.draws, args.seed)
+    draw_lesions(result, output, title)
     single = [["removed", "error %"], ["nothing", f"{result.whole:.2f}"]]
     single += [[label, f"{error:.2f}"] for label, error in result.single.items()]
     drawn = [["at random", "mean error %", "lowest %", "highest %"]]

@@ -8,6 +8,7 @@ import pytest
 
 import analyze
 import train_cifar
+from analysis.lesions import LesionStudy
 from engine.distributed import Alone
 from training import evaluation
 from training.run import Run
@@ -72,7 +73,7 @@ def test_paths_of_several_networks_in_one_picture(tmp_path, capsys):
 
 def test_members_of_a_fused_network(runs, capsys):
     out = said(capsys, "members", runs["fuse3"])
-    assert is_picture(runs["fuse3"] / "members.png")
+    assert is_picture(runs["fuse3"] / "contributions.png")
     (row,) = read_log(runs["fuse3"])
     assert f"the whole network                {row['test_error']:.2f}%" in out
     table = re.findall(r"^(\d+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +(.*)$", out, re.M)
@@ -89,7 +90,9 @@ def test_members_of_a_fused_network(runs, capsys):
 
 
 def test_members_of_the_ensemble_are_as_they_were_trained(runs, capsys):
+    drawn_in_training = (runs["ensemble"] / "members.png").read_bytes()
     out = said(capsys, "members", runs["ensemble"])
+    assert (runs["ensemble"] / "members.png").read_bytes() == drawn_in_training
     (row,) = read_log(runs["ensemble"])
     shown = re.findall(r"^5 +([\d.]+)", out, re.M)
     assert shown == [f"{error:.2f}" for error in row["member_errors"]]
@@ -116,6 +119,14 @@ def test_some_of_the_members(runs, tmp_path, capsys):
     assert is_picture(tmp_path / "some.png")
 
 
+def test_a_pretrained_network_can_be_studied(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = LesionStudy(10.0, {"block1 branch1": 20.0}, {1: (20.0, 30.0)})
+    monkeypatch.setattr(analyze, "measure_lesions", lambda *_: study)
+    out = said(capsys, "lesion", "cross26-cifar10", "--data-dir", data)
+    assert "picture  lesions.png" in out and is_picture(tmp_path / "lesions.png")
+
+
 @pytest.mark.slow
 def test_lesions(runs, capsys):
     for name, parts in (("fuse3", 6), ("fractal", 10)):
@@ -131,6 +142,9 @@ def test_what_cannot_be_is_refused_in_a_line(runs, tmp_path, capsys):
     assert "did you mean cross" in refused(capsys, "paths", "--network", "croos")
     assert "leaves a stage without blocks" in refused(capsys, "paths", "--depth", "3")
     assert "is not a run's folder" in refused(capsys, "members", tmp_path)
+    nowhere = ["--output", tmp_path / "nowhere" / "x.png"]
+    for words in (["members", "none"], ["lesion", "none"], ["paths", "--depth", "3"]):  # first
+        assert "name a file in an existing folder" in refused(capsys, *words, *nowhere)
     assert "fractal has no members" in refused(capsys, "members", runs["fractal"])
     assert "ensemble has no fusion" in refused(capsys, "lesion", runs["ensemble"])
     assert "at least 1" in refused(capsys, "members", runs["fuse3"], "--members", "0")
