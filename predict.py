@@ -14,6 +14,7 @@ from tqdm import tqdm
 from command import InputError, Parser, command
 from data.class_folders import CIRCLE, LOST, Ignored, walk_images
 from data.images import name_formats
+from data.lists import find_encoding
 from network import read_card
 from plotting.tables import TABLE_FORMATS
 from training.classification import Answer, classify, load_exported, load_run, rank_classes
@@ -140,7 +141,8 @@ def list_pictures(names):
 
 def read_list(data):
     """Return the paths in the bytes ``data``: lines, or parts that end with a null character."""
-    text = os.fsdecode(data)
+    encoding = find_encoding(data)  # of an editor or a shell of Windows; paths are bytes elsewhere
+    text = data.decode(encoding, "replace") if encoding else os.fsdecode(data)
     parts = text.split("\0") if "\0" in text else (line.rstrip("\r") for line in text.split("\n"))
     return [part for part in parts if part]
 

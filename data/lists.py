@@ -18,13 +18,18 @@ ENCODINGS = (
 )
 
 
+def find_encoding(data):
+    """Return the encoding that the byte order mark of ``data`` names, or None if it has none."""
+    return next((name for mark, name in ENCODINGS if data.startswith(mark)), None)
+
+
 def read_lines(path):
     """Return the lines of a text file, in UTF-8 or the encoding of its byte order mark.
 
     Bytes that are not UTF-8 are kept, as Python keeps those of file names.
     """
     data = Path(path).read_bytes()
-    encoding = next((name for mark, name in ENCODINGS if data.startswith(mark)), "utf-8")
+    encoding = find_encoding(data) or "utf-8"
     text = data.decode(encoding, "strict" if encoding == "utf-16" else "surrogateescape")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines

@@ -46,6 +46,11 @@ def test_of_equal_logits_the_first_counts():
     assert [found.error(top) for top in (1, 2, 3)] == pytest.approx([200 / 3, 100 / 3, 0])
 
 
+def test_logits_that_are_not_numbers_are_wrong():
+    logits = np.array([[np.nan, np.nan], [1, 0], [np.nan, 0]], np.float32)
+    assert Predictions(logits, np.array([0, 0, 1])).error() == pytest.approx(200 / 3)
+
+
 def test_confusion_has_a_row_a_label_and_class_errors_follow():
     logits = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 0]]
     found = Predictions(logits, np.array([0, 1, 1, 1, 0]))

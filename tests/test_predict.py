@@ -210,6 +210,11 @@ def test_folders_and_lists_are_their_pictures(run, tmp_path, capsys, monkeypatch
     assert [row["picture"] for row in shown[0]] == [str(first)] * 5 + [str(second)] * 5
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_may_have_a_byte_order_mark(encoding):
+    assert predict.read_list("é/1.png\r\n2.png\r\n".encode(encoding)) == ["é/1.png", "2.png"]
+
+
 def give_list(monkeypatch, text):
     """Make ``text`` what standard input gives."""
     data = io.BytesIO(os.fsencode(text))

@@ -60,11 +60,12 @@ class Predictions:
     def error(self, top: int = 1) -> float:
         """Return the percentage of examples whose label is not among the ``top`` largest logits.
 
-        Of equal logits the first counts as larger.
+        Of equal logits the first counts as larger. An example with logits that are not numbers is
+        wrong.
         """
         right = self._pick_labels(self.logits)
         before = np.arange(self.logits.shape[1]) < self.labels[:, None]
-        rank = ((self.logits > right) | ((self.logits == right) & before)).sum(axis=1)
+        rank = (~(self.logits <= right) | ((self.logits == right) & before)).sum(axis=1)
         return 100 * float((rank >= top).mean())
 
     def confusion(self) -> np.ndarray:
