@@ -11,7 +11,7 @@ from typing import Tuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from command import InputError
+from command import InputError, nearest
 from data.archives import Part
 from data.class_folders import Ignored, find_classes, is_hidden, match_classes
 from data.images import read_image, to_rgb
@@ -29,6 +29,7 @@ ARRAYS = (
     ("x", "y"),
 )
 CLASS_NAMES = ("class_names", "classes")
+OTHER_FOLDERS, OTHER_ARRAYS = "folders besides train and test", "arrays that are not used"
 
 
 @dataclass
@@ -115,13 +116,15 @@ def _hold_out(own, share, seed):
 
 def _read_folders(source, size, mapping):
     ignored = Ignored()
-    train_folder, test_folder = _find_parts(source)
+    train_folder, test_folder, others = _find_parts(source)
     if train_folder is None:
         names, train = find_classes(source, ".", ignored)
         test = None
     else:
         names, train = find_classes(source, train_folder, ignored)
         test = test_folder and match_classes(source, test_folder, names, ignored)
+        for name in others:
+            ignored.add(OTHER_FOLDERS, name)
     own = Own(names, None, None, ignored=ignored)
     own.train = _read_files(source, train, size, mapping, own.left_out)
     if test:
@@ -130,7 +133,7 @@ def _read_folders(source, size, mapping):
 
 
 def _find_parts(source):
-    """Return the names of the folders of training and of test images, or None.
+    """Return the names of the folders of training and of test images, or None, and the others.
 
     Names such as Train count, too, unless other folders show that these may be classes.
     """
@@ -138,7 +141,9 @@ def _find_parts(source):
     visible = {name.lower(): name for name in folders if not is_hidden(name)}
     parts = visible if set(visible) <= {"train", *TEST_FOLDERS} else {}
     parts = {**parts, **{name: name for name in folders}}
-    return parts.get("train"), next((parts[name] for name in TEST_FOLDERS if name in parts), None)
+    train = parts.get("train")
+    test = next((parts[name] for name in TEST_FOLDERS if name in parts), None)
+    return train, test, [name for name in visible.values() if name not in (train, test)]
 
 
 def _read_files(source, photographs, size, mapping, left_out):
@@ -196,11 +201,25 @@ def _read_npz(source, size):
         size = height if height == width and height in SIZES else SIZE
     names, labels = _check_labels(source, keys[1], arrays)
     own = Own(names, _make_part(source, images, labels, size), None)
-    if set(keys[2:]) and set(keys[2:]) <= set(arrays):
+    own.ignored.update(_list_unused(arrays, keys))
+    missing = [key for key in keys[2:] if key not in arrays]
+    if len(missing) == 1:
+        (there,) = set(keys[2:]) - set(missing)
+        raise InputError(f"{source} has {there}, but not {missing[0]}: add it, or leave both out")
+    if keys[2:] and not missing:
         images = _check_images(source, keys[2], arrays[keys[2]])
         _, labels = _check_labels(source, keys[3], arrays, names)
         own.test = _make_part(source, images, labels, size)
     return own
+
+
+def _list_unused(arrays, keys):
+    """Return the Ignored of the arrays besides ``keys`` and the names of the classes."""
+    ignored = Ignored()
+    for name in arrays:
+        if name not in (*keys, *CLASS_NAMES):
+            ignored.add(OTHER_ARRAYS, name)
+    return ignored
 
 
 def _make_part(source, images, labels, size):
@@ -219,6 +238,11 @@ def _check_images(source, name, images):
     if images.dtype == bool:
         images = images.astype(np.uint8) * 255
     if images.dtype == np.uint16:
+        if images.size and images.max() < 256:
+            raise InputError(
+                f"{source}: {name} is uint16, but no value is above 255: make it uint8 if its "
+                "values are 0 to 255"
+            )
         images = (images >> 8).astype(np.uint8)
     colours = images.ndim == 4 and images.shape[3] in (3, 4)
     if images.dtype != np.uint8 or not (images.ndim == 3 or colours) or 0 in images.shape:
@@ -240,7 +264,13 @@ def _check_labels(source, name, arrays, names=None):
     if labels.ndim == 1 and labels.dtype.kind == "U":
         names = tuple(map(str, np.unique(labels))) if names is None else names
         numbers = {each: number for number, each in enumerate(names)}
-        labels = np.array([numbers.get(str(label), -1) for label in labels])
+        unknown = [str(label) for label in labels if str(label) not in numbers]
+        if unknown:
+            raise InputError(
+                f"{source}: {name} has {unknown[0]!r}, which is not a class"
+                f"{nearest(unknown[0], names)}"
+            )
+        labels = np.array([numbers[str(label)] for label in labels], np.int64)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
         raise InputError(
             f"{source}: {name} is {labels.dtype} {labels.shape}, not whole numbers (N,)"

@@ -237,6 +237,11 @@ def get_spec(name: str, folder: Union[str, Path, None] = None) -> DatasetSpec:
     )
 
 
+def is_path(dataset: str) -> bool:
+    """Return whether ``dataset`` is the path of a data set's folder, and not a name."""
+    return os.path.basename(dataset) != dataset or dataset in ("", ".", "..")
+
+
 def locate(dataset: str, folder: Optional[str] = None) -> Tuple[DatasetSpec, Path]:
     """Return the DatasetSpec and the folder of a data set, given its name or its folder.
 
@@ -247,9 +252,12 @@ def locate(dataset: str, folder: Optional[str] = None) -> Tuple[DatasetSpec, Pat
     Raises:
         InputError: there is no such data set.
     """
-    if os.path.basename(dataset) == dataset and dataset not in ("", ".", ".."):
-        found = default_folder(dataset) if folder is None else Path(folder)
-        return get_spec(dataset, found), found
+    if not is_path(dataset):
+        if folder is not None or dataset in _SPECS:
+            found = default_folder(dataset) if folder is None else Path(folder)
+            return get_spec(dataset, found), found
+        found = default_folder(dataset)  # its description has the old name if it was renamed
+        return read_spec(found) or get_spec(dataset, found), found
     path = Path(dataset if folder is None else folder).resolve()
     described = read_spec(path)
     return get_spec(Path(dataset).name if described is None else described.name, path), path

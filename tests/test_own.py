@@ -13,7 +13,7 @@ import export
 import predict
 import train_cifar
 from command import InputError
-from data import prepare, records
+from data import prepare, records, spec
 from data.own import describe, read_own
 from data.spec import get_spec, locate, read_spec, write_spec
 from tests.photo_files import file_of, picture
@@ -84,7 +84,20 @@ def test_a_class_may_be_called_train(tmp_path):
 @pytest.mark.parametrize("test_folder", ["val", "valid"])
 def test_a_test_set_may_have_other_names(tmp_path, test_folder):
     source = tree(tmp_path, parts=("train", test_folder))
-    assert len(read_own(source).test) == 10
+    own = read_own(source)
+    assert len(own.test) == 10 and own.ignored == {}
+
+
+def test_folders_and_arrays_that_are_not_used_are_named(tmp_path, capsys):
+    source = tree(tmp_path / "source", parts=("train", "val", "test", "extra"), count=2)
+    (source / ".git").mkdir()
+    prepare.main(["folder", "--source", str(source), "--out", str(tmp_path / "x"), "--jobs", "1"])
+    assert "ignored 2 folders besides train and test: extra, val\n" in capsys.readouterr().out
+    parts = {f"{part}_{kind}" for part in ("train", "val", "test") for kind in ("images", "labels")}
+    arrays = {name: PIXELS if name.endswith("images") else LABELS for name in sorted(parts)}
+    own = read_own(save(tmp_path / "a.npz", **arrays, class_names=np.array(["a", "b", "c"])))
+    assert own.ignored == {"arrays that are not used": ["val_images", "val_labels"]}
+    assert own.class_names == ("a", "b", "c") and len(own.test) == len(LABELS)
 
 
 def save(path, **arrays):
@@ -172,7 +185,18 @@ def test_impossible_names_of_classes_are_refused(tmp_path, names, message):
     [
         ({"images": PIXELS}, "has arrays images, not images and labels"),
         ({"images": PIXELS / 255, "labels": LABELS}, "images must be uint8"),
+        ({"images": PIXELS.astype(np.uint16), "labels": LABELS}, "no value is above 255"),
         ({"images": PIXELS, "labels": LABELS[:5]}, "12 images and 5 labels"),
+        ({"x_train": PIXELS, "y_train": LABELS, "x_test": PIXELS}, "has x_test, but not y_test"),
+        ({"x_train": PIXELS, "y_train": LABELS, "y_test": LABELS}, "has y_test, but not x_test"),
+        (
+            {
+                "images": PIXELS,
+                "labels": np.array(["ant", "bee", "cow"])[LABELS],
+                "classes": np.array(["ant", "bee", "crow"]),
+            },
+            "labels has 'cow', which is not a class; did you mean crow?",
+        ),
         ({"images": PIXELS, "labels": LABELS - 1}, "labels outside 0 to"),
         ({"images": PIXELS, "labels": np.eye(12)}, "not whole numbers"),
         ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has no images to train on"),
@@ -277,6 +301,11 @@ def test_every_program_takes_it(tmp_path, capsys, monkeypatch):
     exported = load_exported(tmp_path / "exported" / "network-symbol.json")
     for ours, theirs in zip(*(answers(which, image) for which in (exported, load_run(run, "cpu")))):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    prepare.prepare_own(source, tmp_path / "data" / "others", size=28, jobs=1)
+    other = ["--resume", run, "--dataset", tmp_path / "data" / "others"]
+    status, err = refused(capsys, *other, main=train_cifar.main)
+    assert status == 2 and "was started with another dataset" in err
+    train_cifar.main(["--resume", str(run), "--dataset", str(out), "--gpus", "cpu"])
     moved = tmp_path / "elsewhere"
     os.rename(out, moved)
     train_cifar.main(["--resume", str(run), "--data-dir", str(moved), "--gpus", "cpu"])
@@ -284,6 +313,16 @@ def test_every_program_takes_it(tmp_path, capsys, monkeypatch):
         capsys, *flags, "--data-dir", moved, "--log-dir", tmp_path, main=train_cifar.main
     )
     assert (status, "--dataset must be insects, not cifar10" in err) == (2, True), err
+
+
+def test_a_renamed_folder_is_found_by_its_new_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(spec, "project_folder", lambda: tmp_path)
+    source = save(tmp_path / "a.npz", images=PIXELS, labels=LABELS)
+    _, made = prepare.prepare_own(source, tmp_path / "data" / "insects", jobs=1)
+    os.rename(tmp_path / "data" / "insects", tmp_path / "data" / "beetles")
+    assert locate("beetles") == (made, tmp_path / "data" / "beetles")
+    with pytest.raises(InputError, match="there is no data set 'insects'"):
+        locate("insects")
 
 
 def test_an_unknown_data_set_is_one_line(tmp_path, capsys):

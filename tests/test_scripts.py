@@ -211,6 +211,10 @@ def test_two_devices_train(data, tmp_path):
         (["--lr", "nan"], "--lr must be a number"),
         (["--lr-steps", "1/0"], "argument --lr-steps"),
         (["--lr-steps", "5"], "between 0 and 1"),
+        (["--lr-steps", "200", "--num-epochs", "150"], "not after epoch 200 of 150"),
+        (["--lr-steps", "x"], "x is not a step of the learning rate such as 1/2 or 200"),
+        (["--momentum-correction", "yes"], "'yes' is neither on nor off"),
+        (["--init-from", ""], "--init-from must be a run's folder"),
         (["--rand-seed", "-1"], "--rand-seed must be at least 0"),
         (["--runs", "0"], "--runs must be at least 1"),
         (["--log-iters", "0"], "--log-iters must be at least 1"),
@@ -282,6 +286,12 @@ def test_a_resumed_run_keeps_its_settings(data, tmp_path, capsys):
     status, err = refused(capsys, "--resume", folder, "--runs", "2", "--exp-name", "other")
     assert status == 2
     assert "exp_name and runs" in err
+    status, err = refused(capsys, "--resume", folder, "--lr", "0.2", "--cutout", "4")
+    assert "was started with another recipe (--lr, --cutout): leave those flags out" in err
+    status, err = refused(capsys, "--resume", folder, "--recipe", "fast")
+    assert "was started with another recipe: leave those flags out" in err
+    train_cifar.main(["--resume", str(folder), "--recipe", "deep-fusion"])
+    assert "finished already" in capsys.readouterr().out
     train_cifar.main(["--resume", str(folder), "--lr", "0.1"])
     assert "finished already" in capsys.readouterr().out
 

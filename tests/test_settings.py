@@ -13,6 +13,7 @@ import pytest
 import train_cifar
 from command import InputError
 from data import spec
+from engine.optimizer_state import OptimizerState
 from network import get_model
 from network.folding import simplify
 from network.graph import to_symbol
@@ -300,6 +301,20 @@ def test_an_exported_network_is_refused_with_the_way_to_export_it(tmp_path):
     mx.nd.save(str(file), {f"arg:{name}": array for name, array in arrays.items()})
     with pytest.raises(InputError, match="export the network with --trainable"):
         initialization.initialize_from(made_engine(net)[0], file)
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_momenta_are_not_taken_for_parameters(tmp_path, averaged):
+    net = made_net("resnet", 8, 10)
+    engine, loaded = made_engine(net)
+    values, _ = engine.state_dict()
+    momenta = {name: value for name, value in values.items() if "running" not in name}
+    state = OptimizerState(momenta, values if averaged else {}).to_arrays()
+    arrays = {name: mx.nd.array(value) for name, value in state.items()}
+    mx.nd.save(str(tmp_path / "optimizer.params"), arrays)
+    with pytest.raises(InputError, match="give net.params, not optimizer.params"):
+        initialization.initialize_from(engine, tmp_path / "optimizer.params")
+    assert not loaded
 
 
 @pytest.mark.parametrize("kinds", [False, True])

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Callable, Tuple
 
-from command import InputError, Interrupted, Parser
+from command import InputError, Interrupted, Parser, flag_name
+from data.spec import is_path
 from engine.distributed import DISTRIBUTED
 from network import list_pretrained
 from network.drop_path import MODES
@@ -95,8 +96,9 @@ def build_run(args, program):
 def _given_run(args):
     """Return {name: value} of a Run's given options, with an absolute path ``init_from``."""
     values = given(args, Run)
+    values.pop("recipe", None)  # a name, which ``build_run`` reads
     source = values.get("init_from")
-    if source and (Path(source).exists() or source not in list_pretrained()):
+    if source is not None and (Path(source).exists() or source not in list_pretrained()):
         values["init_from"] = str(Path(source).absolute())
     return values
 
@@ -203,15 +205,21 @@ def _changed_settings(run, config, args, program):
     """Return names of the settings that flags would change although they are fixed."""
     asked = _given_run(args)
     folder = {"data_dir": args.data_dir or run.data_dir}
+    if not args.data_dir and is_path(asked.get("dataset", run.dataset)):
+        folder = {}
     asked.pop("data_dir", None)
     if {"network", "dataset"} & set(asked):
         completed = program.complete({"dataset": run.dataset, **asked, **folder})
         asked = {name: completed[name] for name in asked}
     differ = [name for name, value in asked.items() if getattr(run, name) != value]
+    recipe = _change_recipe(run.recipe, args, program)
+    changed = [
+        name for name in asdict(recipe) if getattr(recipe, name) != getattr(run.recipe, name)
+    ]
     if args.recipe and args.recipe != run.recipe_name:
-        differ.append("recipe_name")
-    if _change_recipe(run.recipe, args, program) != run.recipe:
         differ.append("recipe")
+    elif changed:
+        differ.append(f"recipe ({', '.join(map(flag_name, changed))})")
     fixed = {"log_dir": config.log_dir, "exp_name": config.exp_name, "runs": 1}
     return differ + [
         name for name, value in fixed.items() if getattr(args, name) not in (None, value)

@@ -7,6 +7,7 @@ from pathlib import Path
 import mxnet as mx
 
 from command import InputError, nearest
+from engine.optimizer_state import RAW
 from filesystem import plain_path
 from network import list_pretrained
 from training.exporting import read_safetensors
@@ -36,7 +37,7 @@ def load_parameters(source):
         raise InputError(
             f"init_from must be a run's folder, a .params or .safetensors file or the name of a "
             f"pretrained network{names}, not {path}"
-            f"{nearest(path.name, [*there, *pretrained])}",
+            f"{'' if path.is_dir() else nearest(path.name, [*there, *pretrained])}",
             argument="init_from",
         )
     if path.suffix == ".safetensors":
@@ -58,8 +59,8 @@ def initialize_from(engine, source):
         A line that says which parameters were loaded and which were not.
 
     Raises:
-        InputError: no parameter but the classifier's matches, batch normalisation is folded, or
-            ``source`` cannot be read.
+        InputError: no parameter but the classifier's matches, batch normalisation is folded, there
+            are no moving averages, or ``source`` cannot be read.
     """
     values, _ = engine.state_dict()
     given = _strip_prefixes(load_parameters(source), values)
@@ -76,6 +77,12 @@ def initialize_from(engine, source):
     }
     if not _without_classifier(taken, values):
         raise InputError(_explain_mismatch(source, values, given), argument="init_from")
+    if not any(map(_is_average, given)) and any(map(_is_average, values)):
+        raise InputError(
+            f"init_from: {source} has no moving averages of batch normalisation: give net.params, "
+            "not optimizer.params, or another file of all parameters",
+            argument="init_from",
+        )
     engine.load_state_dict({**values, **taken}, {})
     return f"started from {source}: {_describe(values, given, taken)}"
 
@@ -88,10 +95,14 @@ def _is_folded(given, values):
     """
     if any(name.endswith(("folded_weight", "folded_bias")) for name in given):
         return True
-    averages = any(name.endswith("running_var") for name in given)
     weights = (name[: -len("bias")] + "weight" for name in given if name.endswith("bias"))
     added = [name for name in weights if name in values and f"{name[:-6]}bias" not in values]
-    return bool(added) and not averages
+    return bool(added) and not any(map(_is_average, given))
+
+
+def _is_average(name):
+    """Return whether ``name`` is that of a moving average of batch normalisation."""
+    return name.endswith(("running_mean", "running_var")) and not name.startswith(RAW)
 
 
 def _strip_prefixes(given, values):

@@ -4,6 +4,8 @@ The field of an option determines how its value is checked, written to ``config.
 ``--help`` and read from a flag, so that each fact is stated once.
 """
 
+import argparse
+import functools
 import math
 from dataclasses import MISSING, field, fields
 from typing import Any, Callable, Optional, Sequence, Union, get_type_hints
@@ -101,8 +103,22 @@ def _argument(each, kind):
     if getattr(kind, "__origin__", None) is Union:  # Optional
         kind = kind.__args__[0]
     if kind is bool:
-        return {**words, "type": parse_switch, "nargs": "?", "const": True, "metavar": "on|off"}
-    return {**words, "type": metadata["parse"] or kind}
+        words.update(nargs="?", const=True, metavar="on|off")
+    parse = parse_switch if kind is bool else metadata["parse"]
+    return {**words, "type": _explaining(parse) if parse else kind}
+
+
+def _explaining(parse):
+    """Return ``parse`` with the text of its ValueErrors as argparse's message."""
+
+    @functools.wraps(parse)
+    def explained(text):
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return explained
 
 
 def parse_switch(text):
@@ -112,7 +128,7 @@ def parse_switch(text):
         ValueError: ``text`` is neither.
     """
     if text not in ("on", "off"):
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is neither on nor off")
     return text == "on"
 
 

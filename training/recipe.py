@@ -118,7 +118,8 @@ class Recipe:
         for step in self.lr_steps:
             if not 0 < step < 1:
                 raise InputError(
-                    f"lr_steps must lie between 0 and 1 (of the epochs), not {step}",
+                    "lr_steps must lie between 0 and 1 (of the epochs), not after epoch "
+                    f"{float(step * self.epochs):g} of {self.epochs}",
                     argument="lr_steps",
                 )
         if self.warmup_epochs >= self.epochs:

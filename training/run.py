@@ -153,7 +153,10 @@ class RuntimeConfig:
     def __post_init__(self):
         check_options(self)
         if self.compile and self.engine != "torch":
-            raise InputError("compile needs engine torch", argument=("compile", "engine"))
+            raise InputError(
+                "compile needs engine torch; with another engine, turn it off",
+                argument=("compile", "engine"),
+            )
         if self.engine == "torch" and self.kv_store == DISTRIBUTED:
             raise InputError(
                 f"kv_store {DISTRIBUTED} needs engine mxnet, not torch",
