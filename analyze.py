@@ -153,12 +153,15 @@ def _lengths(counts, found):
 def prepare(args, name):
     """Return (the TrainedRun to study, path of the picture, its title).
 
+    The network computes in float32 whatever the run's data type, which this machine may not
+    support.
+
     Args:
         name: name of the picture in the run's folder, if the flags do not name it.
     """
     if args.output:
         require_picture_path(args.output)
-    trained = restore(args.run, args.gpus, data_dir=args.data_dir)
+    trained = restore(args.run, args.gpus, dtype="float32", data_dir=args.data_dir)
     stored = trained.stored
     title = f"{stored.name} on {trained.run.dataset}, epoch {trained.row['epoch']}"
     return trained, Path(args.output or stored.folder / name), title

@@ -1,6 +1,7 @@
 """analyze.py as people call it."""
 
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from engine.distributed import Alone
 from training import evaluation
 from training.run import Run
 from training.run_data import RunData
-from training.run_folder import read_config, read_log
+from training.run_folder import read_config, read_log, write_config
 
 pytestmark = pytest.mark.medium
 
@@ -125,6 +126,14 @@ def test_a_pretrained_network_can_be_studied(data, tmp_path, capsys, monkeypatch
     monkeypatch.setattr(analyze, "measure_lesions", lambda *_: study)
     out = said(capsys, "lesion", "cross26-cifar10", "--data-dir", data)
     assert "picture  lesions.png" in out and is_picture(tmp_path / "lesions.png")
+
+
+def test_a_run_of_a_data_type_that_the_machine_lacks_is_studied(runs, tmp_path):
+    """float16 is for GPUs."""
+    half = shutil.copytree(runs["fuse3"], tmp_path / "half1")
+    write_config(half, {**read_config(half), "dtype": "float16"})
+    args = analyze.make_parser().parse_args(["lesion", str(half), "--gpus", "cpu"])
+    assert analyze.prepare(args, "lesions.png")[0].run.dtype == "float32"
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import sys
 from itertools import chain
 from pathlib import Path
@@ -31,6 +32,7 @@ from tests.test_scripts import refused
 from training import classification, evaluation
 from training.exporting import EXPORT_FORMATS
 from training.metrics import probabilities
+from training.run_folder import read_config, write_config
 
 pytestmark = pytest.mark.medium
 
@@ -79,6 +81,18 @@ def classified(run, paths):
     classifier = classification.load_run(run, "cpu")
     logits = [row for _, row in classification.classify(classifier, paths)]
     return probabilities(np.stack(logits)), classifier.names
+
+
+def test_a_run_of_a_data_type_that_the_machine_lacks_is_used(run, tmp_path, capsys):
+    """float16 is for GPUs."""
+    half = shutil.copytree(run, tmp_path / "half1")
+    write_config(half, {**read_config(half), "dtype": "float16"})
+    (path,) = pictures(tmp_path, 1)
+    shown = []
+    for folder in (run, half):
+        predict.main([str(path), "--run", str(folder), "--gpus", "cpu"])
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
 
 
 def test_probabilities_add_up_to_one(run, tmp_path):

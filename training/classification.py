@@ -47,6 +47,8 @@ def load_run(
 ) -> Classifier:
     """Return the Classifier of a run or of a pretrained network.
 
+    It computes in float32 whatever the run's data type, which this machine may not support.
+
     Args:
         source: the run's folder, or the pretrained network's name.
         gpus, epoch: see ``training.evaluation.restore``.
@@ -60,7 +62,7 @@ def load_run(
         InputError: there is no such run or checkpoint, or ``early_exit`` is given and the network
             has no columns.
     """
-    trained = restore(source, gpus, epoch)
+    trained = restore(source, gpus, epoch, dtype="float32")
     data, engine = trained.data, trained.engine
 
     def predict(images: np.ndarray) -> np.ndarray:
