@@ -170,15 +170,16 @@ def describe_source(args, trained):
     return f" with {args.parameters.name}", f"_{args.parameters.stem}"
 
 
-def show_early_exit(args, trained, points, testing, name, title):
+def show_early_exit(args, trained, chosen, points, testing, name, title):
     """Print, draw and write the results of early exit, the columns and the whole network.
 
     Args:
+        chosen: images for choosing thresholds, and their description.
         points, testing: Points and Predictions of the columns and of the whole, on the test images.
         name: name of the picture and the JSON file, without their endings.
         title: title of the picture.
     """
-    images, picked_on = choose_picking_images(trained)
+    images, picked_on = chosen
     indices = [*range(len(points) - 1), None]
     picking = [trained.predictions(images, index, args.test_batch_size) for index in indices]
     matched = match_costs(points, picking, testing)
@@ -217,6 +218,7 @@ def main(argv=None):
     title = f"{trained.stored.name}{source} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
     if args.columns or args.early_exit:
         trained.prepare_subnetworks()
+    chosen = choose_picking_images(trained) if args.early_exit else None
 
     def predict(subnetwork):
         return trained.predictions(images, subnetwork, args.test_batch_size, args.crops)
@@ -233,7 +235,7 @@ def main(argv=None):
             draw_anytime(points, picture, title)
             print(f"{TABLE_FORMATS[args.format](anytime_table(points))}\n{picture}")
         if args.early_exit:
-            show_early_exit(args, trained, points, found, f"early_exit_{suffix}", title)
+            show_early_exit(args, trained, chosen, points, found, f"early_exit_{suffix}", title)
 
 
 if __name__ == "__main__":

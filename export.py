@@ -181,6 +181,8 @@ def main(argv=None):
     if args.trainable:
         require_trainable_programs()
     trained = restore(args.run, "cpu", args.epoch, dtype="float32", data_dir=args.data_dir)
+    if args.int8:
+        trained.require_training_images()  # for calibration
     if args.column is not None:
         require_column(trained, args.column)
     files, lines = export_network(args, trained)

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from analysis.claims import SCALES
 from analysis.reproduction import judge_claims, tabulate_judgements
 from command import InputError, Parser, command
 from results import (
@@ -54,12 +55,14 @@ def make_parser():
     return parser
 
 
-def claims_section(path):
-    """Return the papers' claims as a section of the page, if there are runs for any of them."""
-    judgements = judge_claims(path, "cpu")
-    if not any(each.folders for each in judgements):
-        return ()
-    return [Section("The papers' claims", tabulate_judgements(judgements))]
+def claims_sections(path):
+    """Return the papers' claims as sections of the page: those of each scale that has runs."""
+    judged = {scale: judge_claims(path, scale) for scale in SCALES}
+    return [
+        Section(f"The papers' claims, scale {scale}", tabulate_judgements(judgements))
+        for scale, judgements in judged.items()
+        if any(each.folders for each in judgements)
+    ]
 
 
 @command
@@ -78,7 +81,7 @@ def main(argv=None):
         draw_comparison(name, compared[name], files)
         sys.stderr.write("".join(f"wrote {file}\n" for file in files))
     if args.html:
-        write_report(args.html, settings, left_out, claims_section(args.path))
+        write_report(args.html, settings, left_out, claims_sections(args.path))
         sys.stderr.write(f"wrote {args.html}\n")
 
 

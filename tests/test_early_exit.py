@@ -1,6 +1,8 @@
 """Early exit: what images cost and who answers, counted by hand, and evaluate.py --early-exit."""
 
 import json
+import shutil
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -19,7 +21,7 @@ from analysis.early_exit import (
     trace_curves,
 )
 from plotting import studies
-from tests.record_files import encoded, random_pixels
+from tests.record_files import encoded, random_pixels, write_random_rec
 from tests.test_scripts import refused
 from training import evaluation
 from training.early_exit import answer_early
@@ -106,6 +108,8 @@ def test_thresholds_are_picked_on_other_images():
     assert [row[0] for row in rows[1:]] == [point.name for point in POINTS]
     assert rows[1][4:7] == [f"{first.error:.2f}", "1.00", "0.0"]
     assert rows[3][4:] == ["-"] * 5
+    sure = early_exit_table(POINTS, [replace(first, threshold=0.99998)])
+    assert sure[1][7] == "0.999980"  # predict.py --early-exit 1 would be another chain
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +196,14 @@ def test_pictures_are_answered_by_the_first_column_that_is_sure(run, tmp_path, c
     ):
         status, err = refused(capsys, paths[0], "--run", run, *flags, main=predict.main)
         assert status == 2 and message in err
+
+
+def test_images_for_picking_are_checked_first(run, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate, "measure_columns", None)  # is not called
+    write_random_rec(tmp_path / "train.rec", 20, classes=10)
+    shutil.copy(data / "test.rec", tmp_path)
+    status, err = refused(capsys, run, "--early-exit", "--data-dir", tmp_path, main=evaluate.main)
+    assert status == 2 and "the training images are not those of the run" in err
 
 
 @pytest.mark.parametrize(

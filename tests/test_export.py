@@ -25,7 +25,7 @@ from network.exporter import read_parameters
 from network.folding import simplify
 from network.graph import to_symbol
 from tests.photo_files import write_photographs
-from tests.record_files import random_pixels
+from tests.record_files import random_pixels, write_random_rec
 from tests.test_all_networks import images, make
 from tests.test_scripts import refused
 from training import evaluation, exporting
@@ -383,6 +383,16 @@ def test_files_of_8_bits_that_lose_more_are_not_written(fractal, tmp_path, capsy
     assert status == 1
     assert "above --int8-tolerance -100.5" in err
     assert not [*tmp_path.iterdir()]
+
+
+def test_images_for_calibration_are_checked_first(fractal, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("onnxruntime.quantization")
+    monkeypatch.setattr(script, "export_network", None)  # is not called
+    write_random_rec(tmp_path / "train.rec", 20, classes=10)
+    write_random_rec(tmp_path / "test.rec", 20, classes=10)
+    flags = ["--format", "onnx", "--int8", "--out", tmp_path / "out", "--data-dir", tmp_path]
+    status, err = refused(capsys, fractal, *flags, main=script.main)
+    assert status == 2 and "the training images are not those of the run" in err
 
 
 @pytest.mark.parametrize("kind", RUN)

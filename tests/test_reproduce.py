@@ -211,6 +211,20 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
     assert "augmentation +, dropout 0.0 | 1 |" in page
 
 
+def test_the_page_of_results_has_the_claims_of_each_scale_with_runs(tmp_path):
+    assert show_results.claims_sections(tmp_path) == []
+    for name in ("paper", "cpu"):
+        made = record(CROSS[name], 0, 15.0)
+        folder = tmp_path / "cifar10" / f"cross_{name}" / "run1"
+        folder.mkdir(parents=True)
+        write_config(folder, {**made.run.to_json(), **asdict(made.info)})
+        epochs = range(1, made.run.recipe.epochs + 1)
+        RunLog(folder, print).rewrite([{**ROW, "epoch": epoch} for epoch in epochs])
+        found = [section.title for section in show_results.claims_sections(tmp_path)]
+        scales = ["paper"] if name == "paper" else ["cpu", "paper"]
+        assert found == [f"The papers' claims, scale {scale}" for scale in scales]
+
+
 def test_columns_and_members_are_judged_within_a_run(tmp_path):
     mixed = MIXED["cpu"]
     rows = [
