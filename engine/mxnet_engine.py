@@ -64,6 +64,7 @@ class MXNetEngine(NetworkEngine):
         self._under_way = deque()
         self._trained = {}  # subnetwork -> what computes its logits in a step
         self._dtype = next(iter(self.parameters.values())).dtype
+        self._records_images = _has_fixed_norm(self.trainable(), self.parameters)
         self._half = dtype == "float16"
         self._casts = dtype != "float32"  # MXNet adds casts while it traces
         self._first_scale = self._scale = LOSS_SCALE.get(dtype, 1.0)
@@ -77,7 +78,7 @@ class MXNetEngine(NetworkEngine):
         if self._synchronized:
             self._begin_training()
         loss_weights = loss_weights or {None: 1.0}
-        shards, labels_there = self._share(images), self._share(labels)
+        shards, labels_there = self._share_images(images), self._share(labels)
         soft = [] if targets is None else self._share(targets)
         with autograd.record():
             logits = [[self._logits(subnetwork, x) for subnetwork in loss_weights] for x in shards]
@@ -119,7 +120,7 @@ class MXNetEngine(NetworkEngine):
         for batch in batches:
             count += 1
             with autograd.record():
-                zeros = [0 * net(x) for x in self._share(batch.images)]
+                zeros = [0 * net(x) for x in self._share_images(batch.images)]
             autograd.backward(zeros)  # the backward pass writes the averages
             self._synchronized = False
             self._keep_pace(zeros)
@@ -313,6 +314,18 @@ class MXNetEngine(NetworkEngine):
         shards = zip(self.devices, np.array_split(array, count))
         return [mx.nd.array(shard, ctx=device, dtype=self._dtype) for device, shard in shards]
 
+    def _share_images(self, images):
+        """Return a shard of training images for each device.
+
+        MXNet updates moving averages in the backward pass, which reaches a normalisation of the
+        images themselves (gluoncv's cifar_resnet20_v2) only if the images have a gradient.
+        """
+        shards = self._share(images)
+        if self._records_images:
+            for shard in shards:
+                shard.attach_grad()
+        return shards
+
     def _zero(self, parameters, context):
         """Return a loss of zero that gives the parameters on a device a gradient of zero."""
         return mx.nd.add_n(*[(0 * p.data(context)).sum() for p in parameters])
@@ -325,6 +338,13 @@ def _without_products(net, dtype):
     block = gluon.SymbolBlock(symbol, images, params=net.collect_params())
     block.hybridize(static_alloc=True, static_shape=True)
     return block
+
+
+def _has_fixed_norm(trainable, names):
+    """Return whether a batch normalisation has neither a trainable gamma nor a trainable beta."""
+    free = {parameter.name for parameter in trainable}
+    norms = [name[: -len("running_mean")] for name in names if name.endswith("running_mean")]
+    return any(not {f"{norm}gamma", f"{norm}beta"} & free for norm in norms)
 
 
 def _sums(losses, logits, labels):

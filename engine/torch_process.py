@@ -2,8 +2,11 @@
 
 import ctypes
 import os
+import shutil
 
 import mxnet as mx
+
+from command import InputError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # numbers of options in glibc's malloc.h
 LARGEST_MMAP_THRESHOLD = 32 << 20  # bytes; the largest value that glibc accepts
@@ -14,6 +17,21 @@ def prepare_cpu():
     """Keep MXNet's threads and the allocator from slowing PyTorch. Results do not change."""
     run_mxnet_in_calling_thread()
     keep_freed_memory()
+
+
+def require_compiler():
+    """Check that torch.compile finds the C++ compiler that it needs on a CPU.
+
+    Raises:
+        InputError: there is none.
+    """
+    name = os.environ.get("CXX", "g++")
+    if not shutil.which(name):
+        raise InputError(
+            f"compile needs a C++ compiler, and there is no {name!r}: install one, name it in the "
+            "environment variable CXX, or turn compile off",
+            argument="compile",
+        )
 
 
 def run_mxnet_in_calling_thread():

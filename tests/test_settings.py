@@ -303,6 +303,15 @@ def test_an_exported_network_is_refused_with_the_way_to_export_it(tmp_path):
         initialization.initialize_from(made_engine(net)[0], file)
 
 
+def test_compiling_without_a_compiler_is_refused(data, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setenv("CXX", "no-compiler")
+    where = ["--data-dir", data, "--log-dir", tmp_path / "snapshot", "--gpus", "cpu"]
+    status, err = refused(capsys, *FAST, *where, "--engine", "torch", "--compile")
+    assert status == 2 and "--compile needs a C++ compiler, and there is no 'no-compiler'" in err
+    assert not (tmp_path / "snapshot").exists()
+
+
 @pytest.mark.parametrize("averaged", [False, True])
 def test_momenta_are_not_taken_for_parameters(tmp_path, averaged):
     net = made_net("resnet", 8, 10)

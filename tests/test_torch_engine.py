@@ -218,13 +218,18 @@ def test_a_last_batch_of_one_image():
     assert np.allclose(weight["norm_moving_var"], 1.8)
 
 
-def test_gluoncvs_networks_run_too():
-    mxnet, pytorch = engines("gluoncv:cifar_resnet20_v1")
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_gluoncvs_networks_run_too(version):
+    """The second version normalises the images themselves, without a trainable parameter."""
+    mxnet, pytorch = engines(f"gluoncv:cifar_resnet20_{version}")
     images, labels = batch(4)
     for engine in (mxnet, pytorch):
-        engine.train_step(images, labels, LR)
+        engine.train_step(3 + 2 * images, labels, LR)
     for mine, other in zip(mxnet.state_dict(), pytorch.state_dict()):
         assert_equal(mine, other, 1e-5)
+    for engine in (mxnet, pytorch):
+        engine.recompute_bn_statistics([Batch(images, labels)] * 2)
+    assert_equal(*(engine.state_dict()[0] for engine in (mxnet, pytorch)), 1e-5)
 
 
 @pytest.mark.parametrize(

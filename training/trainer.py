@@ -13,6 +13,7 @@ import numpy as np
 
 from command import CommandError, InputError, Interrupted, StorageError
 from engine.distributed import connect_workers
+from engine.torch_process import require_compiler
 from engine.torch_workers import connect_torch_workers
 from network import drop_path, has_columns
 from plotting.curves import SUBNETWORKS, draw_curves, draw_subnetworks
@@ -88,12 +89,14 @@ def plan(run: Run, config: RuntimeConfig) -> Tuple[list, RunData, Networks]:
     """
     devices, data = find_devices(run, config.engine, config.gpus), RunData(run)
     networks = build_networks(run, data)
-    _require_usable(config, run)
+    _require_usable(config, run, devices)
     return devices, data, networks
 
 
-def _require_usable(config, run):
+def _require_usable(config, run, devices):
     """Raise an InputError for options of ``config`` that cannot be used with this run."""
+    if config.compile and devices[0].type == "cpu":
+        require_compiler()
     if config.log_columns and not has_columns(run.network):
         raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
     if config.tensorboard:
