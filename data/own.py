@@ -19,8 +19,10 @@ from data.records import Images, split
 from data.spec import SIZES, DatasetSpec
 
 SIZE = 32
+SHOWN = 3  # the most files that a message names
 TEST_SHARE = 0.2
-TEST_FOLDERS = ("test", "val", "valid", "validation")
+TRAIN_FOLDERS = ("train", "training")
+TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
 # Names of arrays: training images and labels and, if there are any, test images and labels.
 ARRAYS = (
     ("x_train", "y_train", "x_test", "y_test"),
@@ -50,8 +52,9 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
     cropped, as in predict.py.
 
     Args:
-        source: a folder with train/CLASS/FILE and test/CLASS/FILE (or val; capital letters make no
-            difference); a folder with CLASS/FILE; or an .npz file with arrays named as in ARRAYS.
+        source: a folder with train/CLASS/FILE and test/CLASS/FILE (or training, testing, val;
+            capital letters make no difference); a folder with CLASS/FILE; or an .npz file with
+            arrays named as in ARRAYS.
         size: None means 32, or the size of the images in an .npz file.
         test_share: share of each class that becomes test images, if the source has none.
         seed: determines which images these are.
@@ -76,14 +79,22 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
         own = _read_npz(source, size)
     else:
         raise InputError(f"{source} does not exist: give --source a folder or an .npz file")
+    left_out = f" (left out: {'; '.join(own.left_out[:SHOWN])})" if own.left_out else ""
+    _require_every_class(source, own, left_out)
     if own.test is None:
         _hold_out(own, test_share, seed)
-    for part, what in ((own.train, "train on"), (own.test, "test on")):
-        counts = np.bincount(part.labels, minlength=len(own.class_names))
-        if not len(part) or (part is own.train and not counts.all()):
-            name = own.class_names[int(np.argmin(counts))]
-            raise InputError(f"{source}: class {name!r} has no images to {what}")
+        _require_every_class(source, own, " beside its test images: add some, or test images")
+    if not len(own.test):
+        raise InputError(f"{source} has no images to test on{left_out}")
     return own
+
+
+def _require_every_class(source, own, reason):
+    """Raise an InputError that ends with ``reason`` if a class has no training images."""
+    counts = np.bincount(own.train.labels, minlength=len(own.class_names))
+    if not counts.all():
+        name = own.class_names[int(np.argmin(counts))]
+        raise InputError(f"{source}: class {name!r} has no images to train on{reason}")
 
 
 def describe(own, name):
@@ -135,14 +146,23 @@ def _read_folders(source, size, mapping):
 def _find_parts(source):
     """Return the names of the folders of training and of test images, or None, and the others.
 
-    Names such as Train count, too, unless other folders show that these may be classes.
+    Names such as Train and training count, too, unless other folders show that these may be
+    classes.
+
+    Raises:
+        InputError: there are folders of test images alone.
     """
     folders = [path.name for path in sorted(source.iterdir()) if path.is_dir()]
     visible = {name.lower(): name for name in folders if not is_hidden(name)}
-    parts = visible if set(visible) <= {"train", *TEST_FOLDERS} else {}
-    parts = {**parts, **{name: name for name in folders}}
-    train = parts.get("train")
-    test = next((parts[name] for name in TEST_FOLDERS if name in parts), None)
+    parts = visible if set(visible) <= {*TRAIN_FOLDERS, *TEST_FOLDERS} else {}
+    if "train" in folders:
+        parts = {**parts, **{name: name for name in folders}}
+    train, test = (
+        next((parts[name] for name in names if name in parts), None)
+        for names in (TRAIN_FOLDERS, TEST_FOLDERS)
+    )
+    if test and not train:
+        raise InputError(f"{source} has a folder {test}, but no folder train: add it")
     return train, test, [name for name in visible.values() if name not in (train, test)]
 
 

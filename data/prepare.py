@@ -1,5 +1,6 @@
 """python -m data.prepare DATASET: original archives to train.rec, train.idx, test.rec, test.idx."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from data.lists import CLASSES, read_classes
 from data.own import SIZE, TEST_SHARE
 from data.packing import FILES, prepare_dataset, prepare_own
 from data.spec import DESCRIPTION as DESCRIPTION_FILE
-from data.spec import SIZES, default_folder, list_datasets
+from data.spec import SIZES, default_folder, is_path, list_datasets
 
 DESCRIPTION = """\
 Make the .rec files that training reads: train.rec, train.idx, test.rec and test.idx.
@@ -80,8 +81,9 @@ def _prepare_own(arguments, out):
     )
     print("  " + ", ".join((*FILES, DESCRIPTION_FILE)))
     _print_passed_over(own)
-    name = spec.name if Path(out).resolve().parent == default_folder("") else out
-    print(f"train with: python train_cifar.py --dataset {shlex.quote(str(name))}")
+    path = out if is_path(out) else os.path.join(".", out)
+    name = spec.name if Path(out).resolve().parent == default_folder("") else path
+    print(f"train with: python train_cifar.py --dataset {shlex.quote(name)}")
 
 
 def _print_passed_over(report):

@@ -76,6 +76,38 @@ def test_names_of_parts_may_have_capital_letters(tmp_path):
     assert own.class_names == ("ant", "bee") and (len(own.train), len(own.test)) == (10, 10)
 
 
+@pytest.mark.parametrize("parts", [("training", "testing"), ("Training", "Testing")])
+def test_parts_may_be_called_training_and_testing(tmp_path, parts):
+    own = read_own(tree(tmp_path, parts=parts))
+    assert own.class_names == ("ant", "bee") and (len(own.train), len(own.test)) == (10, 10)
+
+
+def test_classes_of_test_images_alone_are_not_trained_on(tmp_path):
+    with pytest.raises(InputError, match="has a folder val, but no folder train"):
+        read_own(tree(tmp_path, parts=("val",)))
+
+
+def test_a_class_may_be_called_training(tmp_path):
+    source = tree(tmp_path, parts=(".",), classes=("running", "testing", "training"))
+    assert read_own(source).class_names == ("running", "testing", "training")
+
+
+def test_a_class_of_damaged_files_names_them(tmp_path):
+    source = tree(tmp_path, parts=(".",), count=1)
+    (source / "bee" / "0.jpg").write_bytes(b"no image")
+    message = r"class 'bee' has no images to train on \(left out: bee/0.jpg: it is not a PNG"
+    with pytest.raises(InputError, match=message):
+        read_own(source)
+    source = tree(tmp_path / "single", parts=(".",), count=1)
+    with pytest.raises(InputError, match="has no images to train on beside its test images"):
+        read_own(source)
+    source = tree(tmp_path / "parts", count=1)
+    for name in ("ant", "bee"):
+        (source / "test" / name / "0.jpg").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"has no images to test on \(left out: test/ant/0.jpg"):
+        read_own(source)
+
+
 def test_a_class_may_be_called_train(tmp_path):
     source = tree(tmp_path, parts=(".",), classes=("Bus", "Train"))
     assert read_own(source).class_names == ("Bus", "Train")
@@ -238,10 +270,14 @@ def test_other_sources_are_refused(tmp_path, capsys):
     )
 
 
-def test_the_command_that_trains_is_quoted(tmp_path, capsys):
+def test_the_command_that_trains_is_quoted_and_finds_the_folder(tmp_path, capsys, monkeypatch):
     source, out = tree(tmp_path / "source"), tmp_path / "my flowers"
     prepare.main(["folder", "--source", str(source), "--out", str(out), "--jobs", "1"])
     assert f"--dataset '{out}'\n" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    prepare.main(["folder", "--source", str(source), "--out", "flowers", "--jobs", "1"])
+    assert "--dataset ./flowers\n" in capsys.readouterr().out
+    assert locate("./flowers")[0].name == "flowers"
 
 
 def test_a_damaged_description_is_refused(tmp_path):
