@@ -132,4 +132,6 @@ def wrap_network(
 
 def _require(name, known, what):
     if name not in known:
-        raise InputError(f"there is no {what} {name!r}{nearest(name, known)}")
+        raise InputError(
+            f"there is no {what} {name!r} here{nearest(name, known)} (possible: {', '.join(known)})"
+        )

@@ -11,6 +11,7 @@ from dataclasses import MISSING, field, fields
 from typing import Any, Callable, Optional, Sequence, Union, get_type_hints
 
 from command import InputError, flag_name, nearest
+from training.serialization import TOO_LARGE
 
 
 def option(
@@ -60,6 +61,8 @@ def _check(name, value, kind, limits):
     if choices and value not in choices:
         listed = f"{' or '.join(map(str, choices))}, not {value!r}{nearest(value, choices)}"
         raise InputError(f"{name} must be {listed}", argument=name)
+    if isinstance(value, int) and abs(value) >= TOO_LARGE:
+        raise InputError(f"{name} is too large: {value}", argument=name)
     if low is None and high is None and below is None:
         return
     number = isinstance(value, (int, float)) and math.isfinite(value)

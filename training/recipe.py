@@ -124,7 +124,8 @@ class Recipe:
                 )
         if self.warmup_epochs >= self.epochs:
             raise InputError(
-                f"warmup_epochs must be below the number of epochs, {self.epochs}",
+                f"warmup_epochs must be below the number of epochs, {self.epochs}, not "
+                f"{self.warmup_epochs:g}",
                 argument="warmup_epochs",
             )
 

@@ -8,6 +8,8 @@ from typing import Union, get_type_hints
 from command import InputError
 from filesystem import sync
 
+TOO_LARGE = 1 << 63  # the smallest integer that settings cannot have
+
 
 def from_plain(cls, values):
     """Return a ``cls`` made from a dict; other keys are ignored, missing ones get defaults.
@@ -27,7 +29,7 @@ def from_plain(cls, values):
         expected = types[name]
         origin = getattr(expected, "__origin__", expected)
         possible = expected.__args__ if origin is Union else (origin,)  # Optional is a Union
-        unusable = isinstance(value, int) and abs(value) >= 1 << 63
+        unusable = isinstance(value, int) and abs(value) >= TOO_LARGE
         unusable |= isinstance(value, str) and "\0" in value  # which no path can contain
         whole = float in possible and type(value) is int  # JSON writes 1.0 as 1, too
         if not (type(value) in possible or whole) or unusable:
