@@ -112,7 +112,8 @@ def prepare_own(
     Args:
         source, size, test_share, seed: see data.own.read_own.
         out: folder; its name is the data set's name.
-        jobs: number of processes that read files; None means one for each core.
+        jobs: number of processes that read files; None means one for each core. More than one need
+            a script whose calls stand below ``if __name__ == "__main__":``.
 
     Returns:
         The Own and its DatasetSpec.

@@ -89,8 +89,8 @@ class Engine(Protocol):
     def load_state_dict(self, values: Arrays, state: Arrays) -> None:
         """Load the arrays that ``state_dict`` of any engine returned; resuming is bit-exact.
 
-        ``state`` may be empty or contain only momenta, as in checkpoints of runs without an
-        average.
+        ``state`` may be empty, which sets the momenta to 0, or contain only momenta, as in
+        checkpoints of runs without an average.
 
         Raises:
             InputError: the names or shapes of the arrays are not those of this network.

@@ -171,6 +171,8 @@ class MXNetEngine(NetworkEngine):
             names = [self.strip_prefix(name) for name in self.parameters]
             self._average.load([raw[name] for name in names])
         for context, updater in zip(self.devices, self.trainer._updaters):
+            updater.states.clear()  # without momenta in ``state``, they start from zero
+            updater.states_synced.clear()
             for index, parameter in enumerate(self.trainer._params):
                 name = self.strip_prefix(parameter.name)
                 if name in momenta:

@@ -154,6 +154,20 @@ def test_a_resumed_engine_equals_one_that_never_stopped(kind):
         assert_same(ours, theirs)
 
 
+@pytest.mark.parametrize("kind", ENGINES)
+def test_an_engine_starts_over_from_its_first_state(kind):
+    engine = make(kind, **ALL)
+    first, states = engine.state_dict(), []
+    for _ in range(2):
+        for t, lr in enumerate(RATES[:2]):
+            images, labels, targets = batch(t)
+            engine.train_step(images, labels, lr, targets=targets)
+        states.append(engine.state_dict())
+        engine.load_state_dict(*first)
+    for ours, theirs in zip(*states):
+        assert_same(ours, theirs)
+
+
 @pytest.mark.parametrize("source,target", [("one device", "torch"), ("torch", "two devices")])
 def test_an_engine_takes_the_state_of_any_other(source, target):
     engine, other = make(source, **ALL), make(target, **ALL)
