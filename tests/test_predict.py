@@ -357,6 +357,40 @@ def test_missing_exported_files_are_found_before_libraries_are_loaded(
     assert f"there is no {'file ' if described else ''}{tmp_path}" in err
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": ["cat", "dog"]},
+        {"classes": 3},
+        {"mean": None},
+        {"std": [1.0, 2.0]},
+        {"mean": ["a", "b", "c"]},
+        {"output": {"shape": ["batch", 3.5]}},
+        {"output": {"shape": ["batch", 0]}},
+        {"input": {"shape": ["batch", 3, -1, -1]}},
+    ],
+)
+def test_a_damaged_description_is_refused_in_a_line(tmp_path, capsys, changes):
+    described = {
+        "classes": ["cat", "dog", "frog"],
+        "mean": [0.0] * 3,
+        "std": [1.0] * 3,
+        "dataset": "pets",
+        "normalized_inside": False,
+        "input": {"shape": ["batch", 3, 32, 32]},
+        "output": {"shape": ["batch", 3]},
+    }
+    (tmp_path / "x-symbol.json").touch()
+    messages = []
+    for each in (described, {**described, **changes}):
+        (tmp_path / "x.symbol.json").write_text(json.dumps(each))
+        flags = ["x.png", "--exported", tmp_path / "x-symbol.json"]
+        status, err = refused(capsys, *flags, main=predict.main)
+        assert status == 2
+        messages.append("is not a description that export.py wrote" in err)
+    assert messages == [False, True]  # the symbol is damaged, too, but that is found later
+
+
 def test_wrong_flags_are_one_line(run, tmp_path, capsys):
     (path,) = pictures(tmp_path, 1)
     empty = tmp_path / "empty"

@@ -1,6 +1,7 @@
 """Classify pictures of any size with the network of a run, or with exported files."""
 
 import json
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
@@ -123,8 +124,7 @@ def load_exported(path: Union[str, Path]) -> Classifier:
             raise InputError(f"there is no file {name}")
     require_packages(kind)
     try:
-        classes, (_, _, size, _) = described["output"]["shape"][1], described["input"]["shape"]
-        names, mean, std = described["classes"], described["mean"], described["std"]
+        classes, size, names, mean, std = _parse_description(described)
         pixels, dataset = described["normalized_inside"], described["dataset"]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
@@ -148,6 +148,23 @@ def load_exported(path: Union[str, Path]) -> Classifier:
     numbers = [str(label) for label in range(classes)]
     problem = "" if names else f"{stem}.{kind}.json has none"
     return Classifier(read, predict, names or numbers, problem)
+
+
+def _parse_description(described):
+    """Return (number of classes, size of images, names of the classes, mean, std).
+
+    Raises:
+        KeyError, TypeError, ValueError, IndexError: a value is missing or impossible.
+    """
+    classes = operator.index(described["output"]["shape"][1])
+    _, _, size, _ = described["input"]["shape"]
+    mean, std = ([float(value) for value in described[name]] for name in ("mean", "std"))
+    names = list(map(str, described["classes"] or ()))
+    if min(classes, operator.index(size)) < 1 or not len(mean) == len(std) == 3:
+        raise ValueError("impossible numbers")
+    if len(names) not in (0, classes):
+        raise ValueError(f"{len(names)} names for {classes} classes")
+    return classes, size, names, mean, std
 
 
 def classify(
