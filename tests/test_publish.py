@@ -79,6 +79,14 @@ def test_nothing_of_the_machine_is_left(run, data):
     written = {**read_config(run), "command": ["a/train.py", "--log-dir=/a/b", "--lr-steps", "1/2"]}
     words = ["train.py", "--log-dir=b", "--lr-steps", "1/2"]
     assert publish.clean_config(written)["command"] == words
+    for word, cleaned in (
+        ("1/2,300", "1/2,300"),  # steps of the learning rate
+        ("--lr-steps=0.5, 3/4", "--lr-steps=0.5, 3/4"),
+        ("--data-dir=/sets/date=2024/a=b", "--data-dir=a=b"),
+        ("/sets/date=2024/train.rec", "train.rec"),
+    ):
+        found = publish.clean_config({**read_config(run), "command": [word]})["command"]
+        assert found == [cleaned]
     with pytest.raises(InputError, match="contain facts of this machine"):
         publish.clean_config({**read_config(run), "processor": platform.node() + " CPU"})
 
@@ -219,6 +227,9 @@ def test_what_cannot_be_pretrained_is_not_published_either(run, tmp_path, capsys
     words = [own, "--pretrained", "--out", tmp_path / "out"]
     status, err = refused(capsys, *words, main=publish.main)
     assert status == 2 and "cannot become a pretrained network" in err
+    words = [run, "--images", "JPEG copies", "--out", tmp_path / "out"]
+    status, err = refused(capsys, *words, main=publish.main)
+    assert status == 2 and "--images is for --pretrained" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -51,6 +51,7 @@ CHOICES = {  # options whose values are words of the project
     for each in fields(kind)
     if each.metadata.get("choices")
 }
+OWN = "the data set's own"
 EXAMPLES = """examples:
   python -m tools.publish snapshot/cifar10/cross_d26w1/run1
   python -m tools.publish snapshot                        every finished run below snapshot/
@@ -70,9 +71,8 @@ def make_parser():
     )
     parser.add_argument(
         "--images",
-        default="the data set's own",
         metavar="WORDS",
-        help="with --pretrained: description of the images on the card. Default: %(default)s",
+        help=f"with --pretrained: description of the images on the card. Default: {OWN}",
     )
     return parser
 
@@ -101,11 +101,14 @@ def clean_config(config):
 
 
 def _clean_word(word):
-    """Return a word of a command with paths of files replaced by their names."""
-    flag, equals, value = word.rpartition("=")
-    if "/" in value and not re.fullmatch(r"\d+/\d+(,\d+/\d+)*", value):
+    """Return a word of a command with paths of files replaced by their names.
+
+    Steps of the learning rate, such as 1/2,300, are not paths.
+    """
+    flag, value = re.fullmatch(r"(--[\w-]+=)?(.*)", word, re.DOTALL).groups(default="")
+    if "/" in value and not re.fullmatch("[0-9][0-9/., ]*", value):
         value = Path(value).name
-    return flag + equals + value
+    return flag + value
 
 
 def _list_strings(value):
@@ -192,6 +195,8 @@ def _publish_all(folders, out):
 def main(argv=None):
     """Publish the finished runs that the command line names."""
     args = make_parser().parse_args(argv)
+    if args.images and not args.pretrained:
+        raise InputError("--images is for --pretrained")
     own = [folder for folder in find_runs(args.path) if not is_published(folder)]
     ended = [record for record in map(read_run, own) if record.diverged or not record.problem]
     runs = [record.folder for record in sorted(ended, key=lambda record: record.written)]
@@ -210,7 +215,7 @@ def main(argv=None):
         raise CommandError(f"{failures} of {len(runs)} runs could not be published")
     if args.pretrained:
         config = clean_config(read_config(runs[0]))
-        print("\n".join(map(str, publish_pretrained(runs[0], config, args.images))))
+        print("\n".join(map(str, publish_pretrained(runs[0], config, args.images or OWN))))
 
 
 if __name__ == "__main__":
