@@ -31,7 +31,7 @@ class TorchEngine(NetworkEngine):
         device: a torch.device.
         settings: engine.optimizer.OptimizerSettings.
         compile: whether torch.compile compiles the training steps. On a CPU, the first step takes
-            20 to 60 seconds longer, for each sub-network and batch size; dropped paths are
+            20 to 100 seconds longer, for each sub-network and batch size; dropped paths are
             computed.
         dtype: with "bfloat16", torch.autocast chooses the operators that compute in it; parameters,
             gradients and averages are always float32.

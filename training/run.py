@@ -140,7 +140,7 @@ class RuntimeConfig:
     )
     compile: bool = option(
         False,
-        help="with --engine torch, compile the steps (torch.compile): the first takes 20 to 60 "
+        help="with --engine torch, compile the steps (torch.compile): the first takes 20 to 100 "
         "seconds, so it pays in long runs and above all on GPUs",
     )
     on_divergence: str = option(
