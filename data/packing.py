@@ -72,7 +72,7 @@ def prepare_dataset(
 
 
 def ensure_prepared(dataset, say):
-    """Prepare a built-in data set in its default folder, unless it is there.
+    """Prepare a built-in data set in its default folder, unless its record files are there.
 
     If several processes call this, one prepares the data set and the others wait.
 
@@ -85,7 +85,7 @@ def ensure_prepared(dataset, say):
     spec, folder = get_spec(dataset), default_folder(dataset)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f".{dataset}.lock"), folder, wait=True, remove=True):
-        if all((folder / name).exists() for name in FILES):
+        if all((folder / name).exists() for name in FILES if name.endswith(".rec")):
             return
         size = sum(archive.size for archive in spec.archives)
         download = f", a download of {size / 1e6:,.0f} MB" if size else ""

@@ -21,7 +21,7 @@ from data.recordio import read_records
 from data.records import load
 from data.spec import SVHN, get_spec
 from tests.archive_server import serve
-from tests.record_files import random_pixels
+from tests.record_files import random_pixels, write_random_rec
 from tests.test_archives import (
     cifar10_binary,
     cifar10_python,
@@ -313,6 +313,19 @@ def test_training_prepares_a_data_set_that_is_not_there(elsewhere, tmp_path, cap
     assert os.listdir(elsewhere) == ["digits"]
     train_cifar.main([*flags, "--quiet"])
     assert capsys.readouterr().out == ""
+
+
+def test_records_of_ones_own_without_an_index_are_kept(elsewhere, tmp_path, capsys):
+    folder = elsewhere / "digits"
+    folder.mkdir(parents=True)
+    for name, count in (("train", 20), ("test", 5)):
+        write_random_rec(folder / f"{name}.rec", count, classes=10)
+        (folder / f"{name}.idx").unlink(missing_ok=True)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    flags = ["--dataset", "digits", "--network", "plain", "--depth", "5", "--num-epochs", "1"]
+    train_cifar.main([*flags, "--log-dir", str(tmp_path / "s"), "--gpus", "cpu"])
+    assert "digits: 20 training images, 5 test images" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_without_a_network_training_says_how_to_prepare_by_hand(
