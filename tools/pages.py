@@ -1,7 +1,7 @@
-"""Write what README.md shows of programs' outputs, and docs/REPRODUCTION.md: python -m tools.pages.
+"""Write what pages show of programs' outputs, and docs/REPRODUCTION.md: python -m tools.pages.
 
-Outputs are those of a fresh clone, whose snapshot/ has the published runs alone. In README.md a
-block that begins with ```console has commands, each after a $, and what they print.
+Outputs are those of a fresh clone, whose snapshot/ has the published runs alone. In a page, a block
+that begins with ```console has commands, each after a $, and what they print.
 """
 
 import re
@@ -16,7 +16,8 @@ from training.provenance import CODE
 from training.run_folder import is_published
 from training.serialization import write_whole
 
-README, REPRODUCTION = "README.md", "docs/REPRODUCTION.md"
+SHOWING = ("README.md", "docs/training.md")  # pages with outputs of programs
+REPRODUCTION = "docs/REPRODUCTION.md"
 
 
 def render(root=CODE):
@@ -39,11 +40,11 @@ def render(root=CODE):
                 parts.append(f"{line}\n{run_program(line.split()[2:]).rstrip()}\n")
             return "```console\n" + "\n".join(parts) + "```\n"
 
-        text = (root / README).read_text(encoding="utf-8")
-        return {
-            README: re.sub(r"```console\n.*?```\n", fill, text, flags=re.DOTALL),
-            REPRODUCTION: run_program(["reproduce.py", "--markdown"]),
-        }
+        found = {REPRODUCTION: run_program(["reproduce.py", "--markdown"])}
+        for name in SHOWING:
+            text = (root / name).read_text(encoding="utf-8")
+            found[name] = re.sub(r"```console\n.*?```\n", fill, text, flags=re.DOTALL)
+        return found
 
 
 def update(root=CODE):
