@@ -14,9 +14,10 @@ from analysis.reproduction import (
     tabulate_judgements,
 )
 from plotting.tables import markdown
+from training.recipe import differences
 from training.run_folder import read_config
 
-RESULT = ("run", "seed", "epochs", "train error %", "test error %", "columns %")
+RESULT = ("run", "setting", "seed", "epochs", "train error %", "test error %", "columns %")
 MACHINE = ("dtype", "threads", "processor")  # of config.json
 
 PAGE = """# Reproduction
@@ -146,14 +147,23 @@ def _describe_runs(records) -> List[str]:
         checksum = record.info.images("train").get("crc32")
         images = f"CRC-32 {checksum:08x}" if isinstance(checksum, int) else "-"
         machine = [str(config.get(name, "-")) for name in MACHINE]
-        rows.append([f"`{record.folder}`", str(run.seed), *_show_errors(record), images, *machine])
-        setting = (run.network, run.depth, run.widen_factor, run.dataset, run.recipe)
+        setting = _name_setting(run)
+        cells = [f"`{record.folder}`", setting, str(run.seed), *_show_errors(record)]
+        rows.append([*cells, images, *machine])
         picture = record.folder / "curves.png"
         if setting not in seen and picture.exists():
             seen.add(setting)
-            title = f"{run.network} {run.depth} on {run.dataset}, {run.recipe_name}"
-            pictures.append(f"![{title}: error and loss over epochs]({_link(picture)})")
+            pictures.append(f"![{setting}: error and loss over epochs]({_link(picture)})")
+            pictures.append(f"*{setting}, seed {run.seed}: error, loss and learning rate.*")
     return [markdown(rows), *pictures] if records else []
+
+
+def _name_setting(run):
+    """Return the setting of a run in words, without its seed."""
+    width = f" w{run.widen_factor}" if run.widen_factor != 1 else ""
+    changed = differences(run.recipe, run.recipe_name)
+    changes = "".join(f", {name} {value}" for name, value in changed.items())
+    return f"{run.network} {run.depth}{width} on {run.dataset}, {run.recipe_name}{changes}"
 
 
 def _show_errors(record):

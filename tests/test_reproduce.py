@@ -18,7 +18,7 @@ import pytest
 import reproduce
 import show_results
 from analysis import costs, reproduction, run_queue
-from analysis.claims import CLAIMS, CROSS, FUSE3, MIXED, RESNET, Setting, list_queue
+from analysis.claims import CLAIMS, CROSS, FUSE3, MIXED, RESNET, UNDROPPED, Setting, list_queue
 from analysis.reproduction import (
     CONTRADICTED,
     SUPPORTED,
@@ -188,10 +188,11 @@ def test_what_has_all_of_its_seeds_is_not_missing():
 
 def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for seed, error in ((0, 18.5), (1, 18.25)):
-        folder = tmp_path / "snapshot" / "cifar10" / "fractal_d20w1" / f"published{seed + 1}"
+    runs = ((MIXED, 0, 18.5), (MIXED, 1, 18.25), (UNDROPPED, 0, 14.0))
+    for k, (setting, seed, error) in enumerate(runs, 1):
+        folder = tmp_path / "snapshot" / "cifar10" / "fractal_d20w1" / f"published{k}"
         folder.mkdir(parents=True)
-        made = record(MIXED["cpu"], seed, error)
+        made = record(setting["cpu"], seed, error)
         info = asdict(made.info)
         info["data"]["train"]["crc32"] = 42
         machine = {"threads": "2", "processor": "a processor"}
@@ -201,13 +202,15 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
         (folder / "curves.png").touch()
     page = make_page("snapshot", "cpu")
     for words in (
-        "/published2` | 1 | 15 | 20.00 | 18.25 | 25.00, 20.00, 19.00",
+        "/published2` | fractal 20 on cifar10, fractal-fast | 1 | 15 | 20.00 | 18.25 | 25.00, 20",
+        "/published3` | fractal 20 on cifar10, fractal-fast, drop_path none | 0 | 15 | 20.00 | 14",
         "(../snapshot/cifar10/fractal_d20w1/published1/curves.png)",
-        "no effect can be computed yet for 15 of these",
+        "fractal-fast, drop_path none: error and loss over epochs](../snapshot/",
+        "no effect can be computed yet for 14 of these",
         "| CRC-32 0000002a | float32 | 2 | a processor |",
     ):
         assert words in page
-    assert page.count("curves.png") == 1
+    assert page.count("curves.png") == 2
     assert "augmentation +, dropout 0.0 | 1 |" in page
 
 
