@@ -34,11 +34,14 @@ def use(dtype, contexts):
     places = {context.device_type for context in contexts}
     if dtype == "bfloat16" and (places != {"cpu"} or not has_bfloat16()):
         raise InputError(
-            "--dtype bfloat16 needs a CPU that supports it (avx512_bf16), and --gpus cpu on a "
-            "machine with GPUs"
+            "with MXNet, --dtype bfloat16 needs a CPU that supports it (avx512_bf16), and --gpus "
+            "cpu on a machine with GPUs: use --dtype float32 or --engine torch"
         )
     if dtype == "float16" and places != {"gpu"}:
-        raise InputError("--dtype float16 needs GPUs: MXNet has no float16 convolution for CPUs")
+        raise InputError(
+            "--dtype float16 needs GPUs, because MXNet has no float16 convolution for CPUs: use "
+            "--dtype float32"
+        )
     cast_operators(dtype)
 
 
