@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import List, Union
 
-from analysis.claims import CLAIMS
+from analysis.claims import CLAIMS, Setting
 from analysis.costs import SPEEDS, list_missing, tabulate_costs
 from analysis.reproduction import (
     compare_path_lengths,
@@ -160,10 +160,9 @@ def _describe_runs(records) -> List[str]:
 
 def _name_setting(run):
     """Return the setting of a run in words, without its seed."""
-    width = f" w{run.widen_factor}" if run.widen_factor != 1 else ""
-    changed = differences(run.recipe, run.recipe_name)
-    changes = "".join(f", {name} {value}" for name, value in changed.items())
-    return f"{run.network} {run.depth}{width} on {run.dataset}, {run.recipe_name}{changes}"
+    changes = tuple(differences(run.recipe, run.recipe_name).items())
+    named = run.network, run.depth, run.recipe_name
+    return str(Setting(*named, changes, run.dataset, run.widen_factor))
 
 
 def _show_errors(record):

@@ -17,7 +17,7 @@ from training.checkpoint import FOLDER, checkpoint_path
 from training.initialization import load_parameters
 from training.options import add_flags, given
 from training.provenance import ROOT
-from training.recipe import RECIPES, Recipe, get_recipe
+from training.recipe import RECIPES, Recipe, compare, get_recipe
 from training.run import Run, RuntimeConfig
 from training.run_folder import find_run, read_config, read_run, require_checkpoints
 from training.trainer import fit, plan
@@ -212,10 +212,7 @@ def _changed_settings(run, config, args, program):
         completed = program.complete({"dataset": run.dataset, **asked, **folder})
         asked = {name: completed[name] for name in asked}
     differ = [name for name, value in asked.items() if getattr(run, name) != value]
-    recipe = _change_recipe(run.recipe, args, program)
-    changed = [
-        name for name in asdict(recipe) if getattr(recipe, name) != getattr(run.recipe, name)
-    ]
+    changed = compare(_change_recipe(run.recipe, args, program), run.recipe)
     if args.recipe and args.recipe != run.recipe_name:
         differ.append("recipe")
     elif changed:

@@ -256,7 +256,10 @@ def get_recipe(name: str, **changes: Any) -> Recipe:
 
 def differences(recipe: Recipe, name: str) -> Dict[str, Any]:
     """Return {field: plain value} of the values that differ from the recipe ``name``."""
-    if name not in RECIPES:
-        return recipe.to_json()
-    ours, theirs = recipe.to_json(), RECIPES[name].to_json()
+    return compare(recipe, RECIPES[name]) if name in RECIPES else recipe.to_json()
+
+
+def compare(recipe: Recipe, other: Recipe) -> Dict[str, Any]:
+    """Return {field: plain value} of the values of ``recipe`` that differ from ``other``."""
+    ours, theirs = recipe.to_json(), other.to_json()
     return {name: value for name, value in ours.items() if value != theirs[name]}
