@@ -144,9 +144,13 @@ def train_batches(
         yield Batch(batch, images.labels[indices], sum(map(len, shares)))
 
 
-def test_batches(images, batch_size, *, mean, std):
-    """Yield Batches of every example once, in order and without augmentation."""
-    for (indices,) in _shared_batches(np.arange(len(images)), batch_size, num_shards=1):
+def test_batches(images, batch_size, *, mean, std, shard=0, num_shards=1):
+    """Yield Batches of every example once, in order and without augmentation.
+
+    Of several shards, each has a part of the examples; see ``train_batches``.
+    """
+    for shares in _shared_batches(np.arange(len(images)), batch_size, num_shards):
+        indices = shares[shard]
         if images.on_device is None:
             batch = normalize(images.pixels[indices], mean, std)
         else:

@@ -59,9 +59,9 @@ class SmallImages:
         """Return batches of training images; for ``how`` see ``data.records.train_batches``."""
         return records.train_batches(images, batch_size, **self._statistics, **how)
 
-    def test_batches(self, images, batch_size, crops=1):
-        """Return batches of every example once, without augmentation."""
-        return records.test_batches(images, batch_size, **self._statistics)
+    def test_batches(self, images, batch_size, crops=1, **share):
+        """Return batches of every example once, without augmentation; or a shard's share."""
+        return records.test_batches(images, batch_size, **self._statistics, **share)
 
     def picture(self, path):
         """Return the centre of the picture at ``path``, resized: (3, size, size), normalised.
@@ -115,10 +115,13 @@ class Photographs:
         """Return batches of training images; for ``how`` see ``data.stream.train_batches``."""
         return stream.train_batches(images, batch_size, **how)
 
-    def test_batches(self, images, batch_size, crops=1):
-        """Return batches of the centre of every example, or of ten successive crops of each."""
+    def test_batches(self, images, batch_size, crops=1, **share):
+        """Return batches of the centre of every example, or of ten successive crops of each.
+
+        A shard's ``share`` is possible without crops.
+        """
         batches = stream.test_batches if crops == 1 else stream.ten_crop_batches
-        return batches(images, batch_size)
+        return batches(images, batch_size, **share)
 
     def picture(self, path):
         """Return the photograph at ``path`` as a test image: (3, size, size), normalised.

@@ -109,9 +109,12 @@ def train_batches(photographs, batch_size, *, augmentation, seed, epoch, shard=0
     return _batches(photographs, batch_size, side, shard, num_shards, **random, **options)
 
 
-def test_batches(photographs, batch_size):
-    """Yield Batches of every example's centre crop once, in the order of the file."""
-    return _batches(photographs, batch_size, SHORT)
+def test_batches(photographs, batch_size, shard=0, num_shards=1):
+    """Yield Batches of every example's centre crop once, in the order of the file.
+
+    Of several shards, each has a part of the file; see ``train_batches``.
+    """
+    return _batches(photographs, batch_size, SHORT, shard, num_shards)
 
 
 def ten_crop_batches(photographs, batch_size):

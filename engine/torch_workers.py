@@ -1,6 +1,7 @@
 """Connect the processes that torchrun started, by torch.distributed; see engine.distributed."""
 
 import os
+import warnings
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,8 @@ class TorchWorkers:
         from torch import distributed
 
         self._device = device
+        # PyTorch warns of the strides of 1x1 kernels, whose layouts are all the same in memory
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         backend = "nccl" if device.type == "cuda" else "gloo"
         distributed.init_process_group(backend, timeout=timedelta(seconds=wait_limit))
         self.rank, self.count = distributed.get_rank(), distributed.get_world_size()

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from engine.distributed import Alone
 from evaluate import describe_class_errors, summarize
-from training.metrics import Predictions
+from training.metrics import Predictions, Scores, score
 
 
 def some(count=57, classes=6, seed=0):
@@ -49,6 +50,34 @@ def test_of_equal_logits_the_first_counts():
 def test_logits_that_are_not_numbers_are_wrong():
     logits = np.array([[np.nan, np.nan], [1, 0], [np.nan, 0]], np.float32)
     assert Predictions(logits, np.array([0, 0, 1])).error() == pytest.approx(200 / 3)
+
+
+class Together:
+    """Workers of which each gives the share of the sums that another one computed."""
+
+    def __init__(self, shares):
+        self.others = [np.array([x.losses.sum(), *self.wrong(x), len(x)]) for x in shares]
+
+    def wrong(self, found):
+        return [found.error(top) * len(found) / 100 for top in (1, 5)]
+
+    def sum(self, array):
+        return array + sum(self.others)
+
+
+def test_scores_of_shares_are_those_of_all_examples():
+    whole = some(classes=12)
+    cuts = (slice(0, 20), slice(20, 21), slice(21, None))
+    ours, *others = (Predictions(whole.logits[cut], whole.labels[cut]) for cut in cuts)
+    found = score(ours, Together(others))
+    assert found.loss == pytest.approx(whole.loss, rel=1e-12)
+    assert found.error == pytest.approx(whole.error())
+    assert found.top5_error == pytest.approx(whole.error(5))
+
+
+def test_a_single_process_has_the_scores_of_its_predictions():
+    found = some()
+    assert score(found, Alone()) == Scores(found.loss, found.error(), found.error(5))
 
 
 def test_confusion_has_a_row_a_label_and_class_errors_follow():

@@ -2,6 +2,7 @@
 
 import struct
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -172,16 +173,18 @@ def test_test_batches_keep_the_order():
 @pytest.mark.parametrize("count", [7, 8, 33, 64, 65, 100])
 def test_shards_are_disjoint_and_have_as_many_batches(count, batch_size, num_shards):
     images = numbered(count)
-    shards = [
-        list(epoch(images, batch_size, shard=shard, num_shards=num_shards))
-        for shard in range(num_shards)
-    ]
-    assert {len(shard) for shard in shards} == {number_of_batches(count, batch_size, num_shards)}
-    sizes = [len(batch) for shard in shards for batch in shard]
-    assert min(sizes) >= 1 and max(sizes) <= batch_size + 1
-    found = [number for shard in shards for batch in shard for number in numbers(batch)]
-    assert sorted(found) == list(range(count))
-    for batches in zip(*shards):  # that of every shard
+    for make in (partial(records.test_batches, **PLAIN), epoch):
+        shards = [
+            list(make(images, batch_size, shard=shard, num_shards=num_shards))
+            for shard in range(num_shards)
+        ]
+        steps = number_of_batches(count, batch_size, num_shards)
+        assert {len(shard) for shard in shards} == {steps}
+        sizes = [len(batch) for shard in shards for batch in shard]
+        assert min(sizes) >= 1 and max(sizes) <= batch_size + 1
+        found = [number for shard in shards for batch in shard for number in numbers(batch)]
+        assert sorted(found) == list(range(count))
+    for batches in zip(*shards):  # in training
         assert {batch.total for batch in batches} == {sum(map(len, batches))}
 
 

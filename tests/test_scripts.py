@@ -324,13 +324,13 @@ def test_lost_checkpoints_do_not_start_a_run_over(data, tmp_path, capsys):
 
 def test_a_folder_that_vanishes_stops_the_run_with_one_line(data, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
-    tested = trainer.predict_images
+    tested = trainer.evaluate
 
     def vanish(*args):
         shutil.rmtree(folder)
         return tested(*args)
 
-    monkeypatch.setattr(trainer, "predict_images", vanish)
+    monkeypatch.setattr(trainer, "evaluate", vanish)
     flags = [*FAST, "--data-dir", data, "--log-dir", tmp_path]
     status, err = refused(capsys, *flags)
     assert status == 2

@@ -66,6 +66,10 @@ def test_shards_are_disjoint_and_have_as_many_batches(
     assert sorted(np.concatenate([labels(shard) for shard in shards])) == list(range(53))
     for batches in zip(*shards):  # that of every shard
         assert {batch.total for batch in batches} == {sum(map(len, batches))}
+    shards = [
+        stream.test_batches(photographs, batch_size, k, num_shards) for k in range(num_shards)
+    ]
+    assert np.concatenate(list(map(labels, shards))).tolist() == list(range(53))
 
 
 def test_shards_are_augmented_differently(tmp_path):

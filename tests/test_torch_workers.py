@@ -38,6 +38,7 @@ def train(data, snapshot, *flags, by=()):
     command = [sys.executable, *map(str, words)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     return snapshot / "cifar10" / "resnet_d8w1" / "run1"
 
 

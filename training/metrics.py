@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,11 @@ class Predictions:
         return probabilities(self.logits).max(axis=1)
 
     def error(self, top: int = 1) -> float:
-        """Return the percentage of examples whose label is not among the ``top`` largest logits.
+        """Return the percentage of wrong examples."""
+        return 100 * float(self.wrong(top).mean())
+
+    def wrong(self, top: int = 1) -> np.ndarray:
+        """Return for each example whether its label is not among the ``top`` largest logits.
 
         Of equal logits the first counts as larger. An example with logits that are not numbers is
         wrong.
@@ -66,7 +71,7 @@ class Predictions:
         right = self._pick_labels(self.logits)
         before = np.arange(self.logits.shape[1]) < self.labels[:, None]
         rank = (~(self.logits <= right) | ((self.logits == right) & before)).sum(axis=1)
-        return 100 * float((rank >= top).mean())
+        return rank >= top
 
     def confusion(self) -> np.ndarray:
         """Return counts, shape (classes, classes): rows are labels, columns predictions."""
@@ -83,6 +88,29 @@ class Predictions:
 
     def _pick_labels(self, logits):
         return np.take_along_axis(logits, self.labels[:, None], axis=1)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean loss, in nats, and errors, in percent, of a test."""
+
+    loss: float
+    error: float
+    top5_error: float
+
+
+def score(predictions: Predictions, workers: Any) -> Scores:
+    """Return the Scores over the examples of all workers, each of which predicted its share.
+
+    Args:
+        predictions: those of this worker.
+        workers: see engine.distributed.
+    """
+    wrong = [predictions.wrong(top).sum() for top in (1, 5)]
+    sums = np.array([predictions.losses.sum(), *wrong, len(predictions)], float)
+    *totals, examples = map(float, workers.sum(sums))
+    loss, error, top5_error = (total / examples for total in totals)
+    return Scores(loss, 100 * error, 100 * top5_error)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

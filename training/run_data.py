@@ -148,6 +148,15 @@ class RunData:
             raise InputError(f"{self._run.dataset} has images of {size} x {size}: no crops")
         return _make_ahead(images, self.source.test_batches(images, batch_size, crops))
 
+    def test_share(self, batch_size: int, workers: Any) -> Iterable[records.Batch]:
+        """Return a worker's share of the images that the run is tested on, in batches.
+
+        Args:
+            batch_size: images in a batch of one worker.
+        """
+        share = {"shard": workers.rank, "num_shards": workers.count}
+        return _make_ahead(self.test, self.source.test_batches(self.test, batch_size, **share))
+
     @cached_property
     def _training_file(self):
         return self._load(self._run.train_file)

@@ -19,11 +19,12 @@ from network import drop_path, has_columns
 from plotting.curves import SUBNETWORKS, draw_curves, draw_subnetworks
 from training import checkpoint, tensorboard
 from training.build import Networks, build_engine, build_networks, find_devices
-from training.evaluation import predict_images, refresh_bn_statistics
+from training.evaluation import refresh_bn_statistics
 from training.initialization import initialize_from
-from training.loop import train_epoch
+from training.loop import evaluate, train_epoch
 from training.messages import describe_epoch, describe_resuming, describe_run
 from training.meter import DIVERGED, Divergence, EpochMeter, require_convergence
+from training.metrics import score
 from training.progress import Clock, EpochProgress, make_echo, seconds_since
 from training.provenance import describe_environment
 from training.recipe import differences
@@ -68,7 +69,7 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
         data=data.facts(),
     )
     with _connect(config, devices) as workers:
-        _require_shares(run.recipe.batch_size, workers.count)
+        _require_shares(run.recipe.batch_size, len(data.test), workers.count)
         info = replace(info, workers=workers.count)
         options = {"workers": workers, "compile": config.compile}
         engine = build_engine(run, data, networks, devices, config.engine, **options)
@@ -127,7 +128,9 @@ def _connect(config, devices):
     return connect_workers(config.kv_store, config.wait_limit)
 
 
-def _require_shares(batch_size, workers):
+def _require_shares(batch_size, test_images, workers):
+    if test_images < workers:
+        raise InputError(f"{test_images} test images cannot be shared by {workers} workers")
     if batch_size % workers:
         raise InputError(
             f"a batch of {batch_size} cannot be shared by {workers} workers: set batch_size to a "
@@ -301,12 +304,12 @@ class Trainer:
 
     def _test(self, epoch):
         """Test the network and, if they are logged, its sub-networks; return losses and errors."""
-        (whole,) = self._predict([None])
+        (whole,) = self._score([None])
         if self._config.on_divergence == "stop":
             require_convergence(whole.loss, "the test of epoch", epoch)
-        figures = {"test_loss": whole.loss, "test_error": whole.error()}
+        figures = {"test_loss": whole.loss, "test_error": whole.error}
         if self._data.source.shows_top5:
-            figures["test_top5_error"] = whole.error(5)
+            figures["test_top5_error"] = whole.top5_error
         last = epoch == self._run.recipe.epochs
         if self._engine.loss_weights or self._config.log_columns or last:
             figures.update(self._test_subnetworks())
@@ -314,22 +317,22 @@ class Trainer:
 
     def _test_subnetworks(self):
         """Test every sub-network; return losses and errors, or {} if there are none."""
-        tested = self._predict(range(self._engine.num_subnetworks))
+        tested = self._score(range(self._engine.num_subnetworks))
         if not tested:
             return {}
         kind = "member" if self._engine.loss_weights else "column"
         return {
             f"{kind}_losses": [each.loss for each in tested],
-            f"{kind}_errors": [each.error() for each in tested],
+            f"{kind}_errors": [each.error for each in tested],
         }
 
-    def _predict(self, subnetworks):
-        """Return Predictions of each of ``subnetworks`` on the test images; None is the whole."""
+    def _score(self, subnetworks):
+        """Return the Scores of each of ``subnetworks`` on the test images; None is the whole."""
         data, engine, found = self._data, self._engine, []
         for subnetwork in subnetworks:
             refresh_bn_statistics(self._run, data, engine, subnetwork)
-            size = self._config.test_batch_size
-            found.append(predict_images(data, engine, None, subnetwork, size))
+            share = data.test_share(self._config.test_batch_size, engine.workers)
+            found.append(score(evaluate(engine, share, subnetwork), engine.workers))
         return found
 
     def _save(self, epoch, rows, board, clock):
