@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from plotting import (
+    aligned,
     confusion,
     curves,
     draw_confusion,
@@ -117,3 +118,9 @@ def test_subnetworks_are_of_the_images_that_the_title_says(tmp_path, drawn):
 
 def test_a_bar_in_a_cell_does_not_end_it():
     assert markdown([["a", "b"], ["x|y", "z"]]) == "| a | b |\n|---|---|\n| x\\|y | z |"
+
+
+def test_a_line_break_in_a_cell_does_not_end_the_row():
+    rows = [["a", "b"], ["x\ny", "z"]]
+    assert markdown(rows).splitlines()[2:] == [r"| x\ny | z |"]
+    assert aligned(rows).splitlines()[1:] == [r"x\ny  z"]
