@@ -15,16 +15,19 @@ import numpy as np
 from command import InputError
 from data.archives import Part
 
-DATASETS = ("mnist", "fashion-mnist")
-FOLDERS = (".", "MNIST/raw", "FashionMNIST/raw", "raw")  # also as torchvision downloads them
+# The name of each data set's folder where torchvision downloads it. The files' names are the same.
+DATASETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 FILE_LIMIT = 1 << 28  # bytes; the largest file has 47 million
 SIZE, CLASSES = 28, 10
 
 
-def read_idx_source(source, partial=False):
+def read_idx_source(dataset, source, partial=False):
     """Return the training and the test Parts in the folder ``source``, with images in RGB.
 
-    ``partial`` has no effect, because a part is one file.
+    Args:
+        dataset: one of DATASETS.
+        source: the folder, also as torchvision makes it for one or several data sets.
+        partial: has no effect, because a part is one file.
 
     Raises:
         InputError: a file is missing, damaged, or does not fit the others.
@@ -32,12 +35,14 @@ def read_idx_source(source, partial=False):
     source = Path(source)
     if not source.is_dir():
         raise InputError(f"{source} is not a folder: give --source the folder with the four files")
-    return [_read_part(source, "train")], [_read_part(source, "t10k")]
+    folders = [source / sub for sub in (".", "raw", f"{DATASETS[dataset]}/raw")]
+    folder = next((each for each in folders if _find(each, "train-images", 3)), source)
+    return [_read_part(folder, "train")], [_read_part(folder, "t10k")]
 
 
-def _read_part(source, name):
-    images_path, images = _read(source, f"{name}-images", 3)
-    labels_path, labels = _read(source, f"{name}-labels", 1)
+def _read_part(folder, name):
+    images_path, images = _read(folder, f"{name}-images", 3)
+    labels_path, labels = _read(folder, f"{name}-labels", 1)
     if images.shape[1:] != (SIZE, SIZE):
         raise InputError(f"{images_path} has images of {images.shape[1:]}, not {SIZE} x {SIZE}")
     if len(images) != len(labels):
@@ -47,13 +52,18 @@ def _read_part(source, name):
     return Part(np.broadcast_to(images[..., None], (*images.shape, 3)), labels.astype(np.int64))
 
 
-def _read(source, name, dimensions):
-    """Return the path of an idx file in ``source``, compressed or not, and its numbers."""
+def _find(folder, name, dimensions):
+    """Return the path of an idx file in ``folder``, compressed or not, or None."""
     names = [f"{name}{dot}idx{dimensions}-ubyte{end}" for dot in "-." for end in ("", ".gz")]
-    paths = [source / folder / each for folder in FOLDERS for each in names]
-    path = next((path for path in paths if path.is_file()), None)
+    return next((folder / each for each in names if (folder / each).is_file()), None)
+
+
+def _read(folder, name, dimensions):
+    """Return the path of an idx file in ``folder``, and its numbers."""
+    path = _find(folder, name, dimensions)
     if path is None:
-        raise InputError(f"{source} has neither {names[0]} nor its .gz: get all four files")
+        usual = f"{name}-idx{dimensions}-ubyte"
+        raise InputError(f"{folder} has neither {usual} nor its .gz: get all four files")
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:

@@ -104,9 +104,13 @@ def _read_rows(path):
     filled = [(number, line.strip(" ")) for number, line in enumerate(lines, 1) if line.strip()]
     separator = next((s for s in SEPARATORS if all(s in line for _, line in filled)), " ")
     for number, line in filled:
-        (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
-        text = " ".join(cells[1:]) if separator == " " else cells[1]
-        yield number, cells[0].strip().replace("\\", "/"), text.strip()
+        try:
+            (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True)
+        except csv.Error as error:  # such as a line that is too long
+            raise InputError(f"{path}: line {number} cannot be read: {error}") from None
+        file, *rest = cells  # a quote that is not closed hides the separators
+        text = " ".join(rest if separator == " " else rest[:1])
+        yield number, file.strip().replace("\\", "/"), text.strip()
 
 
 def _find_class(text, labels):

@@ -31,6 +31,17 @@ ARRAYS = (
     ("x", "y"),
 )
 CLASS_NAMES = ("class_names", "classes")
+_NPZ_ERRORS = (
+    OSError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,  # an encrypted file, or an unknown compression
+    MemoryError,  # a damaged header may announce any size
+    OverflowError,
+)
 OTHER_FOLDERS, OTHER_ARRAYS = "folders besides train and test", "arrays that are not used"
 
 
@@ -205,7 +216,7 @@ def _read_npz(source, size):
                 if name.endswith(".npy"):
                     with file.open(name) as member:  # it refuses arrays of Python objects
                         arrays[name[:-4]] = np.lib.format.read_array(member)
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _NPZ_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{source} is not an .npz file of arrays ({reason})") from None
     keys = next((keys for keys in ARRAYS if set(keys[:2]) <= set(arrays)), None)
@@ -295,7 +306,14 @@ def _check_labels(source, name, arrays, names=None):
         raise InputError(
             f"{source}: {name} is {labels.dtype} {labels.shape}, not whole numbers (N,)"
         )
-    names = tuple(map(str, range(int(labels.max()) + 1))) if names is None else names
+    if names is None:
+        highest = int(labels.max())
+        if highest >= len(labels):
+            raise InputError(
+                f"{source}: {name} has {highest} among {len(labels)} labels: labels must count the "
+                "classes from 0, and each class needs an image"
+            )
+        names = tuple(map(str, range(highest + 1)))
     if labels.min() < 0 or labels.max() >= len(names):
         raise InputError(f"{source}: {name} has labels outside 0 to {len(names) - 1}")
     return names, labels.astype(np.int64)

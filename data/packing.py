@@ -57,7 +57,7 @@ def prepare_dataset(
         raise InputError("--partial is for files of your own: name them with --source")
     if source is not None and not spec.archives:
         raise InputError(f"{dataset} comes with a Python package: leave --source out")
-    read = read_idx_source if dataset in DATASETS else functools.partial(read_source, dataset)
+    read = functools.partial(read_idx_source if dataset in DATASETS else read_source, dataset)
     with _new_folder(out), locked(out / LOCK, out, remove=True):
         if spec.archives:
             files = _download(spec, out / "download") if source is None else source
@@ -66,6 +66,8 @@ def prepare_dataset(
             train, test = read_digits(spec.test_count)
         counts = _count(train), _count(test)
         _check_counts(spec, source, counts, partial)
+        if dataset in DATASETS and not partial:
+            _check_mean(spec, source, train)
         _write_all(out, train, test, spec)
     _remove_download(spec, out / "download")
     return counts
@@ -197,6 +199,19 @@ def _check_counts(spec, source, counts, partial):
         raise InputError(
             f"{found}, but {spec.name} has {spec.train_count} and {spec.test_count}: get the "
             "complete data set, or add --partial to use this part"
+        )
+
+
+def _check_mean(spec, source, train):
+    """Raise an InputError if the mean of grey training images is not that of ``spec``.
+
+    The files of MNIST, Fashion-MNIST and others have the same names and sizes.
+    """
+    mean = np.concatenate([part.images[..., 0] for part in train]).mean()
+    if abs(mean - spec.mean[0]) > 1:
+        raise InputError(
+            f"{source} does not hold {spec.name}: the mean of its pixels is {mean:.1f}, not "
+            f"{spec.mean[0]:.1f}; name the data set that it holds"
         )
 
 

@@ -2,14 +2,17 @@
 
 import gzip
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from command import InputError
+from data import packing
 from data import prepare_dataset as prepare
 from data.idx import read_idx_source
 from data.records import load
+from data.spec import get_spec
 
 RNG = np.random.RandomState(0)
 IMAGES = {"train": RNG.randint(0, 256, (12, 28, 28), np.uint8)}
@@ -42,11 +45,38 @@ def write(folder, packed=False, dot="-"):
 @pytest.mark.parametrize("dot", "-.")
 def test_grey_becomes_rgb_of_its_size(tmp_path, below, packed, dot):
     write(tmp_path / "in" / below, packed, dot)
-    for parts, name in zip(read_idx_source(tmp_path / "in"), IMAGES):
+    for parts, name in zip(read_idx_source("mnist", tmp_path / "in"), IMAGES):
         (part,) = parts
         assert part.images.shape == (*IMAGES[name].shape, 3)
         assert (part.images == IMAGES[name][..., None]).all()
         assert part.labels.tolist() == LABELS[name].tolist()
+
+
+def test_each_data_set_has_its_own_folder(tmp_path):
+    """Where torchvision has downloaded both, and where one of Fashion-MNIST's files is missing."""
+    write(tmp_path / "MNIST/raw")
+    fashion = write(tmp_path / "FashionMNIST/raw")
+    (fashion / "train-labels-idx1-ubyte").write_bytes(idx(9 - LABELS["train"]))
+    for dataset, labels in (("mnist", LABELS["train"]), ("fashion-mnist", 9 - LABELS["train"])):
+        (train,), _ = read_idx_source(dataset, tmp_path)
+        assert train.labels.tolist() == labels.tolist()
+    (fashion / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(InputError, match="FashionMNIST/raw has neither train-labels-idx1-ubyte"):
+        read_idx_source("fashion-mnist", tmp_path)
+
+
+def test_another_data_set_of_the_same_names_is_refused(tmp_path, monkeypatch):
+    mean = float(IMAGES["train"].mean())
+    specs = {
+        "mnist": replace(get_spec("mnist"), train_count=12, test_count=5, mean=(mean,) * 3),
+        "fashion-mnist": replace(get_spec("fashion-mnist"), train_count=12, test_count=5),
+    }
+    monkeypatch.setattr(packing, "get_spec", specs.get)
+    source = write(tmp_path / "in")
+    assert prepare("mnist", source, tmp_path / "out") == (12, 5)
+    with pytest.raises(InputError, match="does not hold fashion-mnist: the mean of its pixels is"):
+        prepare("fashion-mnist", source, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashion-mnist"])
@@ -79,7 +109,7 @@ def test_what_is_damaged_is_refused(tmp_path, file, content, message):
     else:
         (source / file).write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_idx_source(source)
+        read_idx_source("mnist", source)
 
 
 def test_a_packed_file_that_is_cut_short_is_refused(tmp_path):
@@ -87,4 +117,4 @@ def test_a_packed_file_that_is_cut_short_is_refused(tmp_path):
     file = source / "train-images-idx3-ubyte.gz"
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(InputError, match="not a complete idx file"):
-        read_idx_source(source)
+        read_idx_source("mnist", source)

@@ -64,6 +64,9 @@ def test_a_number_is_a_place_only_where_no_class_is_a_number(tmp_path):
         ("1.jpg,bee\n2.jpg,bee\n", "does not give the class of 3.jpg"),
         ("", "does not give the class of 1.jpg"),
         ("1.jpg\n", "line 1 is not a file"),
+        ('1.jpg,bee\n"2.jpg,bee\n3.jpg,bee\n', "line 2 is not a file and its class"),
+        ('"1, a.jpg" wasp\n', "does not give the class of 1.jpg"),
+        (f"{'1' * 200_000},bee\n", "line 1 cannot be read: field larger than"),
         ("1.png,bee\n1.gif,apple\n2.jpg,bee\n3.jpg,bee\n", "several lines that may be 1.jpg"),
     ],
 )

@@ -1,7 +1,9 @@
 """Small images of one's own, from folders or an .npz file, become a data set for every program."""
 
+import io
 import json
 import os
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -232,12 +234,36 @@ def test_impossible_names_of_classes_are_refused(tmp_path, names, message):
         ({"images": PIXELS, "labels": LABELS - 1}, "labels outside 0 to"),
         ({"images": PIXELS, "labels": np.eye(12)}, "not whole numbers"),
         ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has no images to train on"),
+        ({"images": PIXELS, "labels": LABELS + 10**9}, "has 100000000. among 12 labels"),
         ({"images": PIXELS, "labels": np.array([{}] * 12)}, "not an .npz file of arrays"),
     ],
 )
 def test_other_arrays_are_refused(tmp_path, arrays, message):
     with pytest.raises(InputError, match=message):
         read_own(save(tmp_path / "a.npz", **arrays))
+
+
+def write_npz(path, encrypted=False, method=0, shape=(12,)):
+    """An .npz whose only file says so of itself; it has no contents."""
+    header = io.BytesIO()
+    form = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, form)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("images.npy", header.getvalue())
+    data = bytearray(path.read_bytes())
+    for start, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # flags, then the compression
+        data[data.find(start) + place] |= encrypted
+        data[data.find(start) + place + 2] = method
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "how", [{"encrypted": True}, {"method": 9}, {"shape": (10**17,)}, {"shape": (10**20,)}, {}]
+)
+def test_an_npz_that_cannot_be_read_is_refused(tmp_path, how):
+    write_npz(tmp_path / "a.npz", **how)
+    with pytest.raises(InputError, match="is not an .npz file of arrays"):
+        read_own(tmp_path / "a.npz")
 
 
 def test_other_sources_are_refused(tmp_path, capsys):
