@@ -19,7 +19,7 @@ from statistics import mean
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from command import InputError
-from training.recipe import Recipe, get_recipe
+from training.recipe import Recipe, get_recipe, show_value
 
 SCALES = ("cpu", "paper")
 SEEDS = {"cpu": 3, "paper": 5}
@@ -43,7 +43,7 @@ class Setting:
         return get_recipe(self.recipe_name, **dict(self.changes))
 
     def __str__(self):
-        changes = "".join(f", {name} {value}" for name, value in self.changes)
+        changes = "".join(f", {name} {show_value(value)}" for name, value in self.changes)
         width = f" w{self.widen_factor}" if self.widen_factor != 1 else ""
         return f"{self.network} {self.depth}{width} on {self.dataset}, {self.recipe_name}{changes}"
 

@@ -49,7 +49,7 @@ def choose_picking_images(trained):
         return data.held_out, f"the {len(data.held_out):,} held-out training images"
     trained.require_training_images()
     count = max(1, min(MOST_PICKED, len(data.train) // 10))
-    _, images = data.source.split(data.train, count)
+    images = data.source.sample(data.train, count)
     return images, f"{count:,} of the training images, on which the networks were trained"
 
 

@@ -42,6 +42,10 @@ class SmallImages:
         """Return ``images`` without ``count`` of them, and these held-out images."""
         return records.split(images, count)
 
+    def sample(self, images, count):
+        """Return ``count`` of ``images``, the same each time."""
+        return self.split(images, count)[1]
+
     def cache_on_device(self, images, cache):
         """Return ``images`` with a cache that makes their batches on a device.
 
@@ -102,6 +106,10 @@ class Photographs:
     def load(self, path):
         """Check a .rec file and return its images, which are not decoded yet."""
         return stream.load(path, self.classes, self.size)
+
+    def sample(self, images, count):
+        """Return the first ``count`` of ``images``; data.prepare shuffles training images."""
+        return replace(images, labels=images.labels[:count])
 
     def cache_on_device(self, images, cache):
         """Return ``images`` unchanged: they are decoded when they are needed."""

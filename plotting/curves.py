@@ -80,11 +80,11 @@ def _draw_panel(axes, rows, lines, quantity):
 def _draw_rates(axes, rows):
     """Draw the learning rate, from each epoch's beginning to its end.
 
-    A row has ``lr`` if the rate is constant in the epoch, otherwise ``lr_first`` and ``lr_last``.
-    Rates that fall in steps have a logarithmic axis, so that each step can be seen.
+    A row has the first rate, ``lr``, and if the last one differs, ``lr_last``. Rates that fall in
+    steps have a logarithmic axis, so that each step can be seen.
     """
     places = list(chain.from_iterable((row["epoch"] - 1, row["epoch"]) for row in rows))
-    rates = [row.get(name, row["lr"]) for row in rows for name in ("lr_first", "lr_last")]
+    rates = [rate for row in rows for rate in (row["lr"], row.get("lr_last", row["lr"]))]
     axes.plot(places, rates, color=BLACK)
     _finish(axes, "learning rate")
     in_steps = not any("lr_last" in row for row in rows)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
 
 from results.papers import explain_difference, paper_error
+from training.build import column_depths
+from training.recipe import show_value
 from training.run_folder import (
     RunRecord,
     find_runs,
@@ -16,6 +18,8 @@ from training.run_folder import (
     read_run,
     shorten_source,
 )
+
+USUAL_FILES = ("train.rec", "test.rec", "val.rec")  # of training and of test images
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,10 @@ def describe_recipe(record: RunRecord) -> str:
     """Return the recipe's name, and each value that was changed."""
     run, info = record.run, record.info
     assert run and info, "a run that can be used has both"
-    changes = [f"{k} {v}" for k, v in info.recipe_changes.items() if k != "epochs"]
+    changes = [f"{k} {show_value(v)}" for k, v in info.recipe_changes.items() if k != "epochs"]
+    files = [name for name in (run.train_file, run.test_file) if name not in USUAL_FILES]
+    if files:
+        changes.append(f"with {' and '.join(files)}")
     if run.val_split:
         changes.append(f"on {run.val_split} held out")
     if run.init_from:
@@ -212,18 +219,18 @@ def _results(records):
     )
     columns = list(zip(*(row.get("column_errors", ()) for row in last)))
     return [whole] + [
-        _column_result(whole, run, index, len(columns), errors)
-        for index, errors in enumerate(columns)
+        _column_result(whole, run, index, errors) for index, errors in enumerate(columns)
     ]
 
 
-def _column_result(whole, run, index, count, errors):
-    """Return the Result of column ``index`` of ``count``, from its errors in the runs."""
+def _column_result(whole, run, index, errors):
+    """Return the Result of column ``index``, from its errors in the runs."""
     paper = paper_error(run, index)
+    depths = column_depths(run.network, run.depth)
     return replace(
         whole,
         column=index,
-        depth=run.depth and run.depth >> (count - 1 - index),
+        depth=depths[index] if index < len(depths) else None,
         layers=None,
         parameters=None,
         test_error=statistics(errors),

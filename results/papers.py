@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Optional
 
-from training.recipe import get_recipe
+from training.recipe import get_recipe, show_value
 from training.run import Run, RunInfo
 
 TRAINING_IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "svhn": 604_388, "imagenet": 1_281_167}
+TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "svhn": 26_032, "imagenet": 50_000}
+IMAGENET_SIZE = 224  # pixels
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,8 @@ def paper_error(run: Run, column: Optional[int] = None) -> Optional[float]:
 def explain_difference(run: Run, info: RunInfo) -> str:
     """Return why a run is not comparable with ``paper_error``, or "" if it is.
 
-    It is comparable if every value of the recipe is the paper's and the run was trained on as many
-    images as the official data set has.
+    It is comparable if every value of the recipe is the paper's, and if the run was trained and
+    tested on as many images as the official data set has, of the same size.
     """
     row = _find_row(run, None)
     if row is None:
@@ -153,7 +155,7 @@ def explain_difference(run: Run, info: RunInfo) -> str:
         batch_size=row.batch_size,
     ).to_json()
     reasons = [
-        f"{name} {_show(value)} instead of {_show(theirs[name])}"
+        f"{name} {show_value(value)} instead of {show_value(theirs[name])}"
         for name, value in run.recipe.to_json().items()
         if value != theirs[name]
     ]
@@ -163,8 +165,9 @@ def explain_difference(run: Run, info: RunInfo) -> str:
     if examples != TRAINING_IMAGES[row.dataset]:
         found = f"{examples:,}" if isinstance(examples, int) else "an unknown number of"
         reasons.append(f"{found} training images instead of {TRAINING_IMAGES[row.dataset]:,}")
+    tested = info.images("test").get("examples")
+    if isinstance(tested, int) and tested != TEST_IMAGES[row.dataset]:
+        reasons.append(f"{tested:,} test images instead of {TEST_IMAGES[row.dataset]:,}")
+    if row.dataset == "imagenet" and run.data_shape != IMAGENET_SIZE:
+        reasons.append(f"images of {run.data_shape} pixels instead of {IMAGENET_SIZE}")
     return "; ".join(reasons)
-
-
-def _show(value):
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from math import inf
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import predict
 import train_cifar
 from analysis.anytime import Point
 from analysis.early_exit import (
+    choose_picking_images,
     choose_thresholds,
     early_exit_table,
     list_chains,
@@ -20,7 +22,9 @@ from analysis.early_exit import (
     measure_exit,
     trace_curves,
 )
+from data.sources import Photographs
 from plotting import studies
+from tests.photo_files import write_photographs
 from tests.record_files import encoded, random_pixels, write_random_rec
 from tests.test_scripts import refused
 from training import evaluation
@@ -204,6 +208,20 @@ def test_images_for_picking_are_checked_first(run, data, tmp_path, capsys, monke
     shutil.copy(data / "test.rec", tmp_path)
     status, err = refused(capsys, run, "--early-exit", "--data-dir", tmp_path, main=evaluate.main)
     assert status == 2 and "the training images are not those of the run" in err
+
+
+def test_thresholds_for_photographs_are_picked_on_the_first_training_images(tmp_path):
+    write_photographs(tmp_path)
+    source = Photographs(tmp_path, 2, 32)
+    train = source.load(tmp_path / "train.rec")
+    run = SimpleNamespace(val_split=0)
+    data = SimpleNamespace(source=source, train=train)
+    trained = SimpleNamespace(run=run, data=data, require_training_images=lambda: None)
+    images, words = choose_picking_images(trained)
+    assert (len(images), words.split()[0]) == (5, "5")
+    found = np.concatenate([batch.images for batch in source.test_batches(images, 2)])
+    usual = np.concatenate([batch.images for batch in source.test_batches(train, 20)])
+    assert (found == usual[:5]).all()
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,10 @@ def test_the_papers_figure_stands_beside_its_recipe_and_all_of_its_images_alone(
             {"data": {"train": {"examples": 500}}},
             "500 training images instead of 50,000",
         ),
+        (
+            {"data": {"train": {"examples": 50_000}, "test": {"examples": 1_000}}},
+            "1,000 test images instead of 10,000",
+        ),
         ({"data": {}}, "an unknown number of training images instead of 50,000"),
         (
             {"recipe": get_recipe("deep-fusion", epochs=3, batch_size=128), "data": {"train": []}},
@@ -211,6 +215,46 @@ def test_the_papers_figure_stands_beside_its_recipe_and_all_of_its_images_alone(
         assert re.search(r" \[1\]$", text, re.MULTILINE)
         (row,) = csv.DictReader(io.StringIO(REPORT_FORMATS["csv"]([result], [])))
         assert (row["paper"], row["paper_note"]) == ("", note)
+
+
+def test_a_smaller_input_is_not_the_papers(tmp_path):
+    recipe = get_recipe("deep-fusion-imagenet")
+    data = {"train": {"examples": 1_281_167}, "test": {"examples": 50_000}}
+    what = {"network": "cross_imagenet", "depth": 50, "dataset": "imagenet", "classes": 1000}
+    what.update(recipe=recipe, recipe_name="deep-fusion-imagenet", data=data)
+    make_paper_run(tmp_path / "224", 1, 5.0, data_shape=224, **what)
+    make_paper_run(tmp_path / "128", 1, 5.0, data_shape=128, **what)
+    found = {result.paper_note: result.paper for result in collect(tmp_path)[0]}
+    assert found == {"": 23.16, "images of 128 pixels instead of 224": None}
+
+
+def test_other_files_and_steps_are_named(tmp_path):
+    steps = {"lr_steps": ["1/3", "2/3"]}
+    data = {"train": {"examples": 300}}
+    make_run(tmp_path, 1, [5.0])
+    make_run(tmp_path, 2, [6.0], train_file="few.rec", data=data, recipe_changes=steps)
+    make_run(tmp_path, 3, [7.0], dataset="birds", train_file="a.rec", test_file="b.rec")
+    assert {result.recipe for result in collect(tmp_path)[0]} == {
+        "deep-fusion",
+        "deep-fusion, lr_steps 1/3, 2/3, with few.rec",
+        "deep-fusion, with a.rec and b.rec",
+    }
+
+
+@pytest.mark.parametrize(
+    "network, depth, depths",
+    [
+        ("fractal_imagenet", 34, [6, 10, 18, 34]),
+        ("fractal_imagenet", 10, [6, 10]),
+        ("fractal_tapered", 40, [5, 10, 20, 40]),
+        ("somebodys", 40, [None, None]),
+    ],
+)
+def test_columns_have_the_depths_of_their_network(tmp_path, network, depth, depths):
+    folder = make_run(tmp_path, 1, [5.0], network=network, depth=depth)
+    (row,) = run_folder.read_log(folder)
+    run_folder.RunLog(folder, print).rewrite([{**row, "column_errors": [9.0] * len(depths)}])
+    assert [result.depth for result in collect(tmp_path)[0]] == [depth, *depths]
 
 
 def test_one_footnote_serves_equal_remarks(tmp_path):

@@ -1,6 +1,7 @@
 """Build the network and the engine of a run."""
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import mxnet as mx
@@ -81,6 +82,18 @@ def _too_small(run, given, size):
         f"{problem}: {size} pixels are enough; python -m data.prepare folder --size {size} makes "
         "your own images that large"
     )
+
+
+@lru_cache(maxsize=None)
+def column_depths(network, depth):
+    """Return the depths of a network's columns, shallowest first.
+
+    The result is empty if the network has no columns, or is not registered here.
+    """
+    try:
+        return getattr(get_model(network, depth), "depths", ())
+    except InputError:
+        return ()
 
 
 def find_devices(run, kind, gpus):

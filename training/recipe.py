@@ -259,6 +259,11 @@ def differences(recipe: Recipe, name: str) -> Dict[str, Any]:
     return compare(recipe, RECIPES[name]) if name in RECIPES else recipe.to_json()
 
 
+def show_value(value: Any) -> str:
+    """Return a plain value of a recipe in words, such as "1/2, 3/4" for a list of steps."""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def compare(recipe: Recipe, other: Recipe) -> Dict[str, Any]:
     """Return {field: plain value} of the values of ``recipe`` that differ from ``other``."""
     ours, theirs = recipe.to_json(), other.to_json()
