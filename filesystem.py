@@ -48,6 +48,22 @@ def project_folder():
     return here if (here / "setup.py").is_file() else Path.cwd()
 
 
+@contextlib.contextmanager
+def new_folder(path):
+    """Make the folder ``path``; after an exception, remove the new folders that are empty."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file: give --out a folder")
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 @functools.lru_cache(maxsize=None)
 def _say(path, lack):
     sys.stderr.write(f"note: the file system of {path} has no {lack}\n")

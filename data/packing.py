@@ -23,7 +23,7 @@ from data.recordio import frame
 from data.records import Images, split
 from data.spec import DESCRIPTION, DatasetSpec, default_folder, get_spec, list_datasets, write_spec
 from data.workers import open_workers
-from filesystem import locked
+from filesystem import locked, new_folder
 
 SHUFFLE_SEED = 0
 FILES = ("train.rec", "train.idx", "test.rec", "test.idx")
@@ -58,7 +58,7 @@ def prepare_dataset(
     if source is not None and not spec.archives:
         raise InputError(f"{dataset} comes with a Python package: leave --source out")
     read = functools.partial(read_idx_source if dataset in DATASETS else read_source, dataset)
-    with _new_folder(out), locked(out / LOCK, out, remove=True):
+    with new_folder(out), locked(out / LOCK, out, remove=True):
         if spec.archives:
             files = _download(spec, out / "download") if source is None else source
             train, test = read(files, partial)
@@ -132,30 +132,14 @@ def prepare_own(
     with open_workers(check_jobs(jobs)) as mapping:
         own = read_own(source, size, test_share, seed, mapping)
     spec = describe(own, out.name)
-    with _new_folder(out), locked(out / LOCK, out, remove=True):
+    with new_folder(out), locked(out / LOCK, out, remove=True):
         _write_all(out, [own.train], [own.test], spec, described=True)
     return own, spec
 
 
-@contextlib.contextmanager
-def _new_folder(path):
-    """Make the folder ``path``; after an exception, remove the new folders that are empty."""
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file: give --out a folder")
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for folder in missing:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
-
-
 def _download(spec, folder):
     """Download all archives of ``spec``; return their folder."""
-    with _new_folder(folder):
+    with new_folder(folder):
         for archive in spec.archives:
             fetch(archive, folder)
     return folder

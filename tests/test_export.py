@@ -469,7 +469,7 @@ def test_nothing_is_left_of_files_that_cannot_be_written(fractal, tmp_path, caps
         raise mx.MXNetError("stack\nno space")
 
     monkeypatch.setattr(mx.nd, "save", full)
-    flags = ["--format", "symbol", "--out", tmp_path]
+    flags = ["--format", "symbol", "--out", tmp_path / "a" / "b"]
     status, err = refused(capsys, fractal, *flags, main=script.main)
     assert status == 2
     assert "no space" in err

@@ -13,7 +13,7 @@ import numpy as np
 
 from command import CommandError, InputError, StorageError
 from engine.torch_export import load_onnx, load_torch, write_onnx, write_torch
-from filesystem import plain_path
+from filesystem import new_folder, plain_path
 from network.exporter import load_symbol, write_symbol
 from network.graph import PIXEL_CONSTANTS
 
@@ -104,8 +104,9 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
         CommandError: the files compute different logits; they have been removed.
     """
     folder, name = place.parent, place.name
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as aside, plain_path(Path(aside) / name) as plain:
+    with new_folder(folder), TemporaryDirectory(dir=folder) as aside, plain_path(
+        Path(aside) / name
+    ) as plain:
         stem = Path(plain)
         try:
             files = EXPORT_FORMATS[kind].write(graph, values, shape, stem)
