@@ -50,7 +50,7 @@ function order(a, b) {
 for (const button of document.querySelectorAll("th button"))
   button.addEventListener("click", () => {
     const head = button.parentElement, body = head.closest("table").tBodies[0];
-    const direction = head.ariaSort === "ascending" ? -1 : 1;
+    const direction = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
     for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
     const text = row => row.cells[head.cellIndex].textContent;
