@@ -179,17 +179,13 @@ def show_members(args):
         errors = [c.alone, c.without, c.up_to, c.from_on]
         shown = ["-" if error is None else f"{error:.2f}" for error in errors]
         rows.append([str(c.length), *shown, " ".join(c.path)])
+    drawn, margin = f"all {len(rows) - 1:,}", ""
+    if len(rows) - 1 < result.members:
+        drawn, margin = f"{len(rows) - 1} drawn of {result.members:,}", f" +- {result.margin:.2f}"
     print(f"the whole network                {result.whole:.2f}%")
-    print(f"ensemble of its members          {result.ensemble:.2f}%")
-    print(f"mean of its members' own errors  {result.mean:.2f}%{_drawn(result)}")
+    print(f"ensemble of its members          {result.ensemble:.2f}%, {drawn}")
+    print(f"mean of its members' own errors  {result.mean:.2f}%{margin}, {drawn}")
     print("\n".join(["", aligned(rows), "", f"picture  {output}"]))
-
-
-def _drawn(result):
-    drawn = len(result.contributions)
-    if drawn == result.members:
-        return f", all {drawn:,}"
-    return f" +- {result.margin:.2f}, {drawn} drawn of {result.members:,}"
 
 
 def show_lesions(args):

@@ -1,14 +1,17 @@
 """Time networks against each other: alternately in one run, each in its own process."""
 
 import json
+import math
 import sys
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 from command import InputError, Parser, command, require_picture_path
 from engine import precision
 from hardware import cores
 from network import list_models
+from network.registry import require_positive
 from plotting.scaling import draw_scaling, varying_axes
 from tools.contestants import LIBRARIES, TASKS, contest, list_cases, profile_case
 from tools.timing import Case, table, time_cases
@@ -74,6 +77,18 @@ def add_case_flags(group):
     )
 
 
+def check_numbers(args):
+    """Check the flags that are numbers.
+
+    Raises:
+        InputError: one is impossible.
+    """
+    for batch_size, threads in product(args.batch_size, args.threads):
+        require_positive(batch_size=batch_size, threads=threads, rounds=args.rounds)
+    if not 0 < args.seconds < math.inf:
+        raise InputError(f"--seconds must be above 0, not {args.seconds:g}")
+
+
 @command
 def main(argv=None):
     """Time the cases that the flags describe."""
@@ -81,6 +96,7 @@ def main(argv=None):
     if args.case:
         contest(Case(**json.loads(args.case)))
         return
+    check_numbers(args)
     cases = list_cases(args)
     if args.operators:
         for case in cases:

@@ -81,7 +81,8 @@ def add_study_flags(group):
         "--columns",
         action="store_true",
         help="show size, error, latency and throughput of every column and the whole network; the "
-        "picture of error over latency is written to the run's folder",
+        "picture of error over latency is written to the run's folder; latency and multiply-adds "
+        "are those of one crop, whatever --crops is",
     )
     group.add_argument(
         "--early-exit",
@@ -230,6 +231,7 @@ def main(argv=None):
     if args.columns or args.early_exit:
         found = [*map(predict, range(trained.engine.num_subnetworks)), whole]
         points, suffix = measure_columns(trained, found), f"{kind}_epoch{epoch:04d}{end}"
+        suffix += "_10crops" * (args.crops == 10)
         if args.columns:
             picture = trained.stored.folder / f"anytime_{suffix}.png"
             draw_anytime(points, picture, title)

@@ -319,10 +319,11 @@ CLAIMS = (
     Claim(
         "anytime",
         "Each deeper column is better than the one before: accuracy grows with time.",
-        f"{FRACTAL}, section 4.2",
+        f"{FRACTAL}, abstract and section 5; its table 4 has a rise from 20 to 40 layers",
         (MIXED,),
         _anytime,
         "the largest rise of the error from a column to the next deeper one",
+        paper="CIFAR-100++, 40 layers: 31.75 - 31.31 = 0.44",
         needs=("column_errors",),
     ),
     Claim(

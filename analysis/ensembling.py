@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from analysis.paths import count_lengths
+from analysis.reproduction import interval
 from network import members
 from training.build import wrap_network
 from training.evaluation import TrainedRun, predict_images, recompute_bn_statistics
@@ -140,10 +141,10 @@ def _predict_alone(trained, member):
 
 
 def _margin(sample, there):
-    """Return 1.96 standard errors of the mean of a sample drawn without replacement."""
+    """Return half Student's 95% interval of the mean of a sample drawn without replacement."""
     if len(sample) == there:
         return 0.0
     if len(sample) == 1:
         return math.inf
-    left = 1 - len(sample) / there
-    return 1.96 * math.sqrt(left / len(sample)) * float(np.std(sample, ddof=1))
+    low, high = interval([sample])
+    return math.sqrt(1 - len(sample) / there) * (high - low) / 2

@@ -144,14 +144,14 @@ class PlainNet(HybridBlock):
     def __init__(self, depth, classes, widen_factor, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         length, widths = 2 ** (count_columns(depth) - 1), scale_widths(widen_factor)
+        rates = scale_dropout(dropout, len(widths))
         with self.name_scope():
             self.blocks = nn.HybridSequential(prefix="")
             with self.blocks.name_scope():
                 for index, (in_channels, channels) in enumerate(zip((3, *widths), widths)):
-                    rate = scale_dropout(dropout, index)
                     block = nn.HybridSequential(prefix=f"block{index + 1}_")
                     with block.name_scope():
-                        block.add(*conv_units(length, channels, in_channels, rate))
+                        block.add(*conv_units(length, channels, in_channels, rates[index]))
                         block.add(nn.MaxPool2D(2))
                     self.blocks.add(block)
             self.classifier = nn.Dense(classes, in_units=widths[-1], prefix="classifier_")
@@ -208,7 +208,7 @@ class FractalNet(HybridBlock):
         columns = count_columns(depth, self.possible_depths)
         self.depths = self.possible_depths[:columns]
         widths = scale_widths(widen_factor, self.block_channels)
-        plan = self.plan(block)
+        plan, rates = self.plan(block), scale_dropout(dropout, len(widths))
         with self.name_scope():
             self.stem = nn.HybridSequential(prefix="stem_")
             with self.stem.name_scope():
@@ -216,9 +216,8 @@ class FractalNet(HybridBlock):
             self.blocks = nn.HybridSequential(prefix="")
             with self.blocks.name_scope():
                 for index, (block, channels) in enumerate(zip(plan, widths)):
-                    rates = (scale_dropout(dropout, index), drop_path)
-                    prefix = f"block{index + 1}_"
-                    self.blocks.add(block(columns, channels, in_channels, *rates, prefix=prefix))
+                    options = {"drop_path": drop_path, "prefix": f"block{index + 1}_"}
+                    self.blocks.add(block(columns, channels, in_channels, rates[index], **options))
                     in_channels = channels
             self.classifier = nn.Dense(classes, in_units=widths[-1], prefix="classifier_")
             self.subnetworks = nn.HybridSequential(prefix="")
@@ -263,15 +262,16 @@ def scale_widths(widen_factor, block_channels=BLOCK_CHANNELS):
     return tuple(channels * widen_factor for channels in block_channels)
 
 
-def scale_dropout(dropout, index):
-    """Return the dropout rate of block ``index``, from 0.
+def scale_dropout(dropout, blocks):
+    """Return the dropout rate of each of the ``blocks``: 0, 1, 2, ... times ``dropout``.
 
     Raises:
-        InputError: the rate would not be from 0 to less than 1.
+        InputError: a rate would not be from 0 to less than 1.
     """
-    if not 0 <= index * dropout < 1:
-        raise InputError(f"dropout must be from 0 to less than 0.25, not {dropout}")
-    return index * dropout
+    if not 0 <= (blocks - 1) * dropout < 1:
+        limit = f"{1 / (blocks - 1):.3g}"
+        raise InputError(f"dropout must be from 0 to less than {limit}, not {dropout}")
+    return [index * dropout for index in range(blocks)]
 
 
 @register_model(recipe_family="fractal", has_columns=True)

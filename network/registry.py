@@ -224,4 +224,6 @@ def require_positive(**values: Any) -> None:
     for name, value in values.items():
         whole = hasattr(value, "__index__") and not isinstance(value, bool)
         if not whole or value < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+            raise InputError(
+                f"{name} must be a whole number of at least 1, not {value!r}", argument=name
+            )

@@ -116,6 +116,7 @@ def test_some_of_the_members(runs, tmp_path, capsys):
     words = ["members", runs["fuse3"], "--members", "3", "--output", tmp_path / "some.png"]
     out = said(capsys, *words, "--seed", "2")
     assert re.search(r"own errors  [\d.]+% \+- [\d.]+, 3 drawn of 8", out)
+    assert re.search(r"ensemble of its members +[\d.]+%, 3 drawn of 8", out)
     assert out == said(capsys, *words, "--seed", "2")
     assert is_picture(tmp_path / "some.png")
 

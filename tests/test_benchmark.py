@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from itertools import islice
 
 import pytest
 from PIL import Image
@@ -14,9 +15,9 @@ from network.complexity import complexity, operator_costs
 from plotting.scaling import draw_scaling, series, varying_axes
 from tests.test_scripts import refused
 from tools import profiling
-from tools.contestants import PLAIN, list_cases
+from tools.contestants import PLAIN, list_cases, mixed
 from tools.profiling import operator_table
-from tools.timing import Case, Timing, table
+from tools.timing import Case, Timing, table, time_cases
 
 QUICK = ["--rounds", "2", "--seconds", "0.01", "--batch-size", "4", "--threads", "1"]
 
@@ -77,7 +78,7 @@ def test_what_a_library_cannot_do_is_left_out():
     assert found == expected
 
 
-@pytest.mark.parametrize("network", ["cross:x", "cross:14:2:3"])
+@pytest.mark.parametrize("network", ["cross:x", "cross:14:2:3", "cross:0", "cross:14:0"])
 def test_networks_are_names_and_numbers(network):
     with pytest.raises(InputError, match="NAME:DEPTH"):
         list_cases(benchmark.make_parser().parse_args(["--network", network]))
@@ -130,6 +131,48 @@ def test_a_plot_of_what_does_not_vary_is_refused_before_the_timing(tmp_path, cap
         status, err = refused(capsys, *words, "--plot", file, main=benchmark.main)
         assert (status, "give three or more" in err) == (2, True)
         assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        (["--rounds", "0"], "--rounds must be a whole number of at least 1, not 0"),
+        (["--batch-size", "64", "0"], "--batch-size must be"),
+        (["--threads", "-1"], "--threads must be"),
+        (["--seconds", "nan"], "--seconds must be above 0, not nan"),
+        (["--seconds", "inf"], "--seconds must be above 0, not inf"),
+    ],
+)
+def test_impossible_numbers_are_refused_before_the_timing(words, message, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "time_cases", None)
+    status, err = refused(capsys, *words, main=benchmark.main)
+    assert (status, message in err) == (2, True)
+
+
+@pytest.mark.parametrize("depth,columns", [(5, 1), (10, 2), (20, 3), (40, 4)])
+def test_turns_are_whole_cycles_of_mixed_drop_path(depth, columns, monkeypatch):
+    """Else the turns of some contestants have more steps of the deepest column than others'."""
+    taken = []
+
+    class Contestant:
+        first = 1.0
+
+        def __init__(self, case, command):
+            self.case = case
+
+        def take(self, steps):
+            taken.append(steps)
+            return 0.25 * steps, 100.0
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("tools.timing.Contestant", Contestant)
+    case = Case("train", "fractal", depth, 1, 64, "float32", "mxnet", 1)
+    time_cases([case], [], rounds=3, seconds=4.0)
+    cycle = list(islice(mixed(columns), 2 * columns))
+    assert len(taken) == 4 and cycle.count(None) == columns
+    assert all(steps % len(cycle) == 0 for steps in taken)
 
 
 def test_ratios_are_medians_over_rounds_to_the_first_of_a_task():

@@ -94,6 +94,20 @@ def test_columns_are_those_of_the_log(runs, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_one_and_ten_crops_have_pictures_of_their_own(runs, capsys, monkeypatch):
+    whole = evaluation.TrainedRun.predictions
+
+    def without_crops(trained, images, subnetwork, batch_size, crops):
+        return whole(trained, images, subnetwork, batch_size)
+
+    monkeypatch.setattr(evaluation.TrainedRun, "predictions", without_crops)
+    pictures = [runs["fractal"] / f"anytime_test_epoch0002{end}.png" for end in ("", "_10crops")]
+    for crops, picture in zip((1, 10), pictures):
+        picture.unlink(missing_ok=True)
+        assert str(picture) in printed(capsys, runs["fractal"], "--columns", "--crops", crops)
+    assert all(picture.exists() for picture in pictures)
+
+
 @pytest.mark.parametrize("drop_path", ["none", "mixed"])
 def test_a_single_column_is_the_whole_network(runs, capsys, tmp_path, drop_path):
     data = str(runs["plain"].parents[2])

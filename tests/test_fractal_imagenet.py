@@ -3,6 +3,7 @@
 import mxnet as mx
 import pytest
 
+from command import InputError
 from network import get_model
 from network.complexity import complexity
 
@@ -44,3 +45,9 @@ def test_blocks_work_where_resnets_stages_do():
     sizes.append(x.infer_shape(data=(1, *SHAPE))[1][0][1:])
     assert [size[1] for size in sizes] == [56, 28, 14, 7, 7]
     assert [size[0] for size in sizes] == list(CHANNELS)
+
+
+def test_the_last_of_four_blocks_bounds_dropout():
+    assert get_model("fractal_imagenet", 6, dropout=0.33)
+    with pytest.raises(InputError, match="dropout must be from 0 to less than 0.333, not 0.34"):
+        get_model("fractal_imagenet", 6, dropout=0.34)

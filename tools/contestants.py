@@ -60,7 +60,7 @@ def list_cases(args):
             networks.append((text, None, 1))
             continue
         name, *numbers = text.split(":")
-        if len(numbers) > 2 or not all(map(str.isdecimal, numbers)):
+        if len(numbers) > 2 or not all(each.isdecimal() and int(each) > 0 for each in numbers):
             raise InputError(f"--network takes NAME, NAME:DEPTH or NAME:DEPTH:WIDEN, not {text!r}")
         depth, widen = [*map(int, numbers), None, None][:2]
         networks.append((name, depth or default_depth(name), widen or 1))

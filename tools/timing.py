@@ -12,7 +12,11 @@ from typing import List, Optional
 from tqdm import tqdm
 
 from command import CommandError
+from network import has_columns
 from plotting.tables import markdown
+from training.build import column_depths
+
+FEWEST = 6  # steps in a turn, except where the network has columns
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,17 @@ class Contestant:
         return json.loads(line)
 
 
+def count_cycle(case):
+    """Return the number of steps of which each turn takes a multiple.
+
+    In training, mixed drop-path takes the whole network and each of its columns by turns
+    (``tools.contestants.mixed``), whose steps take different times: only whole cycles compare.
+    """
+    if case.task == "train" and has_columns(case.network):
+        return 2 * len(column_depths(case.network, case.depth)) or FEWEST
+    return FEWEST
+
+
 def time_cases(cases, command, rounds, seconds):
     """Return the Timings of ``cases``, which take their steps in turn, once in each round.
 
@@ -100,8 +115,9 @@ def time_cases(cases, command, rounds, seconds):
         for case in tqdm(cases, "starting", leave=False, disable=None):
             contestants.append(Contestant(case, command))
         for each in contestants:
-            taken, _ = each.take(6)
-            steps[each] = 6 * max(round(seconds / taken), 1)  # whole cycles of drop-path's samples
+            cycle = count_cycle(each.case)
+            taken, _ = each.take(cycle)
+            steps[each] = cycle * max(round(seconds / taken), 1)
             rates[each] = []
         for _ in tqdm(range(rounds), "rounds", leave=False, disable=None):
             for each in contestants:
