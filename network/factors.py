@@ -24,7 +24,6 @@ SUMS = ("add_n", "elemwise_add")
 COMMUTING = ("Flatten", "Pooling", "mean")  # and ReLU
 PRODUCTS = ("_mul_scalar", "_div_scalar")
 WEIGHTED = ("Convolution", "FullyConnected")
-SHAPE_ONLY = ("_contrib_arange_like", "broadcast_like")  # use only the shape of an input
 
 
 def move_powers_of_two(symbol):

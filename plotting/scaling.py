@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
-from plotting.figure import COLOURS, literal_text, new_figure, save_figure
+from plotting.figure import COLOURS, MARKERS, literal_text, new_figure, save_figure
 
 AXES = {"depth": "depth", "widen_factor": "widen factor", "batch_size": "batch size"}
+RARE = {"task": "task", "dtype": "type", "threads": "threads"}  # in a label only if they vary
 FEWEST = 3  # points that make a line
 
 
@@ -27,17 +28,20 @@ def draw_scaling(timings: Sequence, path: Union[str, Path]) -> None:
         )
     figure = new_figure((4 * len(axes), 6))
     for (speed, memory), axis in zip(figure.subplots(2, len(axes), squeeze=False).T, axes):
-        for colour, (label, line) in zip(COLOURS, series(timings, axis).items()):
+        lines = series(timings, axis)
+        for index, (label, line) in enumerate(lines.items()):
             places, rates = [getattr(t.case, axis) for t in line], [t.rate for t in line]
             below = [t.rate - min(t.rates) for t in line]
             above = [max(t.rates) - t.rate for t in line]
-            look = {"marker": "o", "color": colour}
+            marker = MARKERS[index // len(COLOURS) % len(MARKERS)]
+            look = {"marker": marker, "color": COLOURS[index % len(COLOURS)]}
             label = literal_text(label)
             speed.errorbar(places, rates, [below, above], capsize=3, label=label, **look)
             memory.plot(places, [t.memory for t in line], **look)
+        ticks = sorted({getattr(t.case, axis) for line in lines.values() for t in line})
         for panel, what in ((speed, "images/s"), (memory, "peak memory (MiB)")):
             panel.set(xlabel=AXES[axis], ylabel=what, xscale="log", yscale="log")
-            panel.set_xticks(places, [str(place) for place in places])
+            panel.set_xticks(ticks, list(map(str, ticks)))
             _label_decades(panel)
         speed.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1))
     save_figure(figure, path)
@@ -69,14 +73,15 @@ def series(timings: Sequence, axis: str) -> Dict[str, list]:
 def _lines(cases, axis):
     """Return {label: at least three cases that differ only in ``axis``, sorted by it}."""
     others, found = [name for name in AXES if name != axis], {}
+    varying = [name for name in RARE if len({getattr(case, name) for case in cases}) > 1]
     for case in cases:
         if getattr(case, axis) is not None:  # None: the depth is part of the network's name
-            label = ", ".join(f"{AXES[name]} {getattr(case, name)}" for name in others)
-            label = f"{case.network}, {label}, {case.library}"
-            key = (case.task, case.dtype, case.threads, label)
-            found.setdefault(key, {})[getattr(case, axis)] = case
+            words = [f"{AXES[name]} {getattr(case, name)}" for name in others]
+            words += [case.library, *(f"{RARE[name]} {getattr(case, name)}" for name in varying)]
+            label = ", ".join([case.network, *words])
+            found.setdefault(label, {})[getattr(case, axis)] = case
     return {
-        key[-1]: [line[value] for value in sorted(line)]
-        for key, line in found.items()
+        label: [line[value] for value in sorted(line)]
+        for label, line in found.items()
         if len(line) >= FEWEST
     }

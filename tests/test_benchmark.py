@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -78,6 +79,14 @@ def test_what_a_library_cannot_do_is_left_out():
     assert found == expected
 
 
+def test_files_of_float32_are_not_timed_as_another_type():
+    libraries = ["mxnet", "mxnet-exported", "onnxruntime", "onnxruntime-plain", "onnxruntime-int8"]
+    flags = ["--task", "predict", "--library", *libraries, "--dtype", "float32", "bfloat16"]
+    cases = list_cases(benchmark.make_parser().parse_args(flags))
+    found = [case.library for case in cases if case.dtype == "bfloat16"]
+    assert (len(cases), found) == (len(libraries) + 1, ["mxnet"])
+
+
 @pytest.mark.parametrize("network", ["cross:x", "cross:14:2:3", "cross:0", "cross:14:0"])
 def test_networks_are_names_and_numbers(network):
     with pytest.raises(InputError, match="NAME:DEPTH"):
@@ -120,6 +129,9 @@ def test_growth_is_drawn_where_three_differ_in_one_thing(tmp_path):
     (line,) = series([*timings, *nameless], "batch_size").values()
     assert [each.case.batch_size for each in line] == [1, 2, 4]
     assert varying_axes([each.case for each in timings]) == ["depth"]
+    threads = [replace(each.case, threads=n) for n in (1, 2) for each in timings[:3]]
+    lines = series([replace(timings[0], case=case) for case in threads], "depth")
+    assert {label[-9:] for label in lines} == {"threads 1", "threads 2"}
     draw_scaling(timings, tmp_path / "growth.png")
     assert Image.open(tmp_path / "growth.png").size[0] > 300
 

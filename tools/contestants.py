@@ -71,6 +71,7 @@ def list_cases(args):
         if (task, library) in STEPS
         and not (library in NEEDS_PLAIN and task != "data" and network[0] not in PLAIN)
         and (library == "mxnet" or dtype in precision.TORCH_DTYPES)
+        and not (library in FILES and dtype != "float32")
     ]
     if not cases:
         raise InputError("none of these libraries supports any of these tasks and networks")
@@ -292,6 +293,7 @@ PLAIN = ("cross", "fractal", "half", "resnet")  # the networks of tools/torch_re
 EXPORTED = ("mxnet-exported", "onnxruntime", "onnxruntime-int8")
 PYTORCH = [name for name in LIBRARIES if name.startswith("pytorch")]
 NEEDS_PLAIN = (*PYTORCH, "onnxruntime-plain")
+FILES = (*EXPORTED, "onnxruntime-plain")  # their numbers are float32, except with 8 bits
 STEPS = {  # (task, library) -> a Case's function of a number of steps, which waits for them
     **{("train", name): train_by_engine for name in ENGINES},
     **{("train", name): train_by_pytorch for name in PYTORCH},

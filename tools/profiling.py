@@ -82,6 +82,9 @@ def operator_table(found, costs, batch_size, speed, bandwidth):
     The lower bound is the time of the multiply-adds at ``speed`` or of the numbers read and written
     at ``bandwidth``, whichever is longer. A backward pass has twice the multiply-adds; it reads
     everything that the forward pass reads and writes, and writes as much as that pass reads.
+
+    Args:
+        found: the result of ``profile_mxnet``.
         costs: {operator: (multiply-adds, numbers read, numbers written)} for one image.
         speed, bandwidth: the results of ``measure_peaks``.
     """

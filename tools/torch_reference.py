@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-COLUMNS = {5: 1, 10: 2, 20: 3, 40: 4}  # depth of a FractalNet -> number of columns
+COLUMNS = {5: 1, 10: 2, 20: 3, 40: 4, 80: 5, 160: 6}  # depth of a FractalNet -> number of columns
 
 
 def conv_bn(channels, in_channels, kernel_size=3, stride=1):
