@@ -11,13 +11,14 @@ class Replayed:
 
     Args:
         function: a function that only computes on the GPU.
-        pool: memory pool from torch.cuda.graph_pool_handle. Functions that are never called at the
-            same time share one, so that together they need only the memory of the largest.
+        pool, stream: memory pool from torch.cuda.graph_pool_handle, and torch.cuda.Stream.
+            Functions that are never called at the same time share both, so that together they
+            need only the memory of the largest: PyTorch keeps freed memory for its stream.
     """
 
-    def __init__(self, function, pool):
+    def __init__(self, function, pool, stream):
         self._function = function
-        self._pool = pool
+        self._pool, self._stream = pool, stream
         self._calls = 0
         self._graph = None
 
@@ -30,8 +31,7 @@ class Replayed:
         if self._graph is None:
             self._inputs = [x.clone() for x in inputs]
             self._graph = torch.cuda.CUDAGraph()
-            settings = {"pool": self._pool, "capture_error_mode": "thread_local"}
-            with torch.cuda.graph(self._graph, **settings):
+            with torch.cuda.graph(self._graph, self._pool, self._stream, "thread_local"):
                 self._output = self._function(*self._inputs)
         for own, x in zip(self._inputs, inputs):
             own.copy_(x)
@@ -39,12 +39,11 @@ class Replayed:
         return self._output.clone()
 
     def _aside(self, inputs):
-        """Call the function on a side stream, because the default stream cannot be recorded."""
+        """Call the function on the side stream, because the default stream cannot be recorded."""
         import torch
 
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
             output = self._function(*inputs)
-        torch.cuda.current_stream().wait_stream(stream)
-        return output
+        torch.cuda.current_stream().wait_stream(self._stream)
+        return output.clone()  # in memory of the default stream, which reads it later

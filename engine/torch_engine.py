@@ -65,8 +65,10 @@ class TorchEngine(NetworkEngine):
             {p: self._module(p, True, False) for p in (None, *range(self.num_subnetworks))}
         )
         self._steps = {}  # kind of a step -> function of images, labels and rate
-        recorded = device.type == "cuda" and self.workers.count == 1
-        self._pool = torch.cuda.graph_pool_handle() if recorded else None  # one for all steps
+        self._record = lambda step: step
+        if device.type == "cuda" and self.workers.count == 1:
+            pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(device)
+            self._record = partial(Replayed, pool=pool, stream=stream)
         self._synchronized = True
 
     def cache_on_device(self, pixels, mean, std):
@@ -82,8 +84,7 @@ class TorchEngine(NetworkEngine):
         loss_weights, total = loss_weights or {None: 1.0}, total or len(labels)
         kind = (len(labels), total, targets is None, *loss_weights.items())
         if kind not in self._steps:
-            step = partial(self._step, loss_weights, total)
-            self._steps[kind] = Replayed(step, self._pool) if self._pool else step
+            self._steps[kind] = self._record(partial(self._step, loss_weights, total))
         self._stepped, self._synchronized = True, False
         factor = self.correct_momenta(lr)
         if factor != 1:

@@ -127,17 +127,17 @@ def test_recorded_steps_share_their_memory(monkeypatch):
         def replay(self):
             graphs.append(self)
 
-    def record(graph, pool, capture_error_mode):
-        pools.append(pool)
+    def record(graph, pool, stream, capture_error_mode):
+        pools.append((pool, stream))
         return nullcontext()
 
     for name, fake in (("CUDAGraph", Graph), ("graph", record)):
         monkeypatch.setattr(torch.cuda, name, fake)
     monkeypatch.setattr(cuda_graph, "WARM_UP", 0)
-    steps = [cuda_graph.Replayed(lambda x: x + 1, "pool") for _ in range(2)]
+    steps = [cuda_graph.Replayed(lambda x: x + 1, "pool", "stream") for _ in range(2)]
     for step in steps * 2:
         assert step(torch.ones(1)) == 2
-    assert pools == ["pool"] * 2
+    assert pools == [("pool", "stream")] * 2
     assert len(graphs) == 4 and len(set(map(id, graphs))) == 2
 
 
