@@ -70,10 +70,13 @@ data/cifar10/train.rec: | $(INSTALLED)
 
 gpu: $(INSTALLED) data/cifar10/train.rec
 	$(VENV)/bin/python -m tools.doctor
-	$(VENV)/bin/python -m pytest tests/test_torch_gpu.py
+	$(VENV)/bin/python -m pytest -rs tests/test_torch_gpu.py
 	$(VENV)/bin/python benchmark.py --operators --network cross:110 --library torch --dtype bfloat16
-	$(VENV)/bin/python benchmark.py --network cross:110 fractal:20 --batch-size 64 256 --dtype float32 bfloat16 \
-	  --library torch pytorch pytorch-channels-last pytorch-compiled --json gpu.json
+	for network in cross:110 fractal:20; do for size in 64 256; do for type in float32 bfloat16; do \
+	  $(VENV)/bin/python benchmark.py --network $$network --batch-size $$size --dtype $$type \
+	    --library torch pytorch pytorch-channels-last pytorch-compiled \
+	    --json gpu-$${network%:*}-$$size-$$type.json || exit 1; \
+	done; done; done
 	$(VENV)/bin/python train_cifar.py $(GPU) --network cross --depth 110
 	$(VENV)/bin/python train_cifar.py $(GPU) --network resnet --depth 110
 	$(VENV)/bin/python train_cifar.py $(GPU) --network cross --depth 110 --batch-size 256 --lr 0.2

@@ -46,11 +46,11 @@ def torch_device(gpus: Optional[str] = None) -> Any:
 
     Args:
         gpus: "0,1": each process of this machine gets one; "cpu": all processes use the CPU. None
-            means every GPU, or the CPU if there is none.
+            means every GPU, or the CPU if there is none that works.
 
     Raises:
-        InputError: PyTorch is not installed, there is no such GPU, or none is left for this
-            process.
+        InputError: PyTorch is not installed, there is no such GPU, one is named twice, or none is
+            left for this process.
     """
     try:
         import torch
@@ -58,7 +58,8 @@ def torch_device(gpus: Optional[str] = None) -> Any:
         raise InputError(
             "--engine torch needs PyTorch, which is not installed: pip install -e '.[torch]'"
         ) from None
-    available = torch.cuda.device_count()
+    # with too old a driver, PyTorch counts GPUs that it cannot use
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpus == "cpu" or (gpus is None and not available):
         prepare_cpu()
         return torch.device("cpu")
@@ -70,13 +71,17 @@ def torch_device(gpus: Optional[str] = None) -> Any:
 
 def _choose_gpu(gpus, available):
     """Return the number of the GPU of this process."""
-    items = gpus.split(",") if gpus else [str(index) for index in range(available)]
+    items = [str(index) for index in range(available)]
+    if gpus is not None:
+        items = [item.strip() for item in gpus.split(",")]
     for item in items:
         if not re.fullmatch("[0-9]+", item) or int(item) >= available:
             raise InputError(
                 f"--gpus {gpus}: PyTorch sees {available or 'no'} GPUs; name some of them by "
                 "number, from 0, or use cpu"
             )
+    if len(set(map(int, items))) < len(items):
+        raise InputError(f"--gpus {gpus} names a device twice")
     place = int(os.environ.get("LOCAL_RANK", 0))
     if place >= len(items):
         raise InputError(f"torchrun started more processes than there are GPUs ({len(items)})")

@@ -1,4 +1,4 @@
-"""Prepare a process for training with PyTorch on a CPU."""
+"""Prepare a process for training with PyTorch."""
 
 import ctypes
 import os
@@ -11,6 +11,8 @@ from command import InputError
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # numbers of options in glibc's malloc.h
 LARGEST_MMAP_THRESHOLD = 32 << 20  # bytes; the largest value that glibc accepts
 ENGINE_TYPE = "MXNET_ENGINE_TYPE"
+# Device -> language, variable that names the compiler, and its usual names; on GPUs, for Triton.
+COMPILERS = {"cpu": ("C++", "CXX", ["g++"]), "cuda": ("C", "CC", ["gcc", "clang"])}
 
 
 def prepare_cpu():
@@ -19,17 +21,19 @@ def prepare_cpu():
     keep_freed_memory()
 
 
-def require_compiler():
-    """Check that torch.compile finds the C++ compiler that it needs on a CPU.
+def require_compiler(device_type):
+    """Check that torch.compile finds the compiler that it needs on a "cpu" or "cuda" device.
 
     Raises:
         InputError: there is none.
     """
-    name = os.environ.get("CXX", "g++")
-    if not shutil.which(name):
+    language, variable, usual = COMPILERS[device_type]
+    names = [os.environ[variable]] if variable in os.environ else usual
+    if not any(map(shutil.which, names)):
         raise InputError(
-            f"compile needs a C++ compiler, and there is no {name!r}: install one, name it in the "
-            "environment variable CXX, or turn compile off",
+            f"compile needs a {language} compiler, and there is no "
+            f"{' or '.join(map(repr, names))}: install one, name it in the environment variable "
+            f"{variable}, or turn compile off",
             argument="compile",
         )
 

@@ -1,6 +1,6 @@
 """Draw a run's learning curves."""
 
-from itertools import chain, cycle
+from itertools import cycle
 from pathlib import Path
 from typing import Mapping, Sequence, Union
 
@@ -80,14 +80,19 @@ def _draw_panel(axes, rows, lines, quantity):
 def _draw_rates(axes, rows):
     """Draw the learning rate, from each epoch's beginning to its end.
 
-    A row has the first rate, ``lr``, and if the last one differs, ``lr_last``. Rates that fall in
-    steps have a logarithmic axis, so that each step can be seen.
+    A row has the first rate, ``lr``, if the last one differs, ``lr_last``, and if the highest is
+    between them, ``lr_max`` and its place ``lr_max_at`` in epochs. Rates that fall in steps have a
+    logarithmic axis, so that each step can be seen.
     """
-    places = list(chain.from_iterable((row["epoch"] - 1, row["epoch"]) for row in rows))
-    rates = [rate for row in rows for rate in (row["lr"], row.get("lr_last", row["lr"]))]
+    points = []
+    for row in rows:
+        points.append((row["epoch"] - 1, row["lr"]))
+        points += [(row["lr_max_at"], row["lr_max"])] if "lr_max" in row else []
+        points.append((row["epoch"], row.get("lr_last", row["lr"])))
+    places, rates = zip(*points)
     axes.plot(places, rates, color=BLACK)
     _finish(axes, "learning rate")
-    in_steps = not any("lr_last" in row for row in rows)
+    in_steps = not any({"lr_last", "lr_max"} & row.keys() for row in rows)
     if in_steps and 0 < 10 * min(rates) <= max(rates):
         axes.set_yscale("log")
     else:

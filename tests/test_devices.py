@@ -54,3 +54,54 @@ def test_a_gpu_newer_than_the_wheel_is_refused_with_what_to_do(gpus):
     message = r"GPU 1 has compute capability 9\.0.*holds code for 5\.0 to 8\.9.*--gpus cpu"
     with pytest.raises(InputError, match=message):
         devices.contexts()
+
+
+@pytest.fixture
+def torch_gpus(monkeypatch):
+    """Pretend that PyTorch counts so many GPUs, which work or not; collect those that are set."""
+    torch = pytest.importorskip("torch")
+    chosen = []
+
+    def pretend(count, work=True):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: work and count > 0)
+        return chosen
+
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)  # and restored afterwards
+    monkeypatch.setattr(devices, "prepare_cpu", lambda: None)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    return pretend
+
+
+def test_a_process_gets_one_gpu_of_pytorchs(torch_gpus, monkeypatch):
+    chosen = torch_gpus(4)
+    assert str(devices.torch_device()) == "cuda:0"
+    assert str(devices.torch_device("3")) == "cuda:3"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert str(devices.torch_device("2, 3")) == "cuda:3"
+    assert str(devices.torch_device()) == "cuda:1"
+    assert list(map(str, chosen)) == ["cuda:0", "cuda:3", "cuda:3", "cuda:1"]
+
+
+@pytest.mark.parametrize(
+    "given,message",
+    [
+        ("0,0", "names a device twice"),
+        ("0,00", "names a device twice"),
+        ("2", "PyTorch sees 2 GPUs"),
+        ("", "name some of them by number"),
+        ("0,1", "start it with torchrun --nproc-per-node 2"),
+    ],
+)
+def test_gpus_that_pytorch_cannot_use_are_refused(torch_gpus, given, message):
+    torch_gpus(2)
+    with pytest.raises(InputError, match=message):
+        devices.torch_device(given)
+
+
+def test_gpus_without_a_working_driver_do_not_count(torch_gpus):
+    torch_gpus(1, work=False)
+    assert str(devices.torch_device()) == "cpu"
+    with pytest.raises(InputError, match="PyTorch sees no GPUs"):
+        devices.torch_device("0")

@@ -105,9 +105,14 @@ def test_the_rate_is_a_panel_logarithmic_over_decades(tmp_path, drawn):
     draw_curves(slope, tmp_path / "c.png", "title")
     assert drawn[2].axes[2].get_lines()[0].get_ydata().tolist() == [0.1, 0.0]
     assert drawn[2].axes[2].get_yscale() == "linear"  # 0 has no place on the other
+    peak = [{**ROW, "epoch": 1, "lr": 0.01, "lr_max": 0.1, "lr_max_at": 0.25}]
+    draw_curves(peak, tmp_path / "peak.png", "title")
+    (line,) = drawn[3].axes[2].get_lines()
+    assert list(zip(*line.get_data())) == [(0, 0.01), (0.25, 0.1), (1, 0.01)]
+    assert drawn[3].axes[2].get_yscale() == "linear"
     line = [{**ROW, "epoch": 1, "lr": 0.1, "lr_last": 0.0001}]
     draw_curves(line, tmp_path / "line.png", "a line")
-    assert drawn[3].axes[2].get_yscale() == "linear"
+    assert drawn[4].axes[2].get_yscale() == "linear"
 
 
 def test_subnetworks_are_of_the_images_that_the_title_says(tmp_path, drawn):

@@ -4,7 +4,7 @@ from fractions import Fraction
 import pytest
 
 from training.recipe import get_recipe
-from training.schedule import count_drops, learning_rate, step_lr
+from training.schedule import count_drops, learning_rate, step_lr, summarize_rates
 
 PAPER = (Fraction(1, 2), Fraction(3, 4), Fraction(7, 8))
 
@@ -52,6 +52,20 @@ def test_one_cycle_is_a_straight_line_up_and_one_down():
     up, down = found[:8], found[8:]
     assert up == pytest.approx([0.4 * (k + 0.5) / 8 for k in range(8)])
     assert down == pytest.approx([0.4 * (1 - (k + 0.5) / 32) for k in range(32)])
+
+
+def test_the_highest_rate_is_logged_where_it_is_neither_the_first_nor_the_last():
+    found = summarize_rates(rates(1, 4, schedule="one-cycle", lr=0.4, warmup_epochs=0.5), epoch=1)
+    assert found == pytest.approx({"lr": 0.1, "lr_max": 0.3, "lr_max_at": 0.375})
+    found = rates(3, 10, schedule="cosine", lr=0.4, warmup_epochs=1.5)
+    logged = [summarize_rates(found[10 * k : 10 * k + 10], k + 1) for k in range(3)]
+    assert [list(each)[1:] for each in logged] == [
+        ["lr_last"],
+        ["lr_last", "lr_max", "lr_max_at"],
+        ["lr_last"],
+    ]
+    assert logged[1]["lr_max"] == max(found) and 1.4 < logged[1]["lr_max_at"] < 1.6
+    assert summarize_rates(rates(1, 4), epoch=1) == {"lr": 0.1}
 
 
 def test_a_cosine_falls_to_zero_and_may_warm_up():

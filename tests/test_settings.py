@@ -14,6 +14,7 @@ import train_cifar
 from command import InputError
 from data import spec
 from engine.optimizer_state import OptimizerState
+from engine.torch_process import require_compiler
 from network import get_model
 from network.folding import simplify
 from network.graph import to_symbol
@@ -301,6 +302,17 @@ def test_an_exported_network_is_refused_with_the_way_to_export_it(tmp_path):
     mx.nd.save(str(file), {f"arg:{name}": array for name, array in arrays.items()})
     with pytest.raises(InputError, match="export the network with --trainable"):
         initialization.initialize_from(made_engine(net)[0], file)
+
+
+def test_compiling_for_a_gpu_needs_a_c_compiler(monkeypatch):
+    monkeypatch.setenv("CC", "no-compiler")
+    with pytest.raises(
+        InputError, match="compile needs a C compiler, and there is no 'no-comp.*CC"
+    ):
+        require_compiler("cuda")
+    monkeypatch.delenv("CC")
+    monkeypatch.setattr("shutil.which", lambda name: name if name == "clang" else None)
+    require_compiler("cuda")
 
 
 def test_compiling_without_a_compiler_is_refused(data, tmp_path, capsys, monkeypatch):

@@ -107,7 +107,7 @@ def time_cases(cases, command, rounds, seconds):
 
     Args:
         command: command line that starts a Contestant's process.
-        rounds: rounds that are counted. One more before them finds how many steps take ``seconds``.
+        rounds: rounds that are counted. Turns before them find how many steps take ``seconds``.
         seconds: length of a case's turn in a round.
     """
     contestants, rates, steps, memory = [], {}, {}, {}
@@ -115,9 +115,7 @@ def time_cases(cases, command, rounds, seconds):
         for case in tqdm(cases, "starting", leave=False, disable=None):
             contestants.append(Contestant(case, command))
         for each in contestants:
-            cycle = count_cycle(each.case)
-            taken, _ = each.take(cycle)
-            steps[each] = cycle * max(round(seconds / taken), 1)
+            steps[each] = _find_steps(each.take, count_cycle(each.case), seconds)
             rates[each] = []
         for _ in tqdm(range(rounds), "rounds", leave=False, disable=None):
             for each in contestants:
@@ -127,6 +125,25 @@ def time_cases(cases, command, rounds, seconds):
     finally:
         for each in contestants:
             each.close()
+
+
+def _find_steps(take, cycle, seconds):
+    """Return a number of steps, whole cycles, that take about ``seconds``.
+
+    The first cycle is not timed, and the next ones only if they are a good part of ``seconds``,
+    because the first steps of each network and sub-network are compiled, or recorded on a GPU.
+
+    Args:
+        take: see ``Contestant.take``.
+        cycle: see ``count_cycle``.
+    """
+    take(cycle)
+    cycles = 1
+    while True:
+        taken, _ = take(cycles * cycle)
+        if taken > seconds / 2:
+            return cycle * max(round(cycles * seconds / taken), 1)
+        cycles *= 2
 
 
 def table(timings):

@@ -53,8 +53,9 @@ def describe_epoch(row, epochs, tested_on, left):
         left: time until the run ends, as h:mm:ss.
     """
     mark = "  diverged" if row.get("diverged") else ""
+    highest = f" (highest {row['lr_max']:g})" if "lr_max" in row else ""
     return (
-        f"epoch {row['epoch']}/{epochs}  lr {row.get('lr_last', row['lr']):g}  "
+        f"epoch {row['epoch']}/{epochs}  lr {row.get('lr_last', row['lr']):g}{highest}  "
         f"train loss {row['train_loss']:.4f} error {row['train_error']:.2f}%  "
         f"{tested_on} loss {row['test_loss']:.4f} error {row['test_error']:.2f}%  "
         f"{row['seconds']:.1f} s  {row['images_per_second']:.0f} images/s  left {left}{mark}"

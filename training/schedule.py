@@ -47,6 +47,26 @@ def linear_lr(progress, lr):
     return lr * (1 - progress)
 
 
+def summarize_rates(rates, epoch):
+    """Return the fields of the log about the learning rates of an epoch's steps.
+
+    ``lr`` is the first rate, and ``lr_last`` the last if it differs. ``lr_max`` is the highest if
+    it is above both, as where a warm-up ends within the epoch; it is reached after ``lr_max_at``
+    epochs.
+
+    Args:
+        rates: list of a number for each step.
+        epoch: number of the epoch, from 1.
+    """
+    found, highest = {"lr": rates[0]}, max(rates)
+    if rates[-1] != rates[0]:
+        found["lr_last"] = rates[-1]
+    if highest > max(rates[0], rates[-1]):
+        done = (rates.index(highest) + 0.5) / len(rates)
+        found.update(lr_max=highest, lr_max_at=epoch - 1 + done)
+    return found
+
+
 def learning_rate(recipe, epoch, step, steps):
     """Return the learning rate of a training step.
 

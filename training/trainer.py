@@ -41,7 +41,7 @@ from training.run_folder import (
     read_log,
     write_config,
 )
-from training.schedule import learning_rate
+from training.schedule import learning_rate, summarize_rates
 
 
 def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optional[Path]:
@@ -96,8 +96,8 @@ def plan(run: Run, config: RuntimeConfig) -> Tuple[list, RunData, Networks]:
 
 def _require_usable(config, run, devices):
     """Raise an InputError for options of ``config`` that cannot be used with this run."""
-    if config.compile and devices[0].type == "cpu":
-        require_compiler()
+    if config.compile:
+        require_compiler(devices[0].type)
     if config.log_columns and not has_columns(run.network):
         raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
     if config.tensorboard:
@@ -273,9 +273,7 @@ class Trainer:
             engine, batches, loss_weights, rate, meter, progress.report, config.log_iters
         )
         training = seconds_since(started)
-        row = {"epoch": epoch, "lr": rate(0)}
-        if rate(self._steps - 1) != row["lr"]:
-            row["lr_last"] = rate(self._steps - 1)
+        row = {"epoch": epoch, **summarize_rates([*map(rate, range(self._steps))], epoch)}
         row.update({"train_loss": stats.loss, "train_error": stats.error, **self._test(epoch)})
         if max(row["train_loss"], row["test_loss"]) > DIVERGED:
             row["diverged"] = True
