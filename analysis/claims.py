@@ -105,6 +105,8 @@ UNREGULARIZED_BARE = _fractal("none", "none", dropout=0.0)
 # Table 3 mentions no drop-path. At the scale "cpu", its networks have it, as those of table 4 do.
 TABLE3_20, TABLE3_40 = _narrow(20, "none"), _narrow(40, "none")
 TABLE4_40, PLAIN20, PLAIN40 = _narrow(40, "mixed"), _narrow(20), _narrow(40)
+# Only table 4 has the errors of all columns. At the scale "cpu", the runs with three columns are used.
+EVERY_COLUMN = {"cpu": MIXED["cpu"], "paper": TABLE4_40["paper"]}
 
 
 @dataclass(frozen=True)
@@ -320,10 +322,10 @@ CLAIMS = (
         "anytime",
         "Each deeper column is better than the one before: accuracy grows with time.",
         f"{FRACTAL}, abstract and section 5; its table 4 has a rise from 20 to 40 layers",
-        (MIXED,),
+        (EVERY_COLUMN,),
         _anytime,
         "the largest rise of the error from a column to the next deeper one",
-        paper="CIFAR-100++, 40 layers: 31.75 - 31.31 = 0.44",
+        paper="CIFAR-100++: 31.75 - 31.31 = 0.44",
         needs=("column_errors",),
     ),
     Claim(
