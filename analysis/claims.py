@@ -105,7 +105,7 @@ UNREGULARIZED_BARE = _fractal("none", "none", dropout=0.0)
 # Table 3 mentions no drop-path. At the scale "cpu", its networks have it, as those of table 4 do.
 TABLE3_20, TABLE3_40 = _narrow(20, "none"), _narrow(40, "none")
 TABLE4_40, PLAIN20, PLAIN40 = _narrow(40, "mixed"), _narrow(20), _narrow(40)
-# Only table 4 has the errors of all columns. At the scale "cpu", the runs with three columns are used.
+# Only table 4 has the errors of all columns. At the scale "cpu", runs with three columns are used.
 EVERY_COLUMN = {"cpu": MIXED["cpu"], "paper": TABLE4_40["paper"]}
 
 
