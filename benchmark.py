@@ -28,6 +28,8 @@ EXAMPLES = """examples:
 Every library runs every network, batch size, dtype and number of threads; unsupported combinations
 are left out. FractalNet is trained with mixed drop-path."""
 
+PROFILED = ("mxnet", "torch")  # the libraries of --operators
+
 
 def make_parser():
     """Return the parser of the command line."""
@@ -77,16 +79,20 @@ def add_case_flags(group):
     )
 
 
-def check_numbers(args):
-    """Check the flags that are numbers.
+def check_flags(args):
+    """Check the flags before anything is timed.
 
     Raises:
-        InputError: one is impossible.
+        InputError: a number is impossible, there is nothing to profile, or no file can be written.
     """
     for batch_size, threads in product(args.batch_size, args.threads):
         require_positive(batch_size=batch_size, threads=threads, rounds=args.rounds)
     if not 0 < args.seconds < math.inf:
         raise InputError(f"--seconds must be above 0, not {args.seconds:g}")
+    if args.operators and not set(PROFILED) & set(args.library):
+        raise InputError(f"--operators needs --library {' or '.join(PROFILED)}")
+    if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
+        raise InputError(f"--json {args.json}: name a file in an existing folder")
 
 
 @command
@@ -96,11 +102,11 @@ def main(argv=None):
     if args.case:
         contest(Case(**json.loads(args.case)))
         return
-    check_numbers(args)
+    check_flags(args)
     cases = list_cases(args)
     if args.operators:
         for case in cases:
-            if case.library in ("mxnet", "torch"):
+            if case.library in PROFILED:
                 print(profile_case(case))
         return
     if args.plot:

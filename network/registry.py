@@ -174,7 +174,8 @@ def get_model(
         widen_factor: multiplies the network's widths.
         pretrained: data set of trained parameters that come with the project; see
             ``list_pretrained``. None leaves the network uninitialized.
-        options: the network's own, and ``prefix`` and ``params`` as for any Gluon block.
+        options: the network's own, and ``prefix`` and ``params`` as for any Gluon block. A network
+            of gluoncv raises a TypeError for an option that it does not know.
 
     Returns:
         A HybridBlock, images (batch, 3, height, width) -> logits (batch, classes), not yet

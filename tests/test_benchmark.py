@@ -153,9 +153,11 @@ def test_a_plot_of_what_does_not_vary_is_refused_before_the_timing(tmp_path, cap
         (["--threads", "-1"], "--threads must be"),
         (["--seconds", "nan"], "--seconds must be above 0, not nan"),
         (["--seconds", "inf"], "--seconds must be above 0, not inf"),
+        (["--operators", "--library", "pytorch"], "--operators needs --library mxnet or torch"),
+        (["--json", "no/where.json"], "name a file in an existing folder"),
     ],
 )
-def test_impossible_numbers_are_refused_before_the_timing(words, message, capsys, monkeypatch):
+def test_impossible_flags_are_refused_before_the_timing(words, message, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "time_cases", None)
     status, err = refused(capsys, *words, main=benchmark.main)
     assert (status, message in err) == (2, True)
