@@ -269,7 +269,7 @@ CLAIMS = (
     Claim(
         "deepest-column-as-good",
         "The deepest column alone is about as good as the whole network: within 2 points.",
-        f"{FRACTAL}, table 1, last two rows",
+        f"{FRACTAL}, section 4.2 and table 1, rows of the deepest column alone and above it",
         (MIXED,),
         _deepest_less_whole,
         "test error of the deepest column minus that of the whole",

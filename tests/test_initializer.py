@@ -2,7 +2,7 @@ import numpy as np
 from mxnet.gluon import nn
 
 from network import get_model
-from network.initializer import DeepFusionInit
+from network.initializer import DeepFusionInit, XavierInit
 
 
 def test_spread_of_the_weights():
@@ -27,3 +27,13 @@ def test_a_parameter_does_not_depend_on_the_others():
     for block in (alone, net):
         block.initialize(DeepFusionInit(5))
     assert (alone.weight.data().asnumpy() == net[1].weight.data().asnumpy()).all()
+
+
+def test_xavier_is_uniform_with_a_bound_by_inputs_and_outputs():
+    net = get_model("fractal_plain", 10, widen_factor=4)
+    net.initialize(XavierInit(3))
+    for layer, area in ((net.blocks[1][0][0], 9), (net.classifier, 1)):
+        weight = layer.weight.data().asnumpy()
+        bound = np.sqrt(6 / (area * sum(weight.shape[:2])))
+        assert 0.98 * bound < abs(weight).max() <= bound
+        assert abs(weight.std() * np.sqrt(3) / bound - 1) < 0.03
