@@ -49,8 +49,8 @@ def torch_device(gpus: Optional[str] = None) -> Any:
             means every GPU, or the CPU if there is none that works.
 
     Raises:
-        InputError: PyTorch is not installed, there is no such GPU, one is named twice, or none is
-            left for this process.
+        InputError: PyTorch is not installed, there is no such GPU, one is named twice or cannot be
+            used, or none is left for this process.
     """
     try:
         import torch
@@ -64,7 +64,11 @@ def torch_device(gpus: Optional[str] = None) -> Any:
         prepare_cpu()
         return torch.device("cpu")
     device = torch.device("cuda", _choose_gpu(gpus, available))
-    torch.cuda.set_device(device)
+    try:
+        torch.cuda.set_device(device)
+    except RuntimeError as error:  # its memory is full, or it accepts no second process
+        reason = str(error).splitlines()[0]
+        raise InputError(f"GPU {device.index} cannot be used: {reason}; choose --gpus") from None
     torch.backends.cudnn.benchmark = True
     return device
 

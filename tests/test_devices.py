@@ -100,6 +100,16 @@ def test_gpus_that_pytorch_cannot_use_are_refused(torch_gpus, given, message):
         devices.torch_device(given)
 
 
+def test_a_gpu_that_another_program_occupies_is_named(torch_gpus, monkeypatch):
+    def fail(device):
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy\nmore words")
+
+    torch_gpus(2)
+    monkeypatch.setattr("torch.cuda.set_device", fail)
+    with pytest.raises(InputError, match="GPU 1 cannot be used: CUDA error: all .* busy; choose"):
+        devices.torch_device("1")
+
+
 def test_gpus_without_a_working_driver_do_not_count(torch_gpus):
     torch_gpus(1, work=False)
     assert str(devices.torch_device()) == "cpu"

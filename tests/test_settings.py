@@ -304,6 +304,30 @@ def test_an_exported_network_is_refused_with_the_way_to_export_it(tmp_path):
         initialization.initialize_from(made_engine(net)[0], file)
 
 
+@pytest.mark.parametrize(
+    "place,advice",
+    [
+        ("build_engine", "another program may use it: choose others with --gpus"),
+        ("Trainer.train", "run1: a device is out of memory: lower --batch-size"),
+    ],
+)
+def test_a_device_without_enough_memory_is_an_error_of_one_line(
+    data, tmp_path, capsys, monkeypatch, place, advice
+):
+    def fail(*args, **how):
+        try:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        except RuntimeError:  # as recording does, which then ends
+            raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
+
+    monkeypatch.setattr(f"training.trainer.{place}", fail)
+    status, err = refused(capsys, *FAST, "--data-dir", data, "--log-dir", tmp_path / "snapshot")
+    assert status and advice in err and "Traceback" not in err
+    monkeypatch.setattr(f"training.trainer.{place}", lambda *args, **how: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train_cifar.main([*FAST, "--data-dir", str(data), "--log-dir", str(tmp_path / "snapshot")])
+
+
 def test_compiling_for_a_gpu_needs_a_c_compiler(monkeypatch):
     monkeypatch.setenv("CC", "no-compiler")
     with pytest.raises(

@@ -1,6 +1,7 @@
 """Train a run from its first epoch, or from its newest checkpoint, to its last epoch."""
 
 import math
+import re
 import time
 import zlib
 from contextlib import contextmanager, nullcontext
@@ -72,8 +73,9 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
         _require_shares(run.recipe.batch_size, len(data.test), workers.count)
         info = replace(info, workers=workers.count)
         options = {"workers": workers, "compile": config.compile}
-        engine = build_engine(run, data, networks, devices, config.engine, **options)
-        data.cache_on_device(engine)
+        with _enough_memory("another program may use it: choose others with gpus", "gpus"):
+            engine = build_engine(run, data, networks, devices, config.engine, **options)
+            data.cache_on_device(engine)
         origin = _initialize(engine, run, folder)
         if folder is None and workers.rank == 0:
             folder = _start_folder(run, config, info)
@@ -150,8 +152,9 @@ def _start_folder(run, config, info):
 def _resumable(folder, run, workers):
     """Lock ``folder``; convert exceptions in the block to errors that say how to resume."""
     again = describe_resuming(folder, run, workers.launcher) if workers.rank == 0 else ""
+    memory = _enough_memory("lower batch_size", "batch_size", f"{folder}: ")
     try:
-        with locked(folder) if workers.rank == 0 else nullcontext():
+        with locked(folder) if workers.rank == 0 else nullcontext(), memory:
             yield
     except KeyboardInterrupt:
         if workers.rank:
@@ -163,12 +166,27 @@ def _resumable(folder, run, workers):
         if error.errno is None and not isinstance(error, StorageError):
             raise  # not an error of the system
         raise StorageError(f"{error}; after fixing this, resume with: {again}") from None
+
+
+@contextmanager
+def _enough_memory(advice, argument, where=""):
+    """Convert an error in the block that says that a device lacks memory to one with ``advice``."""
+    try:
+        yield
     except RuntimeError as error:  # base class of MXNet's and PyTorch's errors
-        if "out of memory" not in str(error).lower():
+        if not _lacks_memory(error):
             raise
-        raise CommandError(
-            f"{folder}: a device is out of memory: lower batch_size", argument="batch_size"
-        ) from None
+        message = f"{where}a device is out of memory: {advice}"
+        raise CommandError(message, argument=argument) from None
+
+
+def _lacks_memory(error):
+    """Return whether an error, or an earlier one that led to it, is a lack of memory."""
+    while error is not None:
+        if re.search("out of memory|alloc_failed", str(error), re.IGNORECASE):  # CUDA's; cuBLAS's
+            return True
+        error = error.__context__
+    return False
 
 
 class Trainer:
