@@ -4,10 +4,14 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+import train_cifar
+from data.records import Batch
 from engine.cuda_graph import WARM_UP
 from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
+from tests.record_files import write_random_rec
+from training.run_folder import read_log
 
 torch = pytest.importorskip("torch")
 if not torch.cuda.is_available():
@@ -16,20 +20,35 @@ if not torch.cuda.is_available():
 from engine.torch_engine import TorchEngine  # noqa: E402
 
 SETTINGS = OptimizerSettings(0.9, 1e-4)
+ALL = OptimizerSettings(0.9, 1e-4, momentum_correction=True, clip_norm=0.5, ema_decay=0.9)
 STATISTICS = {"mean": (125.3, 122.9, 113.8), "std": (63.0, 62.1, 66.7)}
 
 
 @pytest.fixture(autouse=True)
-def full_precision(monkeypatch):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+def full_precision():
+    """Turn TF32 off. (pytest's monkeypatch cannot restore these attributes.)"""
+    modules = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [module.allow_tf32 for module in modules]
+    for module in modules:
+        module.allow_tf32 = False
+    yield
+    for module, allowed in zip(modules, before):
+        module.allow_tf32 = allowed
 
 
-def make(name, depth, device, **options):
+def make(name, depth, device, settings=SETTINGS, **options):
     net = get_model(name, depth)
     net.initialize(DeepFusionInit(0))
     net(mx.nd.zeros((1, 3, 32, 32)))
-    return TorchEngine(net, torch.device(device), SETTINGS, **options)
+    return TorchEngine(net, torch.device(device), settings, **options)
+
+
+def assert_same_state(*engines):
+    for ours, theirs in zip(*(engine.state_dict() for engine in engines)):
+        assert ours.keys() == theirs.keys()
+        for key, value in ours.items():
+            scale = max(np.abs(value).max(), 1e-2)
+            assert np.abs(value - theirs[key]).max() < 1e-2 * scale, key
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -49,10 +68,55 @@ def test_steps_are_the_cpus_before_and_after_recording(name, depth, compiled):
         sums = [engine.train_step(images, labels, 1e-3, weights) for engine in engines]
         losses = [engine.fetch([each])[0, 0] for engine, each in zip(engines, sums)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    for ours, theirs in zip(*(engine.state_dict() for engine in engines)):
-        for key, value in ours.items():
-            scale = max(np.abs(value).max(), 1e-2)
-            assert np.abs(value - theirs[key]).max() < 1e-2 * scale, key
+    assert_same_state(*engines)
+
+
+def test_steps_are_the_cpus_with_everything_on():
+    """Smaller last batches, soft targets, new rates; a checkpoint and precise BN in between."""
+    engines = [make("plain", 5, device, ALL) for device in ("cpu", "cuda")]
+    rng = np.random.default_rng(0)
+    for step in range(WARM_UP + 4):
+        images = rng.normal(size=(32, 3, 32, 32)).astype(np.float32)
+        labels, targets = rng.integers(0, 10, 32), rng.dirichlet(np.ones(10), 32)
+        for engine in engines:
+            engine.train_step(images, labels, 1e-2 / (step + 1), targets=targets)
+            engine.train_step(images[:7], labels[:7], 1e-3)
+        if step == WARM_UP + 1:
+            saved = engines[0].state_dict()
+        elif step == WARM_UP + 2:
+            for engine in engines:
+                engine.load_state_dict(*saved)
+                engine.recompute_bn_statistics([Batch(images, labels)])
+    assert_same_state(*engines)
+    logits = [engine.to_numpy(engine.predict(images)) for engine in engines]
+    assert np.abs(logits[0] - logits[1]).max() < 1e-2 * np.abs(logits[0]).max()
+
+
+def test_bfloat16_is_close_to_float32():
+    engines = [make("cross", 26, "cuda", dtype=dtype) for dtype in ("float32", "bfloat16")]
+    rng = np.random.default_rng(0)
+    for _ in range(WARM_UP + 2):
+        images = rng.normal(size=(32, 3, 32, 32)).astype(np.float32)
+        labels = rng.integers(0, 10, 32)
+        sums = [engine.train_step(images, labels, 1e-3) for engine in engines]
+        losses = [engine.fetch([each])[0, 0] for engine, each in zip(engines, sums)]
+        assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_a_run_has_the_cpus_figures(tmp_path):
+    """With images on the GPU, augmented there, and a smaller last batch."""
+    write_random_rec(tmp_path / "train.rec", 47, classes=10)
+    write_random_rec(tmp_path / "test.rec", 12, classes=10)
+    flags = ["--network", "resnet", "--depth", "8", "--batch-size", "20", "--lr", "0.001"]
+    flags += ["--num-epochs", "5", "--engine", "torch", "--quiet", "--data-dir", str(tmp_path)]
+    found = []
+    for gpus in ("cpu", "0"):
+        where = tmp_path / f"runs-{gpus}"
+        train_cifar.main([*flags, "--gpus", gpus, "--log-dir", str(where)])
+        found.append(read_log(where / "cifar10" / "resnet_d8w1" / "run1"))
+    for ours, theirs in zip(*found):
+        for name in ("train_loss", "test_loss"):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-2), (ours["epoch"], name)
 
 
 def test_dropout_is_new_in_each_replay():
