@@ -57,6 +57,8 @@ class MXNetEngine(NetworkEngine):
                 self.trainer._init_params()
                 mx.nd.waitall()
         except mx.MXNetError as error:
+            if "out of memory" in str(error):
+                raise
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"--kv-store {store} is not supported here: {reason}") from None
         self._average = WeightAverage([*self.parameters.values()]) if self._ema_decay else None

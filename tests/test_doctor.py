@@ -145,7 +145,7 @@ def test_bfloat16(monkeypatch):
     [
         ([], 0, OK, "none: training runs on the CPU"),
         ([(8, 0), (7, 0)], 2, OK, "2, with code for them"),
-        ([(8, 0)], 0, NOTE, "MXNet sees 0: pip uninstall mxnet, then pip install -e '.[cu112]'"),
+        ([(8, 0)], 0, NOTE, "MXNet sees 0: use --engine torch, or pip uninstall mxnet, then pip"),
         ([(8, 0), (9, 0)], 2, NOTE, "GPU 1 has compute capability 9.0"),
     ],
 )

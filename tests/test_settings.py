@@ -328,6 +328,15 @@ def test_a_device_without_enough_memory_is_an_error_of_one_line(
         train_cifar.main([*FAST, "--data-dir", str(data), "--log-dir", str(tmp_path / "snapshot")])
 
 
+def test_a_gpu_that_is_full_is_not_blamed_on_the_kv_store(data, tmp_path, capsys, monkeypatch):
+    def fail(self):
+        raise mx.MXNetError("cudaMalloc retry failed: out of memory")
+
+    monkeypatch.setattr(mx.gluon.Trainer, "_init_kvstore", fail)
+    _, err = refused(capsys, *FAST, "--data-dir", data, "--log-dir", tmp_path / "snapshot")
+    assert "another program may use it" in err and "kv-store" not in err
+
+
 def test_compiling_for_a_gpu_needs_a_c_compiler(monkeypatch):
     monkeypatch.setenv("CC", "no-compiler")
     with pytest.raises(

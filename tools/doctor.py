@@ -139,7 +139,7 @@ def check_bfloat16():
     """Check whether the CPU has bfloat16 instructions."""
     if hardware.has_bfloat16():
         return Finding(OK, "supported by the CPU: --dtype bfloat16 is faster")
-    return Finding(NOTE, "not supported by this CPU: do not use --dtype bfloat16")
+    return Finding(NOTE, "not supported by this CPU: do not use --dtype bfloat16 on it")
 
 
 def check_gpus():
@@ -155,8 +155,8 @@ def check_gpus():
     if there > seen:
         return Finding(
             NOTE,
-            f"the driver has {there}, MXNet sees {seen}: pip uninstall mxnet, then "
-            "pip install -e '.[cu112]'; otherwise training runs on the CPU",
+            f"the driver has {there}, MXNet sees {seen}: use --engine torch, or pip uninstall "
+            "mxnet, then pip install -e '.[cu112]'; otherwise training runs on the CPU",
         )
     return Finding(OK, f"{seen}, with code for them" if seen else "none: training runs on the CPU")
 
