@@ -14,8 +14,8 @@ LARGER_IMAGES = ("inceptionv3", "xception", "xception71")  # made for 299x299
 # Files of gluoncv.model_zoo whose networks classify images, into any number of classes.
 CLASSIFIERS = {"alexnet", "cifarresnet", "cifarresnext", "cifarwideresnet", "darknet", "densenet"}
 CLASSIFIERS |= {"dla", "googlenet", "hrnet", "inception", "mobilenet", "mobilenetv3", "nasnet"}
-CLASSIFIERS |= {"residual_attentionnet", "resnest", "resnet", "resnetv1b", "resnetv1b_pruned"}
-CLASSIFIERS |= {"resnext", "senet", "shufflenet", "squeezenet", "vgg", "xception"}
+CLASSIFIERS |= {"residual_attentionnet", "resnest", "resnet", "resnetv1b", "resnext", "senet"}
+CLASSIFIERS |= {"shufflenet", "squeezenet", "vgg", "xception"}
 
 
 def is_gluoncv(name: str) -> bool:
@@ -41,8 +41,8 @@ def get_gluoncv_model(
     """Build gluoncv's network of that name, not yet initialized, with ``classes`` logits.
 
     Raises:
-        InputError: gluoncv has no such network, it is not an image classifier, or a depth or widen
-            factor is given although the name determines both.
+        InputError: gluoncv has no such network, it is not an image classifier for any number of
+            classes, or a depth or widen factor is given although the name determines both.
     """
     model_zoo = _import_model_zoo()
     if depth is not None or widen_factor != 1:
@@ -54,10 +54,15 @@ def get_gluoncv_model(
             f"gluoncv has no network {short!r}{nearest(short, constructors)} "
             "(gluoncv.model_zoo.get_model_list() lists all of them)"
         )
-    if constructors[short].__module__.split(".")[-1] not in CLASSIFIERS:
-        raise InputError(f"{name} cannot have {classes} classes: it does not classify images")
+    file = constructors[short].__module__.split(".")[-1]
+    segments = file == "hrnet" and short.endswith("_s")
+    if file not in CLASSIFIERS or segments:
+        raise InputError(
+            f"{name} cannot have {classes} classes: it is not a classifier for any number of them"
+        )
+    options["num_classes" if file == "hrnet" else "classes"] = classes
     with mx.name.NameManager():  # counts from 0: parameters get the same names everywhere
-        return model_zoo.get_model(short, classes=classes, **options)
+        return model_zoo.get_model(short, **options)
 
 
 def _import_model_zoo() -> Any:

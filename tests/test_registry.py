@@ -174,8 +174,11 @@ def test_peers():
         get_model("gluoncv:cifar_resnet21_v1")
     with pytest.raises(InputError, match="has its depth and width in its name"):
         get_model("gluoncv:cifar_resnet20_v1", depth=20)
-    with pytest.raises(InputError, match="cannot have 10 classes"):
-        get_model("gluoncv:ssd_512_mobilenet1.0_voc", classes=10)
+    for other in ("ssd_512_mobilenet1.0_voc", "hrnet_w18_small_v1_s", "resnet18_v1b_0.89"):
+        with pytest.raises(InputError, match="cannot have 10 classes"):  # segments; always has 1000
+            get_model(f"gluoncv:{other}", classes=10)
+    cost = complexity(get_model("gluoncv:hrnet_w18_small_v1_c", classes=10), (3, 64, 64))
+    assert cost.outputs == ((10,),)
 
 
 def test_sizes_of_peers():
