@@ -87,6 +87,22 @@ def test_other_machines_are_reached_by_ssh(capsys, monkeypatch, tmp_path):
     ]
 
 
+def test_this_machine_among_the_hosts_has_an_address_that_the_others_reach(monkeypatch):
+    addresses = {"here": "127.0.1.1", "me@there": "192.0.2.7"}
+    monkeypatch.setattr(launch, "find_address", addresses.get)
+    sources = {"127.0.1.1": "127.0.0.1", "192.0.2.7": "192.0.2.1"}
+    monkeypatch.setattr(launch, "source_address", sources.get)
+    root = launch.own_address(["here", "me@there"])
+    assert root == "192.0.2.1"
+    assert launch.own_address(["here"]) == "127.0.0.1"
+    scripts = []
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda words, **how: scripts.append(words[-1]))
+    for host in addresses:
+        member = launch.Process("server 0", "server", 0, host)
+        launch.start(member, {"DMLC_PS_ROOT_URI": root}, ["true"])
+    assert "DMLC_NODE_HOST=192.0.2.1 " in scripts[0] and "DMLC_NODE_HOST=192.0.2.7 " in scripts[1]
+
+
 def test_a_command_ends_when_the_launcher_is_gone():
     """Without a word from it: its end of the pipe closes, here or at the other end of ssh."""
     member = launch.Process("worker 0", "worker", 0, "")
@@ -109,6 +125,8 @@ def test_a_command_ends_when_the_launcher_is_gone():
     [
         (["-n", 0, "-s", 1, "--", "true"], "at least one worker"),
         (["-n", 1, "-s", 0, "--", "true"], "at least one worker"),
+        (["-n", 1, "-s", 1, "--port", 0, "--", "true"], "--port must be 1 to 65535, not 0"),
+        (["-n", 1, "-s", 1, "--port", 70000, "--", "true"], "--port must be 1 to 65535"),
         (["-n", 1, "--", "true"], "required: -s"),
         (["-n", 1, "-s", 1], "required: COMMAND"),
         (["-n", 1, "-s", 1, "--hosts", "/nowhere", "--", "true"], "/nowhere"),
@@ -123,7 +141,7 @@ def test_bad_input_is_one_line(capsys, words, message):
 
 
 def test_a_list_of_no_machines_is_refused(tmp_path):
-    (tmp_path / "hosts").write_text("# none\n\n")
+    (tmp_path / "hosts").write_bytes(b"# none\n\n  # caf\xe9\n")
     with pytest.raises(InputError, match="names no machine"):
         launch.read_hosts(tmp_path / "hosts")
     with pytest.raises(InputError, match="no address of the machine"):

@@ -23,6 +23,7 @@ EXAMPLES = """examples:
 Every line of output begins with the name of its process. If one process fails, or this program is
 stopped, all processes are ended."""
 
+LOOPBACK = "127."  # how addresses begin at which a machine reaches only itself
 PATIENCE = 10  # seconds that a process has after SIGTERM before it is killed
 
 # This script ends the command when the script's standard input ends, that is, when this program
@@ -65,8 +66,8 @@ def list_processes(workers, servers, hosts):
 
 def read_hosts(path):
     """Read machine names from a file, one per line, in the form for ssh (user@name)."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    hosts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    lines = map(str.strip, Path(path).read_text(encoding="utf-8", errors="replace").splitlines())
+    hosts = [line for line in lines if line and not line.startswith("#")]
     if not hosts:
         raise InputError(f"{path} names no machine: write one per line")
     return hosts
@@ -80,10 +81,20 @@ def find_address(host):
         raise InputError(f"there is no address of the machine {host}: {error}") from None
 
 
-def own_address(host):
-    """Return the IP address at which ``host`` reaches this machine; send nothing."""
+def own_address(hosts):
+    """Return the IP address at which ``hosts`` reach this machine; send nothing.
+
+    This machine may be one of them. Then its name can stand for an address such as 127.0.1.1, at
+    which no other reaches it.
+    """
+    found = [source_address(find_address(host)) for host in hosts]
+    return next((address for address in found if not address.startswith(LOOPBACK)), found[0])
+
+
+def source_address(address):
+    """Return the IP address from which this machine sends to ``address``; send nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((find_address(host), 9))
+        probe.connect((address, 9))
         return probe.getsockname()[0]
 
 
@@ -96,7 +107,9 @@ def free_port():
 
 def start(member, job, words):
     """Start a process of the job; ``job`` is the environment that all processes share."""
-    address = find_address(member.host) if member.host else job["DMLC_PS_ROOT_URI"]
+    address = find_address(member.host) if member.host else LOOPBACK
+    if address.startswith(LOOPBACK):  # this machine, where the scheduler runs
+        address = job["DMLC_PS_ROOT_URI"]
     environment = {**job, "DMLC_ROLE": member.role, "DMLC_NODE_HOST": address}
     if member.role == "worker":
         environment["DMLC_WORKER_ID"] = member.rank
@@ -190,9 +203,11 @@ def main(argv=None):
     args = make_parser().parse_args(argv)
     if min(args.workers, args.servers) < 1:
         raise InputError("a job needs at least one worker (-n) and one server (-s)")
+    if args.port is not None and not 0 < args.port < 2**16:
+        raise InputError(f"--port must be 1 to 65535, not {args.port}")
     hosts = read_hosts(args.hosts) if args.hosts else []
     job = {
-        "DMLC_PS_ROOT_URI": own_address(hosts[0]) if hosts else "127.0.0.1",
+        "DMLC_PS_ROOT_URI": own_address(hosts) if hosts else "127.0.0.1",
         "DMLC_PS_ROOT_PORT": args.port or free_port(),
         "DMLC_NUM_WORKER": args.workers,
         "DMLC_NUM_SERVER": args.servers,
