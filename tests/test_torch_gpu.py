@@ -25,15 +25,9 @@ STATISTICS = {"mean": (125.3, 122.9, 113.8), "std": (63.0, 62.1, 66.7)}
 
 
 @pytest.fixture(autouse=True)
-def full_precision():
-    """Turn TF32 off. (pytest's monkeypatch cannot restore these attributes.)"""
-    modules = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [module.allow_tf32 for module in modules]
-    for module in modules:
-        module.allow_tf32 = False
-    yield
-    for module, allowed in zip(modules, before):
-        module.allow_tf32 = allowed
+def full_precision(monkeypatch):
+    """Turn off TF32, which convolutions use by default, and matrix products do not."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 def make(name, depth, device, settings=SETTINGS, **options):

@@ -99,8 +99,9 @@ class RuntimeConfig:
     )
     gpus: Optional[str] = option(
         None,
-        help="such as 0,1, or cpu; default: every GPU that MXNet sees, else the CPU. Each gets a "
-        "share of the batch and has its own batch statistics",
+        help="such as 0,1, or cpu; default: every GPU that the engine sees, else the CPU. Each gets "
+        "a share of the batch and has its own batch statistics. A process of --engine torch uses "
+        "one; torchrun starts several",
     )
     kv_store: str = option(
         "device",
@@ -140,8 +141,8 @@ class RuntimeConfig:
     )
     compile: bool = option(
         False,
-        help="with --engine torch, compile the steps (torch.compile): the first takes 20 to 100 "
-        "seconds, so it pays in long runs and above all on GPUs",
+        help="with --engine torch, compile the steps (torch.compile): on a CPU, the first takes 20 "
+        "to 100 seconds, so it can pay only in long runs; not measured on GPUs",
     )
     on_divergence: str = option(
         "stop",
