@@ -100,8 +100,8 @@ class RuntimeConfig:
     gpus: Optional[str] = option(
         None,
         help="such as 0,1, or cpu; default: every GPU that the engine sees, else the CPU. Each "
-        "gets a share of the batch and has its own batch statistics. A process of --engine torch uses "
-        "one; torchrun starts several",
+        "gets a share of the batch and has its own batch statistics. A process of --engine torch "
+        "uses one; torchrun starts several",
     )
     kv_store: str = option(
         "device",
