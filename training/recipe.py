@@ -195,7 +195,7 @@ FRACTAL_IMAGENET = replace(
 )
 
 # For a low error in few epochs: one cycle (Smith and Topin) with the weight decay of the fast
-# CIFAR-10 recipes. docs/training.md has the sketches that led to it.
+# CIFAR-10 recipes. docs/training.md has the runs that led to it.
 FAST = Recipe(
     epochs=15,
     batch_size=128,
