@@ -43,9 +43,9 @@ paper; --projections counts them.
 MEMBERS = """Measure the errors of a trained network, of its members and of ensembles of members, on
 the images that the run was tested on.
 
-A member takes one route in each block (fuse3: line or deep) and has the weights of the whole. Its
-moving averages are recomputed from 50 batches of the run's own training images (precise BN); those
-of the ensemble network were trained. An ensemble's prediction is the mean of its members'
+A member takes one route in each block (fuse3: line or deep) and has the whole network's weights.
+Its moving averages are recomputed from 50 batches of the run's own training images (precise BN);
+those of the network ensemble were trained. An ensemble's prediction is the mean of its members'
 probabilities. If a network has more members than --members, that many are drawn at random, all with
 the same probability; the mean error of all members is, with 95% confidence, within the printed
 interval.

@@ -1,4 +1,4 @@
-"""Time networks against each other: alternately in one run, each in its own process."""
+"""Compare the speed of networks and libraries, which take turns, each in its own process."""
 
 import json
 import math
@@ -40,8 +40,8 @@ def make_parser():
     parser.add_argument(
         "--operators",
         action="store_true",
-        help="show the time of each operator in a training step; for mxnet also the least it could "
-        "take, by the multiply-adds and bytes a second of this machine; threads: OMP_NUM_THREADS",
+        help="show the time of each operator in a training step and, for mxnet, a lower bound from "
+        "the arithmetic and memory speed of this machine; OMP_NUM_THREADS sets the threads",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: loss and errors, classes, confusion; the columns of a FractalNet."""
+"""Evaluate a checkpoint: loss, errors, confusion matrix, and the columns of a FractalNet."""
 
 import json
 import sys
@@ -69,8 +69,8 @@ def add_image_flags(group):
         type=int,
         choices=(1, 10),
         default=1,
-        help="crops of each photograph: the centre; or corners, centre and these mirrored, whose "
-        "probabilities are averaged. Default: 1",
+        help="crops of each photograph: 1, the centre; or 10, the corners, the centre and their "
+        "mirror images, whose probabilities are averaged. Default: 1",
     )
     group.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
 

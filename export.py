@@ -26,9 +26,10 @@ symbol writes NAME-symbol.json and NAME-0000.params, for MXNet. onnx writes NAME
 pip install -e '.[onnx]'; with --int8 it writes NAME-int8.onnx, which has a quarter to a third of
 the size and is faster, unless this increases the test error too much. torch writes NAME.pt2, a
 program of torch.export that needs only PyTorch, and NAME.safetensors, its parameters by name; it
-needs pip install -e '.[torch]'. NAME is network, or column2. NAME.FORMAT.json describes the input,
-the output and the classes, and has the lines of Python that load and run the files. If the run did
-not test a column at that epoch, its moving averages are recomputed from the training images first.
+needs pip install -e '.[torch]'. NAME is network (column2 with --column 2). NAME.FORMAT.json
+describes the input, the output and the classes, and has the lines of Python that load and run the
+files. If the run did not test a column at that epoch, its moving averages are recomputed from the
+training images first.
 
 --trainable keeps batch normalisation with its moving averages, and the run's names of parameters;
 evaluate.py RUN --parameters NAME.safetensors reads them after training in another program."""

@@ -36,8 +36,8 @@ Pictures are {name_formats()} files of any size. For a network of small images, 
 side is resized to the network's size and the centre is cropped; for a network of photographs,
 pictures are processed like test images. A folder means all pictures in it and in its subfolders,
 without hidden and system files, and - means a list of paths on standard input, one per line or
-separated by null characters. A picture that cannot be read is named, and the others are classified;
-the exit status is then 1."""
+separated by null characters. If a picture cannot be read, its name is printed, the others are
+classified, and the exit status is 1."""
 
 
 def make_parser():

@@ -12,7 +12,7 @@ from command import InputError, Parser, command
 
 EXAMPLES = """examples:
   python reproduce.py                                   every claim, its effect and its verdict
-  python reproduce.py --summary                         numbers of verdicts, claims with an effect
+  python reproduce.py --summary                         counts of verdicts, claims with an effect
   python reproduce.py --markdown > claims.md            the page docs/REPRODUCTION.md
   python reproduce.py --train --hours 3 --threads 1     train missing runs, resume unfinished ones
 
@@ -34,10 +34,10 @@ def make_parser():
     style.add_argument(
         "--summary",
         action="store_true",
-        help="print the numbers of verdicts and, in a line each, the claims that have an effect",
+        help="print how many claims have each verdict, and a line for each claim with an effect",
     )
     style.add_argument(
-        "--markdown", action="store_true", help="print a page: rules, verdicts, runs, what is left"
+        "--markdown", action="store_true", help="print a page: rules, verdicts, runs, missing runs"
     )
     style.add_argument("--json", action="store_true", help="print JSON")
     train = parser.add_argument_group("training")

@@ -11,7 +11,7 @@ EXAMPLES = """examples:
   python visualize.py --network cross --depth 26 --detail          shapes, kernels, widths, layers
   python visualize.py --network fractal --depth 40 --column 2      FractalNet with a marked column
   python visualize.py --network half --depth 26 --path shortest    a marked path
-  python visualize.py --network half --depth 26 --path 1,2,3       a path given by its ways
+  python visualize.py --network half --depth 26 --path 1,2,3       a path given by its branches
 
 Each picture is three files: .png, .svg, and .gv, from which graphviz makes other formats
 (dot -Tpdf FILE.gv).
@@ -21,9 +21,9 @@ dropout in them; equal numbers share weights. Dashed boxes are shortcuts and pro
 lines are identities. Circles are merges: + is a sum, \u00d7 a product, and mean is the mean of the
 shortcuts, which goes back to every branch. Bars are joins, the mean of columns.
 
-A path is longest, shortest (in weight layers), or a list of the ways to take at the forks, counted
-from 1, left to right. A list with fewer ways than forks is repeated, so --path 1 always goes left,
-and --path 1,2 alternates."""
+--path takes longest or shortest (in weight layers), or a list of the branches to take at the forks,
+counted from 1, left to right. A list that is shorter than the path has forks is repeated, so
+--path 1 always goes left, and --path 1,2 alternates."""
 
 
 def make_parser():
@@ -52,7 +52,7 @@ def make_parser():
         "--column", type=int, metavar="C", help="mark this column of FractalNet, from 0, shallowest"
     )
     mark.add_argument(
-        "--path", metavar="PATH", help="mark a path: longest, shortest, or ways such as 1,2,1"
+        "--path", metavar="PATH", help="mark a path: longest, shortest, or branches such as 1,2,1"
     )
     parser.add_argument("--out", default="visualize", metavar="DIR", help="default: visualize")
     return parser

@@ -33,38 +33,41 @@ GPUs, and no GPU was available. Short runs on two CPU cores are in [training.md]
 
 ```sh
 python reproduce.py                                   # every claim, its effect and its verdict
-python reproduce.py --summary                         # the numbers of verdicts, and the claims that have an effect
+python reproduce.py --summary                         # how many claims have each verdict, and the claims with an effect
 python reproduce.py --markdown                        # this page
 python reproduce.py --train --hours 3 --threads 1     # train missing runs, resume unfinished ones
 python reproduce.py --scale paper                     # with the papers' recipes, which need a GPU
 python -m tools.publish snapshot                      # publish finished runs, without folders and names of this machine
 ```
 
-Each claim is an object in `analysis/claims.py`: its sentence, its source, the runs it needs, the statistic, and the rule of its
-verdict. The rules were written before the runs were made. Two were changed later, when none of their claims had an effect yet: the rival of
-the deepest member is chosen by the other seeds, and drop-path must make a difference of 10 points for columns to be called usable.
+Each claim is an object in `analysis/claims.py`: its sentence, its source, the runs it needs, the statistic, and the rule of its verdict.
+The rules were written before the runs were made. Two were changed later, when none of their claims had an effect yet: the strongest rival
+of the deepest member is chosen by the runs of the other seeds, and columns count as usable only if drop-path makes a difference of 10
+points.
 
-There are two scales. `paper` uses the papers' recipes with five seeds; where a claim quotes figures of a paper, it uses the networks and the
-settings of these figures. `cpu` uses the recipes `fast` and `fractal-fast` (15 epochs) on CIFAR-10 with three seeds. The scale `cpu` tests whether a claim holds there; its errors are never the papers' figures.
+| scale | recipes | seeds | what it tests |
+|---|---|---|---|
+| `paper` | the papers' recipes; where a claim quotes figures of a paper, the networks and settings of these figures | 5 | the papers' claims and figures |
+| `cpu` | `fast`, `fractal-fast` and `fractal-plain-fast`: 15 epochs on CIFAR-10 | 3 | whether a claim holds at this scale; its errors are never the papers' figures |
 
 `--train` trains the missing runs at the lowest process priority, the most informative runs first. Several processes can do this at the same
 time. After Ctrl-C, only the unfinished epoch is lost.
 
 ## Rules
 
-- Errors are of the last epoch, in percent. An effect is a mean over seeds, in percentage points, or in nats where it is one of training
-  losses. A claim says that its effect is below a number, which the tables call "claimed".
+- Errors are of the last epoch, in percent. An effect is a mean over seeds, in percentage points, or in nats if it is a difference of
+  training losses. A claim says that its effect is below a number, which the tables call "claimed".
 - A finished run counts if it was trained in float32 on all training images, on one device, from random initial values, and tested on the
-  test set. Of runs with the same seed, the newest counts, and a published run only where there is no other. No seed is left out.
-- If the loss of a run diverged, the claims about its setting are undecided: the mean of the other runs would favour the setting. This
-  includes runs that finished with `--on-divergence continue`. The tables have the numbers of such runs.
-- Runs without the figures that a claim needs, such as those of members, do not count for it. The tables have their numbers, too.
-- How much a member contributes is the error of the ensemble without it. The deepest member is compared with its strongest rival. In each
-  run, this is the other member whose removal costs most on average in the runs of the other seeds: the largest of many errors of the same
-  run would be large by chance.
+  test set. Of runs with the same seed, the newest counts; a published run counts only where there is no other. No seed is left out.
+- If the loss of a run diverged, the claims about its setting are undecided, because the mean of the other runs would favour the setting.
+  This includes runs that finished with `--on-divergence continue`. The tables have the number of such runs.
+- Runs without the figures that a claim needs, such as those of members, do not count for it. The tables have their number, too.
+- The contribution of a member is the error of the ensemble without it. The deepest member is compared with its strongest rival: in each
+  run, the other member whose removal costs most on average in the runs of the other seeds. (In the same run, the largest of many errors
+  would be large by chance.)
 - For each claim, only runs on the same version of the images are compared, such as the original pixels or JPEG copies. If there are several
   versions, the one with the most complete set of runs counts.
-- The 95% interval is Student's, or Welch's for two groups of runs.
+- The 95% interval is Student's t interval, or Welch's for two groups of runs.
 - A claim is *supported* if the whole interval is on its side, *contradicted* if the whole interval is on the other side, and *undecided*
   otherwise, in particular with fewer than two runs of each setting.
 
@@ -84,9 +87,10 @@ Scale `{scale}`. The column "the paper" has the figures that the paper prints fo
 
 ## What could not be tested, and what it would take
 
-Hours are computed from measured speeds, for training only. Where the network's own speed was measured, the last column says so. Otherwise,
-it is estimated from the measured network of the same kind that is most similar in multiply-adds. The speed of fractal 20 was measured with
-mixed drop-path; without drop-path it is lower. These speeds were measured:
+Hours are computed from the measured speeds below, for training only. The two CPU cores are those of a Xeon with AVX-512; other processors
+can be much slower. Where the network's own speed was measured, the last column says so. Otherwise, it is estimated from the measured
+network of the same kind that is most similar in multiply-adds. The speed of fractal 20 was measured with mixed drop-path; without drop-path
+it is lower. That of cross_imagenet 50 is twice the measured speed of one thread.
 
 {speeds}
 

@@ -112,7 +112,7 @@ def make_parser():
         "--size",
         type=int,
         help=f"{OWN}: height and width, {SIZES[0]} to {SIZES[-1]}; default: {SIZE}, or the size "
-        f"in an .npz file. {PHOTOGRAPHS}: the longest shorter side; default: "
+        f"in an .npz file. {PHOTOGRAPHS}: shorter side of larger images; default: "
         f"{photographs.SIZE}",
     )
     add("--jobs", type=int, help="number of processes; default: one for each core")
@@ -123,7 +123,7 @@ def make_parser():
         metavar="SHARE",
         help=f"{OWN}: share of each class to test on without a test folder; default: {TEST_SHARE}",
     )
-    add("--split-seed", type=int, metavar="N", help=f"{OWN}: selects these images; default: 0")
+    add("--split-seed", type=int, metavar="N", help=f"{OWN}: seed of this choice; default: 0")
     return parser
 
 

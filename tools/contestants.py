@@ -35,8 +35,8 @@ from training.quantization import quantize
 
 LIBRARIES = {
     "mxnet": "the engine of train_cifar.py",
-    "torch": "its --engine torch",
-    "torch-compiled": "its --engine torch --compile",
+    "torch": "train_cifar.py --engine torch",
+    "torch-compiled": "train_cifar.py --engine torch --compile",
     "pytorch": "the same network written directly in PyTorch, eager",
     "pytorch-channels-last": "pytorch with channels last in memory",
     "pytorch-compiled": "pytorch with torch.compile",

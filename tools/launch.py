@@ -1,6 +1,6 @@
 """Start a distributed job: scheduler, servers and workers of MXNet's dist_sync, here or over ssh.
 
-All of them run the same command; environment variables make MXNet a scheduler, server or worker.
+All of them run the same command; environment variables decide the role of each process.
 """
 
 import os

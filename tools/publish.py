@@ -1,4 +1,4 @@
-"""Publish finished runs, without facts of this machine: python -m tools.publish RUN.
+"""Publish finished runs, without paths and names of this machine: python -m tools.publish RUN.
 
 A published run has config.json, log.jsonl, curves.png and similar files, from which results are
 computed and drawn. It has no checkpoints and no text log. It is stored beside other runs, in

@@ -45,7 +45,7 @@ def make_parser(program):
     skip = ("seed", "dtype", *program.skip)
     add_flags(what, Run, skip=skip, **program.run_flags)
     how = parser.add_argument_group(
-        "recipe", "how it is trained; without a flag, the recipe's value is used"
+        "recipe", "how the network is trained; a flag replaces the recipe's value"
     )
     how.add_argument("--recipe", help=f"{', '.join(RECIPES)}; default: by data set and network")
     numbered = (f"{number} {words}" for number, words in enumerate(program.words))
@@ -74,7 +74,7 @@ def make_parser(program):
     where.add_argument(
         "--print-config",
         action="store_true",
-        help="print the settings of the run in the form of config.json, and end",
+        help="print the settings of the run in the form of config.json, and exit",
     )
     return parser
 

@@ -79,11 +79,11 @@ class Recipe:
     )
     mixup: float = option(
         0.0,
-        help="mix pairs of images by weights from Beta(alpha, alpha), this alpha; 0: no mixup",
+        help="alpha: mix pairs of images with weights drawn from Beta(alpha, alpha); 0: no mixup",
         low=0,
     )
     label_smoothing: float = option(
-        0.0, help="probability that the target spreads evenly over all classes", low=0, below=1
+        0.0, help="probability that is spread evenly over all classes", low=0, below=1
     )
     ema_decay: float = option(
         0.0,
