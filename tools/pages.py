@@ -1,4 +1,4 @@
-"""Write what pages show of programs' outputs, and docs/REPRODUCTION.md: python -m tools.pages.
+"""Write the outputs of programs that pages show, and docs/REPRODUCTION.md: python -m tools.pages.
 
 Outputs are those of a fresh clone, whose snapshot/ has the published runs alone. In a page, a block
 that begins with ```console has commands, each after a $, and what they print.
