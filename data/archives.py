@@ -84,7 +84,7 @@ def read_source(dataset, source, partial=False):
     elif source.exists():
         parts, where = _read_tar(layouts, source), source
     else:
-        raise InputError(f"{source} does not exist: give --source an archive or a folder")
+        raise InputError(f"{source} does not exist: give an archive or a folder")
     layout = max(layouts, key=lambda layout: sum(name in parts for name in layout.files))
     missing = [name for name in layout.files if name not in parts]
     train = [parts[name] for name in layout.train if name in parts]
@@ -195,6 +195,8 @@ def _nothing_found(layouts, where, names):
     """Return the InputError for a source whose files ``names`` fit none of ``layouts``."""
     dataset = layouts[0].dataset
     others = {other.dataset for other in LAYOUTS if names.intersection(other.files)}
+    if dataset in others:
+        return InputError(f"{where} has files of {dataset} in a folder below: name that folder")
     if others:
         found = ", ".join(sorted(others))
         return InputError(f"{where} holds {found}, not {dataset}: name the one that it holds")

@@ -10,6 +10,8 @@ from typing import Any, Dict, Literal, Optional, Sequence
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from command import InputError
+
 PAD = 4  # an image is shifted by at most so many pixels in each direction
 Border = Literal["constant", "reflect"]  # how images are padded; see np.pad
 BORDERS: Dict[str, Optional[Border]] = {"none": None, "+": "constant", "++": "reflect"}
@@ -17,7 +19,10 @@ AUG_TYPES = tuple(BORDERS)  # --aug-type 0, 1, 2
 
 
 def normalize(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """Return uint8 (N, C, H, W) as float32, (pixels - ``mean``) / ``std`` (C values, 0..255)."""
+    """Return ``pixels``, uint8 (N, C, H, W), as float32: (pixels - ``mean``) / ``std``.
+
+    ``mean`` and ``std`` have C values, 0 to 255.
+    """
     centre = np.asarray(mean, np.float32).reshape(-1, 1, 1)
     scale = 1 / np.asarray(std, np.float32).reshape(-1, 1, 1)
     batch = np.subtract(pixels, centre, dtype=np.float32, order="C")
@@ -26,7 +31,7 @@ def normalize(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
 
 
 def mirror(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Flip each image left to right with probability 1/2."""
+    """Return a batch (N, C, H, W) with each image flipped left to right with probability 1/2."""
     flipped = _draw_mirrored(len(images), rng).reshape(-1, 1, 1, 1)
     return np.where(flipped, images[..., ::-1], images)
 
@@ -34,7 +39,7 @@ def mirror(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def shift(
     images: np.ndarray, rng: np.random.Generator, pad: int = PAD, mode: Border = "constant"
 ) -> np.ndarray:
-    """Shift each image by up to ``pad`` pixels down or up and right or left.
+    """Return a batch (N, C, H, W) with each image shifted by up to ``pad`` pixels along each axis.
 
     New pixels are zero, or with ``mode="reflect"`` the image reflected at its border.
     """
@@ -55,7 +60,13 @@ def _draw_places(count, rng, pad):
 
 
 def augment_batch(images: np.ndarray, name: str, rng: np.random.Generator) -> np.ndarray:
-    """Return ``images`` with the augmentation ``name``, one of AUG_TYPES."""
+    """Return ``images`` (N, C, H, W) with the augmentation ``name``, one of AUG_TYPES.
+
+    Raises:
+        InputError: there is no such augmentation.
+    """
+    if name not in BORDERS:
+        raise InputError(f"name must be one of {', '.join(AUG_TYPES)}, not {name!r}")
     border = BORDERS[name]
     return images if border is None else shift(mirror(images, rng), rng, mode=border)
 

@@ -107,7 +107,8 @@ def find_classes(source, part, ignored):
     """Return the names of the classes in the folder ``source/part``, and its Photographs.
 
     Raises:
-        InputError: there are no folders of classes, or one has no images.
+        InputError: there are no folders of classes, one has no images, or a single one has only
+            folders of images, which probably are the classes.
     """
     files = _files_by_class(source, part, ignored)
     if not files:
@@ -119,6 +120,12 @@ def find_classes(source, part, ignored):
             f"{empty[0]!r}: remove the folder, or add images"
         )
     names = tuple(files)
+    folders = {path.rpartition("/")[0] for found in files.values() for path, _ in found}
+    if len(names) == 1 < len(folders) and Path(part, names[0]).as_posix() not in folders:
+        raise InputError(
+            f"{Path(source) / part} has one folder, {names[0]!r}, whose images lie in several "
+            "others: name the folder that contains the classes, or train and the test set"
+        )
     return names, _label(files, {name: label for label, name in enumerate(names)})
 
 
@@ -173,7 +180,7 @@ def _files_by_class(source, part, ignored):
         path = f"{part}/{entry.name}" if part != "." else entry.name
         if is_hidden(entry.name):
             ignored.add(HIDDEN, path)
-        elif entry.is_dir():
+        elif _succeeds(entry.is_dir):
             found[entry.name] = list(walk_images(entry.path, path, ignored))
         else:
             ignored.add(BESIDE, path)
@@ -199,9 +206,9 @@ def walk_images(folder, path, ignored, above=()):
         place = f"{path}/{entry.name}" if path else entry.name
         if is_hidden(entry.name):
             ignored.add(HIDDEN, place)
-        elif entry.is_dir():
+        elif _succeeds(entry.is_dir):
             yield from walk_images(entry.path, place, ignored, (*above, identity))
-        elif not entry.is_file():
+        elif not _succeeds(entry.is_file):
             ignored.add(LOST, place)
         elif not _is_image(entry):
             ignored.add(NO_IMAGE, place)
@@ -213,6 +220,14 @@ def walk_images(folder, path, ignored, above=()):
 def _entries(folder):
     with os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)
+
+
+def _succeeds(test):
+    """Return the result of ``test``; False for a link that cannot be followed, as to itself."""
+    try:
+        return test()
+    except OSError:
+        return False
 
 
 def is_hidden(name):

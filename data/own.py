@@ -79,21 +79,25 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
     """
     source = Path(source)
     if size is not None and size not in SIZES:
-        raise InputError(f"--size must be {SIZES[0]} to {SIZES[-1]}, not {size}")
+        raise InputError(f"size must be {SIZES[0]} to {SIZES[-1]}, not {size!r}", argument="size")
     if not 0 < test_share < 1:
-        raise InputError(f"--test-share must lie between 0 and 1, not {test_share}")
+        raise InputError(
+            f"test_share must lie between 0 and 1, not {test_share}", argument="test_share"
+        )
     if not 0 <= seed < 1 << 32:
-        raise InputError(f"--split-seed must be 0 to {(1 << 32) - 1}, not {seed}")
+        raise InputError(
+            f"split_seed must be 0 to {(1 << 32) - 1}, not {seed}", argument="split_seed"
+        )
     if source.is_dir():
         own = _read_folders(source, size or SIZE, mapping)
     elif source.is_file():
         own = _read_npz(source, size)
     else:
-        raise InputError(f"{source} does not exist: give --source a folder or an .npz file")
+        raise InputError(f"{source} does not exist: give a folder or an .npz file")
     left_out = f" (left out: {'; '.join(own.left_out[:SHOWN])})" if own.left_out else ""
     _require_every_class(source, own, left_out)
     if own.test is None:
-        _hold_out(own, test_share, seed)
+        _hold_out(source, own, test_share, seed)
         _require_every_class(source, own, " beside its test images: add some, or test images")
     if not len(own.test):
         raise InputError(f"{source} has no images to test on{left_out}")
@@ -126,10 +130,16 @@ def describe(own, name):
     )
 
 
-def _hold_out(own, share, seed):
+def _hold_out(source, own, share, seed):
     """Move a share of each class of the training images to the test images."""
     images = Images(own.train.images, own.train.labels)
-    train, test = split(images, max(1, round(share * len(images))), seed)
+    count = max(1, round(share * len(images)))
+    if count == len(images):
+        raise InputError(
+            f"{source}: all of its images ({count}) would be test images: add some, or make the "
+            "share of test images smaller"
+        )
+    train, test = split(images, count, seed)
     own.train, own.test = Part(train.pixels, train.labels), Part(test.pixels, test.labels)
 
 
@@ -158,14 +168,15 @@ def _find_parts(source):
     """Return the names of the folders of training and of test images, or None, and the others.
 
     Names such as Train and training count, too, unless other folders show that these may be
-    classes.
+    classes. Beside a folder of test images, Train is no class.
 
     Raises:
         InputError: there are folders of test images alone.
     """
     folders = [path.name for path in sorted(source.iterdir()) if path.is_dir()]
     visible = {name.lower(): name for name in folders if not is_hidden(name)}
-    parts = visible if set(visible) <= {*TRAIN_FOLDERS, *TEST_FOLDERS} else {}
+    both = "train" in visible and not visible.keys().isdisjoint(TEST_FOLDERS)
+    parts = visible if both or set(visible) <= {*TRAIN_FOLDERS, *TEST_FOLDERS} else {}
     if "train" in folders:
         parts = {**parts, **{name: name for name in folders}}
     train, test = (

@@ -54,9 +54,14 @@ def prepare_dataset(
     spec = get_spec(dataset)
     out = Path(out or default_folder(dataset)).absolute()
     if partial and source is None:
-        raise InputError("--partial is for files of your own: name them with --source")
+        raise InputError(
+            "partial is for files of your own: name them with source",
+            argument=("partial", "source"),
+        )
     if source is not None and not spec.archives:
-        raise InputError(f"{dataset} comes with a Python package: leave --source out")
+        raise InputError(
+            f"{dataset} comes with a Python package: leave source out", argument="source"
+        )
     read = functools.partial(read_idx_source if dataset in DATASETS else read_source, dataset)
     with new_folder(out), locked(out / LOCK, out, remove=True):
         if spec.archives:
@@ -85,9 +90,12 @@ def ensure_prepared(dataset, say):
         InputError: it cannot be downloaded; the message says how to prepare it by hand.
     """
     spec, folder = get_spec(dataset), default_folder(dataset)
+    records = [folder / name for name in FILES if name.endswith(".rec")]
+    if all(path.exists() for path in records):  # nothing is written: the folder may be read-only
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f".{dataset}.lock"), folder, wait=True, remove=True):
-        if all((folder / name).exists() for name in FILES if name.endswith(".rec")):
+        if all(path.exists() for path in records):
             return
         size = sum(archive.size for archive in spec.archives)
         download = f", a download of {size / 1e6:,.0f} MB" if size else ""
@@ -126,9 +134,14 @@ def prepare_own(
     """
     out = Path(out).absolute()
     if out.name in ("", ".."):
-        raise InputError(f"--out {out} ends without a name for the data set: give data/NAME")
+        raise InputError(
+            f"out {out} ends without a name for the data set: give data/NAME", argument="out"
+        )
     if out.name in list_datasets():
-        raise InputError(f"{out.name} is the name of another data set: choose another for --out")
+        raise InputError(
+            f"out must not be {out.name}, the name of another data set: choose another",
+            argument="out",
+        )
     with open_workers(check_jobs(jobs)) as mapping:
         own = read_own(source, size, test_share, seed, mapping)
     spec = describe(own, out.name)

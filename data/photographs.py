@@ -15,7 +15,7 @@ from data.checks import check, note_images
 from data.class_folders import survey
 from data.images import EXTENSIONS, SOURCE_FORMATS, open_image, to_rgb, turn
 from data.journal import write_lines, write_records
-from data.lists import CLASSES
+from data.lists import CLASSES, read_lines
 from data.metadata import read_orientation
 from data.workers import open_workers
 from filesystem import locked
@@ -54,12 +54,13 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
     """
     source, out = Path(source), Path(out)
     if size < SMALLEST:
-        raise InputError(f"--size must be at least {SMALLEST}, not {size}")
+        raise InputError(f"size must be at least {SMALLEST}, not {size}", argument="size")
     jobs = check_jobs(jobs)
     names, photographs, ignored = survey(source, labels)
     out.mkdir(parents=True, exist_ok=True)
     reports = {}
     with locked(out / LOCK, out, remove=True), open_workers(jobs) as mapping:
+        _forget_other_classes(out / CLASSES, names)
         convert_all = partial(mapping, partial(_convert, source, size))
         for part, file in SETS.items():
             plan = (os.path.realpath(source), size, QUALITY, photographs[part])
@@ -69,11 +70,17 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
     return reports
 
 
+def _forget_other_classes(path, names):
+    """Remove a list of other classes: until the end, one set may have its labels, the other not."""
+    if path.exists() and tuple(read_lines(path)) != names:
+        path.unlink()
+
+
 def check_jobs(jobs):
     """Return the number of processes; None means one for each core."""
     jobs = cores() if jobs is None else jobs
     if jobs < 1:
-        raise InputError(f"--jobs must be at least 1, not {jobs}")
+        raise InputError(f"jobs must be at least 1, not {jobs}", argument="jobs")
     return jobs
 
 

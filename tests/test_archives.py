@@ -279,6 +279,11 @@ def test_another_data_set(tmp_path, wanted, held, make):
         assert f"holds {held}, not {wanted}" in refused(wanted, source)
 
 
+def test_a_folder_above_the_files_is_refused(tmp_path):
+    write_files(tmp_path / "mine", {name.split("/")[-1]: data for name, data in svhn().items()})
+    assert "has files of svhn in a folder below: name that folder" in refused("svhn", tmp_path)
+
+
 def test_another_data_set_under_the_right_names(tmp_path):
     files = cifar100_python()
     batch = files["cifar-100-python/train"]

@@ -16,6 +16,12 @@ def test_names():
     assert augment_batch(images, "none", np.random.default_rng(0)) is images
 
 
+@pytest.mark.parametrize("name", ["+++", 2])
+def test_an_unknown_name_is_refused(name):
+    with pytest.raises(ValueError, match="name must be one of none, [+], [+][+], not"):
+        augment_batch(batch(1), name, np.random.default_rng(0))
+
+
 def test_normalize():
     pixels = np.random.RandomState(0).randint(0, 256, (5, 3, 4, 6), np.uint8)
     mean, std = (100.5, 120.25, 30), (60.5, 50, 70)

@@ -47,11 +47,13 @@ def test_links_are_followed_and_not_in_circles(source, tmp_path):
     (source / "train" / "ant" / "link").symlink_to(tmp_path / "elsewhere")
     (source / "train" / "ant" / "up").symlink_to(source / "train")
     (source / "train" / "ant" / "lost.jpg").symlink_to(tmp_path / "nowhere")
+    (source / "train" / "ant" / "itself").symlink_to("itself")
     (source / "train" / "wasp").symlink_to(tmp_path / "elsewhere")
     names, found, ignored = survey(source)
     assert names == ("ant", "bee", "wasp")
     assert {"train/ant/link/9.jpg", "train/wasp/9.jpg"} <= set(paths(found["train"]))
-    assert "train/ant/lost.jpg" in ignored["train"]["broken links or special files"]
+    lost = ["train/ant/itself", "train/ant/lost.jpg"]
+    assert ignored["train"]["broken links or special files"] == lost
     assert any("up" in path for path in ignored["train"]["links to a folder that contains them"])
 
 

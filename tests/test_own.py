@@ -15,7 +15,7 @@ import export
 import predict
 import train_cifar
 from command import InputError
-from data import prepare, records, spec
+from data import prepare, prepare_dataset, prepare_own, records, spec
 from data.own import describe, read_own
 from data.spec import get_spec, locate, read_spec, write_spec
 from tests.photo_files import file_of, picture
@@ -89,6 +89,25 @@ def test_classes_of_test_images_alone_are_not_trained_on(tmp_path):
         read_own(tree(tmp_path, parts=("val",)))
 
 
+def test_train_beside_test_is_no_class(tmp_path):
+    """As the German traffic signs are distributed: Meta, Test and Train."""
+    own = read_own(tree(tmp_path, parts=("Train", "Test", "Meta")))
+    assert own.class_names == ("ant", "bee") and (len(own.train), len(own.test)) == (10, 10)
+    assert own.ignored == {"folders besides train and test": ["Meta"]}
+
+
+@pytest.mark.parametrize("parts", [("flowers",), ("flowers/train", "flowers/test")])
+def test_the_top_folder_of_an_archive_is_no_class(tmp_path, parts):
+    source = tree(tmp_path, parts=parts)
+    with pytest.raises(InputError, match="has one folder, 'flowers', .*: name the folder that"):
+        read_own(source)
+    assert read_own(source / "flowers").class_names == ("ant", "bee")
+
+
+def test_a_single_class_may_have_folders(tmp_path):
+    assert read_own(tree(tmp_path, classes=("ant",))).class_names == ("ant",)
+
+
 def test_a_class_may_be_called_training(tmp_path):
     source = tree(tmp_path, parts=(".",), classes=("running", "testing", "training"))
     assert read_own(source).class_names == ("running", "testing", "training")
@@ -108,6 +127,25 @@ def test_a_class_of_damaged_files_names_them(tmp_path):
         (source / "test" / name / "0.jpg").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"has no images to test on \(left out: test/ant/0.jpg"):
         read_own(source)
+
+
+@pytest.mark.parametrize("count, share", [(1, 0.2), (4, 0.99)])
+def test_a_share_of_all_images_is_refused(tmp_path, count, share):
+    source = tree(tmp_path, parts=(".",), classes=("ant",), count=count)
+    with pytest.raises(InputError, match=rf"all of its images \({count}\) would be test images"):
+        read_own(source, test_share=share)
+
+
+def test_errors_of_the_library_name_arguments(tmp_path):
+    """Those of the program name flags; see test_other_sources_are_refused."""
+    out = tmp_path / "x"
+    for argument, value in (("size", 20), ("test_share", 1), ("jobs", 0)):
+        with pytest.raises(InputError, match=f"^{argument} must"):
+            prepare_own(tmp_path, out, **{argument: value})
+    with pytest.raises(InputError, match="^out must not be cifar10"):
+        prepare_own(tmp_path, tmp_path / "cifar10")
+    with pytest.raises(InputError, match="^partial is for files of your own: name .* with source"):
+        prepare_dataset("cifar10", out=out, partial=True)
 
 
 def test_a_class_may_be_called_train(tmp_path):

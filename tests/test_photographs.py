@@ -321,6 +321,22 @@ def test_another_source_with_the_same_names_is_taken(tmp_path, monkeypatch):
         assert {record.image for record in read_records(out / "train.rec")} == expected
 
 
+def test_between_two_sets_of_classes_there_is_no_list(tmp_path, monkeypatch):
+    """Otherwise images of new classes would be trained on and tested under the old names."""
+    source, out = make_tree(tmp_path / "source", train=2, val=1), tmp_path / "out"
+    photographs.prepare(source, out, jobs=1)
+    for part in ("train", "val"):
+        os.rename(source / part / "ant", source / part / "wasp")
+    with monkeypatch.context() as patch:
+        patch.setattr(photographs, "convert", interrupted_after(4))  # the training set is complete
+        with pytest.raises(KeyboardInterrupt):
+            photographs.prepare(source, out, jobs=1)
+    with pytest.raises(InputError, match="there is no .*classes.txt: make it with"):
+        read_classes(out)
+    photographs.prepare(source, out, jobs=1)
+    assert read_classes(out) == ("bee", "wasp")
+
+
 def interrupted_after(times):
     seen = []
 

@@ -328,6 +328,22 @@ def test_records_of_ones_own_without_an_index_are_kept(elsewhere, tmp_path, caps
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_a_prepared_data_set_may_be_read_only(elsewhere, monkeypatch):
+    folder = elsewhere / "digits"
+    folder.mkdir(parents=True)
+    for name in ("train", "test"):
+        write_random_rec(folder / f"{name}.rec", 2, classes=10)
+
+    def read_only(path, *arguments, **how):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(module, "locked", read_only)
+    module.ensure_prepared("digits", pytest.fail)
+    (folder / "test.rec").unlink()
+    with pytest.raises(PermissionError):
+        module.ensure_prepared("digits", pytest.fail)
+
+
 def test_without_a_network_training_says_how_to_prepare_by_hand(
     elsewhere, tmp_path, online, capsys
 ):

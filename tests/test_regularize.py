@@ -94,7 +94,9 @@ def test_a_batch_is_cut_then_mixed_and_its_labels_stay():
 def test_batches_on_a_device_are_those_in_memory():
     torch = pytest.importorskip("torch")
     there = (replace(batch, images=torch.as_tensor(batch.images)) for batch in batches())
-    for ours, theirs in zip(regularize(batches(), ALL, 10, 5), regularize(there, ALL, 10, 5)):
+    in_memory, on_device = (list(regularize(each, ALL, 10, 5)) for each in (batches(), there))
+    assert len(in_memory) == len(on_device) == 3
+    for ours, theirs in zip(in_memory, on_device):
         assert isinstance(theirs.images, torch.Tensor) and theirs.images.dtype == torch.float32
         assert np.abs(theirs.images.numpy() - ours.images).max() < 1e-6
         assert (theirs.targets == ours.targets).all()
