@@ -1,4 +1,4 @@
-"""Convert ``--gpus`` to devices: MXNet's contexts, or PyTorch's device."""
+"""Convert the names of GPUs to devices: MXNet's contexts, or PyTorch's device."""
 
 import ctypes
 import os
@@ -31,7 +31,7 @@ def contexts(gpus: Optional[str] = None) -> List[mx.Context]:
     else:
         chosen = [_context(item.strip(), available) for item in str(gpus).split(",")]
     if len(set(map(str, chosen))) < len(chosen):
-        raise InputError(f"--gpus {gpus} names a device twice")
+        raise InputError(f"gpus {gpus} names a device twice", argument="gpus")
     for context in chosen:
         if context.device_type == "gpu":
             _require_code_for(context.device_id)
@@ -56,7 +56,8 @@ def torch_device(gpus: Optional[str] = None) -> Any:
         import torch
     except ImportError:
         raise InputError(
-            "--engine torch needs PyTorch, which is not installed: pip install -e '.[torch]'"
+            "engine torch needs PyTorch, which is not installed: pip install -e '.[torch]'",
+            argument="engine",
         ) from None
     # with too old a driver, PyTorch counts GPUs that it cannot use
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -68,7 +69,9 @@ def torch_device(gpus: Optional[str] = None) -> Any:
         torch.cuda.set_device(device)
     except RuntimeError as error:  # its memory is full, or it accepts no second process
         reason = str(error).splitlines()[0]
-        raise InputError(f"GPU {device.index} cannot be used: {reason}; choose --gpus") from None
+        raise InputError(
+            f"gpus: GPU {device.index} cannot be used: {reason}; choose another", argument="gpus"
+        ) from None
     torch.backends.cudnn.benchmark = True
     return device
 
@@ -81,18 +84,20 @@ def _choose_gpu(gpus, available):
     for item in items:
         if not re.fullmatch("[0-9]+", item) or int(item) >= available:
             raise InputError(
-                f"--gpus {gpus}: PyTorch sees {available or 'no'} GPUs; name some of them by "
-                "number, from 0, or use cpu"
+                f"gpus {gpus}: PyTorch sees {available or 'no'} GPUs; name some of them by "
+                "number, from 0, or use cpu",
+                argument="gpus",
             )
     if len(set(map(int, items))) < len(items):
-        raise InputError(f"--gpus {gpus} names a device twice")
+        raise InputError(f"gpus {gpus} names a device twice", argument="gpus")
     place = int(os.environ.get("LOCAL_RANK", 0))
     if place >= len(items):
         raise InputError(f"torchrun started more processes than there are GPUs ({len(items)})")
     if gpus and len(items) > 1 and "LOCAL_RANK" not in os.environ:
         raise InputError(
-            f"--engine torch trains on several GPUs with one process each: start it with torchrun "
-            f"--nproc-per-node {len(items)} {sys.argv[0]} ..."
+            f"engine torch trains on several GPUs with one process each: start it with torchrun "
+            f"--nproc-per-node {len(items)} {sys.argv[0]} ...",
+            argument="engine",
         )
     return int(items[place])
 
@@ -102,12 +107,13 @@ def _context(item, available):
     if device == "cpu" and (not index or re.fullmatch("[0-9]+", index)):
         return mx.cpu(int(index or 0))
     if not re.fullmatch("[0-9]+", item):
-        raise InputError(f"--gpus must be numbers such as 0,1, or cpu, not {item!r}")
+        raise InputError(f"gpus must be numbers such as 0,1, or cpu, not {item!r}", argument="gpus")
     if int(item) >= available:
         seen = f"MXNet sees {available}" if available else "MXNet sees none"
         raise InputError(
-            f"there is no GPU {item} ({seen}): leave --gpus out to use the available devices, or "
-            "install mxnet-cu112 and a driver (pip install -e '.[cu112]')"
+            f"there is no GPU {item} ({seen}): leave gpus out to use the available devices, or "
+            "install mxnet-cu112 and a driver (pip install -e '.[cu112]')",
+            argument="gpus",
         )
     return mx.gpu(int(item))
 
@@ -123,7 +129,7 @@ def count_gpus():
 def _require_code_for(index):
     lack = lack_of_code(index)
     if lack:
-        raise InputError(f"{lack}: choose another GPU, or the CPU with --gpus cpu")
+        raise InputError(f"{lack}: choose another GPU, or the CPU with gpus cpu", argument="gpus")
 
 
 def lack_of_code(index):

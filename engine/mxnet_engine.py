@@ -60,7 +60,9 @@ class MXNetEngine(NetworkEngine):
             if "out of memory" in str(error):
                 raise
             reason = str(error).strip().splitlines()[-1]
-            raise InputError(f"--kv-store {store} is not supported here: {reason}") from None
+            raise InputError(
+                f"kv_store {store} is not supported here: {reason}", argument="kv_store"
+            ) from None
         self._average = WeightAverage([*self.parameters.values()]) if self._ema_decay else None
         self._synchronized = True
         self._under_way = deque()
@@ -235,7 +237,9 @@ class MXNetEngine(NetworkEngine):
         if overflow:
             self._scale /= 2
             if self._scale < SMALLEST_LOSS_SCALE:
-                raise CommandError("gradients overflow in float16: use --dtype float32")
+                raise CommandError(
+                    "gradients overflow in float16: use dtype float32", argument="dtype"
+                )
         return overflow
 
     def _clip(self, count):

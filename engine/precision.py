@@ -34,13 +34,15 @@ def use(dtype, contexts):
     places = {context.device_type for context in contexts}
     if dtype == "bfloat16" and (places != {"cpu"} or not has_bfloat16()):
         raise InputError(
-            "with MXNet, --dtype bfloat16 needs a CPU that supports it (avx512_bf16), and --gpus "
-            "cpu on a machine with GPUs: use --dtype float32 or --engine torch"
+            "with MXNet, dtype bfloat16 needs a CPU that supports it (avx512_bf16), and gpus cpu "
+            "on a machine with GPUs: use float32, or engine torch",
+            argument=("dtype", "gpus", "engine"),
         )
     if dtype == "float16" and places != {"gpu"}:
         raise InputError(
-            "--dtype float16 needs GPUs, because MXNet has no float16 convolution for CPUs: use "
-            "--dtype float32"
+            "dtype float16 needs GPUs, because MXNet has no float16 convolution for CPUs: use "
+            "float32",
+            argument="dtype",
         )
     cast_operators(dtype)
 
@@ -79,4 +81,6 @@ def _original_operators():
 def require_known(dtype, known):
     """Raise an InputError if ``dtype`` is not among the ``known`` types."""
     if dtype not in known:
-        raise InputError(f"--dtype must be {' or '.join(known)} here, not {dtype!r}")
+        raise InputError(
+            f"dtype must be {' or '.join(known)} here, not {dtype!r}", argument="dtype"
+        )

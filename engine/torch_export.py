@@ -115,7 +115,7 @@ def _make_module(graph, values):
     try:
         module = torch_module(graph, tensors, training=False)
     except InputError as error:
-        what = str(error).partition(":")[0].replace("--engine torch", "PyTorch's engine")
+        what = str(error).partition(":")[0].replace("torch does", "it does", 1)
         raise InputError(
             f"the network cannot be written with PyTorch ({what}): export it with --format symbol"
         ) from None

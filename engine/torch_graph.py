@@ -54,8 +54,9 @@ def _translate(node, inputs, known):
         inspect.signature(function).bind(*inputs, **settings)
     except (KeyError, TypeError):
         raise InputError(
-            f"--engine torch does not support MXNet's {node['op']} {settings} (of {node['name']}): "
-            "train this network with --engine mxnet"
+            f"torch does not support MXNet's {node['op']} {settings} (of "
+            f"{node['name']}): train this network with engine mxnet",
+            argument="engine",
         ) from None
     return function, settings
 

@@ -34,7 +34,7 @@ def test_every_gpu_is_taken_unless_some_are_named(gpus):
     [
         ("1", "there is no GPU 1 .MXNet sees 1."),
         ("0,0", "names a device twice"),
-        ("a", "must be numbers such as 0,1, or cpu, not 'a'"),
+        ("a", "^gpus must be numbers such as 0,1, or cpu, not 'a'"),
         ("-1", "not '-1'"),
         ("", "not ''"),
         ("0,", "not ''"),
@@ -44,14 +44,15 @@ def test_every_gpu_is_taken_unless_some_are_named(gpus):
 )
 def test_devices_that_cannot_be_are_refused(gpus, given, message):
     gpus((8, 0))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as error:
         devices.contexts(given)
+    assert error.value.argument == "gpus"  # programs show their flag instead
 
 
 def test_a_gpu_newer_than_the_wheel_is_refused_with_what_to_do(gpus):
     gpus((8, 9), (9, 0))
     assert devices.contexts("0") == [mx.gpu(0)]
-    message = r"GPU 1 has compute capability 9\.0.*holds code for 5\.0 to 8\.9.*--gpus cpu"
+    message = r"GPU 1 has compute capability 9\.0.*holds code for 5\.0 to 8\.9.* with gpus cpu"
     with pytest.raises(InputError, match=message):
         devices.contexts()
 
@@ -89,7 +90,7 @@ def test_a_process_gets_one_gpu_of_pytorchs(torch_gpus, monkeypatch):
     [
         ("0,0", "names a device twice"),
         ("0,00", "names a device twice"),
-        ("2", "PyTorch sees 2 GPUs"),
+        ("2", "^gpus 2: PyTorch sees 2 GPUs"),
         ("", "name some of them by number"),
         ("0,1", "start it with torchrun --nproc-per-node 2"),
     ],
