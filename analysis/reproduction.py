@@ -155,9 +155,9 @@ def summarize(judgements):
     counts = Counter(each.verdict for each in judgements)
     bare = sum(each.effect is None for each in judgements)
     return (
-        f"Of {len(judgements)} claims {counts[SUPPORTED]} are supported, {counts[CONTRADICTED]} "
-        f"contradicted and {counts[UNDECIDED]} undecided; no effect can be computed "
-        f"yet for {bare} of these."
+        f"{len(judgements)} claims: {counts[SUPPORTED]} supported, {counts[CONTRADICTED]} "
+        f"contradicted, {counts[UNDECIDED]} undecided. For {bare} of these, no effect can be "
+        "computed yet."
     )
 
 

@@ -25,8 +25,10 @@ PAGE = """# Reproduction
 This page says which of the papers' claims have been tested here, by which rules, and what is missing. `python reproduce.py --markdown`
 prints it; `python -m tools.pages` writes it from the published runs only.
 
-**{state}** No figure of the papers has been reproduced, except the lengths of paths, which need no training: the papers train 400 epochs on
-GPUs, and no GPU was available. Short runs on two CPU cores are in [training.md](training.md#results),
+**{state}**
+
+No figure of the papers has been reproduced, except the lengths of paths, which need no training: the papers train 400 epochs on GPUs, and
+no GPU was available. Short runs on two CPU cores are in [training.md](training.md#results),
 [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
 ## How it works
