@@ -68,10 +68,14 @@ class Predictions:
         Of equal logits the first counts as larger. An example with logits that are not numbers is
         wrong.
         """
+        return self._ranks >= top
+
+    @cached_property
+    def _ranks(self):
+        """Return for each example how many logits count as larger than its label's."""
         right = self._pick_labels(self.logits)
         before = np.arange(self.logits.shape[1]) < self.labels[:, None]
-        rank = (~(self.logits <= right) | ((self.logits == right) & before)).sum(axis=1)
-        return rank >= top
+        return (~(self.logits <= right) | ((self.logits == right) & before)).sum(axis=1)
 
     def confusion(self) -> np.ndarray:
         """Return counts, shape (classes, classes): rows are labels, columns predictions."""
