@@ -120,9 +120,8 @@ def command(main):
     def run(argv=None):
         _print_everything()
         if threading.current_thread() is threading.main_thread():
-            signal.signal(
-                signal.SIGTERM, signal.default_int_handler
-            )  # stops the command like Ctrl-C
+            # SIGTERM stops the command like Ctrl-C
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             result = main(argv)
             sys.stdout.flush()  # reports a full disk at the latest here

@@ -54,10 +54,8 @@ def _group_quota(folder):
             *_read_words(folder, "cpu.cfs_period_us"),
         )
         return max(1, int(quota) // int(period)) if int(quota) > 0 else math.inf
-    except (
-        ValueError,
-        ZeroDivisionError,
-    ):  # the files are missing, or have "max" or another value that is not a limit
+    except (ValueError, ZeroDivisionError):
+        # the files are missing, or have "max" or another value that is not a limit
         return math.inf
 
 

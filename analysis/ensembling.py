@@ -64,9 +64,7 @@ def study_members(whole: Predictions, members: Sequence[MemberPredictions], ther
     shares = [probabilities(member.predictions.logits) for member in members]
     none = np.zeros_like(shares[0])
     up_to = list(accumulate(shares, initial=none))  # [i]: the sum over the members before i
-    from_on = list(accumulate(reversed(shares), initial=none))[
-        ::-1
-    ]  # [i]: over i and the members after it
+    from_on = list(accumulate(reversed(shares), initial=none))[::-1]  # [i]: over i and later ones
 
     def error(probabilities):
         return Predictions(probabilities, whole.labels).error()  # the largest probability counts

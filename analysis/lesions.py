@@ -105,9 +105,7 @@ class LesionStudy:
 
     whole: float
     single: Dict[str, float]  # removed summands -> error
-    random: Dict[
-        int, Tuple[float, ...]
-    ]  # number of summands removed at random -> error of each draw
+    random: Dict[int, Tuple[float, ...]]  # summands removed at random -> error of each draw
 
 
 def doubling(most):

@@ -374,9 +374,8 @@ def _read_svhn(file, where):
         raise InputError(f"{where} has no X or no y: give SVHN's format 2, *_32x32.mat")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[:3] != (32, 32, 3):
         raise InputError(f"{where}: X is {images.dtype} {images.shape}, not uint8 (32, 32, 3, N)")
-    if (
-        labels.dtype.kind not in "iuf" or (labels != np.floor(labels)).any()
-    ):  # MATLAB's numbers are doubles
+    # MATLAB's numbers are doubles
+    if labels.dtype.kind not in "iuf" or (labels != np.floor(labels)).any():
         raise InputError(f"{where}: y is {labels.dtype}, not whole numbers")
     part = _part(images.transpose(3, 0, 1, 2), labels.reshape(-1), 1, 10, where)
     return Part(part.images, part.labels % 10)

@@ -92,9 +92,8 @@ class Workers:
 
     def __exit__(self, kind, error, traceback):
         if error is not None:
-            atexit.register(
-                _end, getattr(error, "status", 1)
-            )  # the function registered last runs first
+            # the function registered last runs first
+            atexit.register(_end, getattr(error, "status", 1))
             return
         with self.waiting():
             self.store._barrier()

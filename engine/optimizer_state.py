@@ -18,9 +18,8 @@ class OptimizerState:
     """
 
     momenta: Dict[str, np.ndarray]
-    raw: Dict[str, np.ndarray] = field(
-        default_factory=dict
-    )  # the trained weights, if the values are their average
+    # the trained weights, if the values are their average
+    raw: Dict[str, np.ndarray] = field(default_factory=dict)
     steps: int = 0  # number of steps in the average
     last_lr: Optional[float] = None  # the learning rate in the momenta
 

@@ -121,9 +121,7 @@ def _plan(graph, factors, done):
         if node not in needed or node in done:
             continue
         inputs = node.args[:1] if node in factors else node.args
-        inputs = tuple(
-            each for each in inputs if factors.get(each, 1)
-        )  # inputs that are not dropped
+        inputs = tuple(each for each in inputs if factors.get(each, 1))  # those not dropped
         plan.append((node, inputs))
         for each in inputs:
             if hasattr(each, "users") and each not in needed:

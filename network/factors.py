@@ -205,9 +205,7 @@ class _Rewriting:
     def keep(self, index, factors):
         """Add an old node, with its inputs multiplied by their factors."""
         node = self._nodes[index]
-        if (
-            node["op"] == "_contrib_arange_like"
-        ):  # it only needs the batch size, which the images have, too
+        if node["op"] == "_contrib_arange_like":  # it only needs the images' batch size
             inputs = [[self.places[_find_input(self._nodes)], 0, 0]]
         else:
             inputs = [self.place(source) for source in node["inputs"]]

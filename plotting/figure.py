@@ -6,14 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Optional, Tuple
 
-COLOURS = (
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#d55e00",
-)  # also for colour-blind readers
+# Also for colour-blind readers.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 BLACK = "#000000"
 MARKERS = "osD^vP"
 _LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]"  # letters of Hebrew, Arabic, Syriac, ...
@@ -69,15 +63,9 @@ def order_letters(text: str, version: Optional[Tuple[int, ...]] = None) -> str:
     """
     from matplotlib import __version_info__ as installed
 
-    return (
-        text
-        if tuple((version or installed)[:2]) >= (3, 11)
-        else RIGHT_TO_LEFT.sub(_turn_round, text)
-    )
-
-
-def _turn_round(match):
-    return match.group()[::-1]
+    if tuple((version or installed)[:2]) >= (3, 11):
+        return text
+    return RIGHT_TO_LEFT.sub(lambda match: match.group()[::-1], text)
 
 
 def _set_fonts(figure):
@@ -116,8 +104,8 @@ def _characters(path):
 
     try:
         font = get_font(path)
-        return (
-            frozenset() if font.family_name.startswith("Last Resort") else set(font.get_charmap())
-        )
+        if font.family_name.startswith("Last Resort"):  # it has a sign for any character
+            return frozenset()
+        return frozenset(font.get_charmap())
     except (OSError, RuntimeError):  # the file was removed since, or is damaged
         return frozenset()

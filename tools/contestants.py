@@ -91,9 +91,8 @@ def make_net(case, training):
     size = (case.depth, CLASSES, case.widen_factor)
     net = get_model(case.network, *size, **options)
     net.initialize(DeepFusionInit(0))
-    net(
-        mx.nd.zeros((1, *image_shape(case.network)))
-    )  # gives parameters of gluoncv's networks their shapes
+    # this gives parameters of gluoncv's networks their shapes
+    net(mx.nd.zeros((1, *image_shape(case.network))))
     return net
 
 

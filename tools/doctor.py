@@ -28,12 +28,7 @@ from plotting.tables import aligned
 OK, NOTE, PROBLEM = "OK", "note", "problem"
 CODE = Path(__file__).resolve().parent.parent
 LITTLE, TOO_LITTLE = 2 * 10**9, 10**8  # bytes of free disk
-REQUIRED = (
-    "NumPy",
-    "Pillow",
-    "matplotlib",
-    "tqdm",
-)  # packages that training needs in addition to MXNet
+REQUIRED = ("NumPy", "Pillow", "matplotlib", "tqdm")  # by training, in addition to MXNet
 TRIAL = """
 import training.trainer
 import mxnet as mx

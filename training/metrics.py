@@ -27,9 +27,7 @@ class Predictions:
         logits = logits.astype(np.float64).reshape(len(labels) // views, views, -1)
         logs = logits - logits.max(axis=2, keepdims=True)
         logs -= np.log(np.exp(logs).sum(axis=2, keepdims=True))
-        highest = logs.max(
-            axis=1, keepdims=True
-        )  # otherwise every exponential might be rounded to 0
+        highest = logs.max(axis=1, keepdims=True)  # or every exponential might be rounded to 0
         means = np.log(np.exp(logs - highest).mean(axis=1)) + highest[:, 0]
         return cls(means, labels[::views])
 
