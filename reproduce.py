@@ -1,6 +1,5 @@
 """Judge the papers' claims by the runs in a folder; train the runs that are missing."""
 
-import argparse
 import json
 import os
 import sys
@@ -143,7 +142,7 @@ def main(argv=None):
     show(judge_claims(args.path, args.scale), compare_path_lengths())
 
 
-def train(args: argparse.Namespace):
+def train(args):
     """Train the missing runs."""
     from analysis.run_queue import train_queue
     from engine.devices import count_gpus

@@ -66,14 +66,15 @@ def list_chains(points):
     return [chain for chain in (columns, (*columns, len(columns))) if len(chain) > 1]
 
 
-def choose_thresholds(found, count=THRESHOLDS):
+def choose_thresholds(found):
     """Return ascending thresholds that divide the images evenly by the networks' confidence.
 
     Args:
         found: Predictions of every network on the same images.
     """
     sure = np.concatenate([each.confidences for each in found])
-    return [0.0, *np.unique(np.quantile(sure, np.linspace(0, 1, count))).tolist(), NEVER_REACHED]
+    quantiles = np.quantile(sure, np.linspace(0, 1, THRESHOLDS))
+    return [0.0, *np.unique(quantiles).tolist(), NEVER_REACHED]
 
 
 def measure_exit(

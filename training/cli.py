@@ -138,7 +138,7 @@ def train(argv, program, say):
         return
     run, config = build_run(args, program), build_config(args, program)
     if args.print_config:
-        say(json.dumps({**run.to_json(), "machine": asdict(config)}, indent=1))
+        say(_format_config(run, config))
         return
     runs = 1 if args.runs is None else args.runs
     if runs < 1:
@@ -158,6 +158,11 @@ def train(argv, program, say):
         words = sys.argv if argv is None else [sys.argv[0], *argv]
         again = " ".join(map(shlex.quote, [w for w in words if w != "--resume"]))
         raise Interrupted(f"interrupted; resume with: python {again} --resume") from None
+
+
+def _format_config(run, config):
+    """Return the settings as in ``config.json``."""
+    return json.dumps({**run.to_json(), "machine": asdict(config)}, indent=1)
 
 
 def _require_possible(run, config):
@@ -196,7 +201,7 @@ def _resume(folder, args, program, say):
     if args.data_dir:  # the folder may have moved; its content is compared
         run = replace(run, data_dir=str(Path(args.data_dir).resolve()))
     if args.print_config:
-        say(json.dumps({**run.to_json(), "machine": asdict(config)}, indent=1))
+        say(_format_config(run, config))
         return
     _finish(run, config, say, folder)
 

@@ -19,7 +19,6 @@ def option(
     *,
     help: str,
     low: Optional[float] = None,
-    high: Optional[float] = None,
     below: Optional[float] = None,
     choices: Optional[Sequence[Any]] = None,
     parse: Optional[Callable[[str], Any]] = None,
@@ -30,12 +29,12 @@ def option(
     Args:
         default: default of the field; without it, the field is required.
         help: text of ``--help``.
-        low, high, below: limits of a number; ``below`` itself is not allowed.
+        low, below: limits of a number; ``below`` itself is not allowed.
         choices: the values that are allowed.
         parse: function that converts the flag's text to the value; None means the field's type.
         metavar: name of the value in ``--help``.
     """
-    limits = {"low": low, "high": high, "below": below, "choices": choices}
+    limits = {"low": low, "below": below, "choices": choices}
     metadata = {"help": help, "parse": parse, "metavar": metavar, **limits}
     return field(default=default, metadata=metadata)
 
@@ -57,20 +56,18 @@ def check_options(instance):
 
 
 def _check(name, value, kind, limits):
-    choices, low, high, below = (limits[key] for key in ("choices", "low", "high", "below"))
+    choices, low, below = (limits[key] for key in ("choices", "low", "below"))
     if choices and value not in choices:
         listed = f"{' or '.join(map(str, choices))}, not {value!r}{nearest(value, choices)}"
         raise InputError(f"{name} must be {listed}", argument=name)
     if isinstance(value, int) and abs(value) >= TOO_LARGE:
         raise InputError(f"{name} is too large: {value}", argument=name)
-    if low is None and high is None and below is None:
+    if low is None and below is None:
         return
     number = isinstance(value, (int, float)) and math.isfinite(value)
     if not number or (low is not None and value < low):
         expected = "a number of at least 0" if kind is float and low == 0 else f"at least {low}"
         raise InputError(f"{name} must be {expected}, not {value}", argument=name)
-    if high is not None and value > high:
-        raise InputError(f"{name} must be at most {high}, not {value}", argument=name)
     if below is not None and value >= below:
         raise InputError(f"{name} must be below {below}, not {value}", argument=name)
 
