@@ -135,7 +135,8 @@ def command(main):
             message, status = str(error), getattr(error, "status", 2)
             argument = getattr(error, "argument", None) or ()
             for name in (argument,) if isinstance(argument, str) else argument:
-                message = re.sub(rf"\b{name}\b", flag_name(name), message, count=1)
+                word = rf"(?<![\w./-]){name}(?![\w/-]|\.\w)"  # not a part of a path
+                message = re.sub(word, flag_name(name), message, count=1)
         except KeyboardInterrupt:
             message, status = "interrupted", Interrupted.status
         _end_output()

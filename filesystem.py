@@ -52,7 +52,7 @@ def project_folder():
 def new_folder(path):
     """Make the folder ``path``; after an exception, remove the new folders that are empty."""
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file: give --out a folder")
+        raise InputError(f"{path} is a file: name a folder")
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     try:

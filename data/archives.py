@@ -89,8 +89,11 @@ def read_source(dataset, source, partial=False):
     missing = [name for name in layout.files if name not in parts]
     train = [parts[name] for name in layout.train if name in parts]
     if layout.test in missing or not train or (missing and not partial):
-        hint = "" if layout.test in missing or not train else ", or add --partial"
-        raise InputError(f"{where} lacks {', '.join(missing)}: get the complete {dataset}{hint}")
+        hint = "" if layout.test in missing or not train else ", or accept it with partial"
+        raise InputError(
+            f"{where} lacks {', '.join(missing)}: get the complete {dataset}{hint}",
+            argument="partial",
+        )
     return train, [parts[layout.test]]
 
 

@@ -34,7 +34,7 @@ SUFFIXES = (
     *(".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".ppm", ".pgm", ".jp2", ".jxl"),
 )
 TINY_IMAGENET_LABELS = "val_annotations.txt"  # in its val folder
-FLAT = "; is it flat? Then add --val-labels"
+FLAT = "; is it flat? Then add val_labels"
 HIDDEN, NO_IMAGE, BESIDE, LOST, CIRCLE, EMPTY = (
     "hidden or system files",
     "files that are not images",
@@ -84,8 +84,9 @@ def survey(source, labels=None):
     for part in ("train", "val"):
         if not (source / part).is_dir():
             raise InputError(
-                f"there is no folder {source / part}: --source takes one with train/CLASS/FILE and "
-                "val/CLASS/FILE (or val/FILE with --val-labels)"
+                f"there is no folder {source / part}: source must have train/CLASS/FILE and "
+                "val/CLASS/FILE (or val/FILE with val_labels)",
+                argument=("source", "val_labels"),
             )
     names, train = find_classes(source, "train", ignored["train"])
     if labels is None and (source / "val" / TINY_IMAGENET_LABELS).is_file():
@@ -153,14 +154,17 @@ def match_classes(source, part, names, ignored, hint=""):
         if name not in labels:
             raise InputError(
                 f"{source / part / name}: {source / 'train'} has no such class"
-                f"{nearest(name, names)}{hint}"
+                f"{nearest(name, names)}{hint}",
+                argument="val_labels",
             )
     for name in names:
         if not files.get(name):
             ignored.add(EMPTY, f"{part}/{name}")
     found = _label(files, labels)
     if not found:
-        raise InputError(f"{source / part} has no images in folders of classes{hint}")
+        raise InputError(
+            f"{source / part} has no images in folders of classes{hint}", argument="val_labels"
+        )
     return found
 
 

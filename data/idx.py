@@ -34,7 +34,7 @@ def read_idx_source(dataset, source, partial=False):
     """
     source = Path(source)
     if not source.is_dir():
-        raise InputError(f"{source} is not a folder: give --source the folder with the four files")
+        raise InputError(f"{source} is not a folder: name the folder with the four files")
     folders = [source / sub for sub in (".", "raw", f"{DATASETS[dataset]}/raw")]
     folder = next((each for each in folders if _find(each, "train-images", 3)), source)
     return [_read_part(folder, "train")], [_read_part(folder, "t10k")]

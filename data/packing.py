@@ -195,7 +195,8 @@ def _check_counts(spec, source, counts, partial):
     if not partial and counts != (spec.train_count, spec.test_count):
         raise InputError(
             f"{found}, but {spec.name} has {spec.train_count} and {spec.test_count}: get the "
-            "complete data set, or add --partial to use this part"
+            "complete data set, or accept this part with partial",
+            argument="partial",
         )
 
 

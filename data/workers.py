@@ -52,7 +52,8 @@ def _map(executor, waiting, ahead, function, items):
     except BrokenProcessPool:
         raise CommandError(
             "the system ended a process, probably because memory ran out: run the same command "
-            "with fewer --jobs"
+            "with fewer jobs",
+            argument="jobs",
         ) from None
 
 

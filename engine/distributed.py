@@ -152,9 +152,10 @@ def _require_environment():
     missing = [name for name in ("DMLC_ROLE", ADDRESS, *COUNTS) if not given.get(name)]
     if missing:
         raise InputError(
-            f"--kv-store {DISTRIBUTED} is for the workers of a job, and {', '.join(missing)} "
+            f"kv_store {DISTRIBUTED} is for the workers of a job, and {', '.join(missing)} "
             "is not set: start it with python -m tools.launch -n WORKERS -s SERVERS -- "
-            "python train_cifar.py ..."
+            "python train_cifar.py ...",
+            argument="kv_store",
         )
     names = [*COUNTS, *([RANK] if RANK in given else [])]
     wrong = [f"{name}={given[name]}" for name in names if not given[name].isdecimal()]

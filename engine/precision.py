@@ -1,4 +1,4 @@
-"""Set the data type of convolutions and dense layers: ``--dtype``.
+"""Set the data type of convolutions and dense layers.
 
 float16 has 5 bits of exponent: gradients below 6e-8 become zero, and those above 65504 infinite.
 Therefore the losses of a batch, which are summed, are multiplied by a LOSS_SCALE before the

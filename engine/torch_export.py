@@ -24,8 +24,8 @@ def require_trainable_programs():
 
     if tuple(map(int, torch.__version__.split(".")[:2])) < FIRST_TRAINABLE:
         raise InputError(
-            f"--trainable needs PyTorch 2.6 or later, not {torch.__version__}, whose exporter "
-            "writes batch normalisation for prediction alone"
+            f"a trainable program needs PyTorch 2.6 or later, not {torch.__version__}, whose "
+            "exporter writes batch normalisation for prediction alone"
         )
 
 
@@ -117,7 +117,8 @@ def _make_module(graph, values):
     except InputError as error:
         what = str(error).partition(":")[0].replace("torch does", "it does", 1)
         raise InputError(
-            f"the network cannot be written with PyTorch ({what}): export it with --format symbol"
+            f"the network cannot be written with PyTorch ({what}): export it with format symbol",
+            argument="format",
         ) from None
     return module.eval()
 

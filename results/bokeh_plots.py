@@ -33,7 +33,7 @@ def library() -> str:
     try:
         from bokeh.resources import Resources
     except ImportError:
-        raise InputError("--html needs Bokeh, which is not installed: pip install bokeh") from None
+        raise InputError("a page needs Bokeh, which is not installed: pip install bokeh") from None
     return "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
 
 

@@ -106,6 +106,12 @@ def test_foreseen_error_ends_with_one_line(capsys, error, status, line):
     assert ended(error, capsys) == (status, line)
 
 
+@pytest.mark.parametrize("path", ["lr/run1", "runs/lr", "runs-lr/run1", "lr.old/run1", "./lr"])
+def test_a_flag_replaces_the_argument_but_no_part_of_a_path(capsys, path):
+    error = InputError(f"{path} diverged: try a smaller lr", argument="lr")
+    assert ended(error, capsys) == (2, f"error: {path} diverged: try a smaller --lr")
+
+
 @pytest.mark.parametrize("fault", [OSError("libx.so: cannot open"), TypeError("of a user's block")])
 def test_a_fault_that_is_not_the_systems_keeps_its_traceback(fault):
     @command

@@ -153,7 +153,7 @@ def test_other_counts_need_partial(tmp_path):
     source = write_tar(tmp_path / "a.tar.gz", cifar10_python())
     message = refused(tmp_path / "out", "cifar10", source)
     assert f"{source} has 20 training and 4 test images, but cifar10 has 50000 and 10000" in message
-    assert "--partial" in message
+    assert "accept this part with partial" in message
 
 
 def test_official_counts_do_not(tmp_path, monkeypatch):
@@ -375,8 +375,11 @@ def test_a_named_folder_is_left_as_it_is(elsewhere, tmp_path, capsys):
 def test_the_command(tmp_path, capsys):
     source = write_files(tmp_path / "in", cifar100_binary())
     out = tmp_path / "out"
-    arguments = ["cifar100", "--source", str(source), "--out", str(out), "--partial"]
-    assert main(arguments) == 0
+    arguments = ["cifar100", "--source", str(source), "--out", str(out)]
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "accept this part with --partial\n" in capsys.readouterr().err
+    assert main([*arguments, "--partial"]) == 0
     printed = capsys.readouterr().out
     assert f"cifar100: 9 training and 4 test images, in {out}" in printed
     assert all(name in printed for name in FILES)

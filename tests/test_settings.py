@@ -300,7 +300,7 @@ def test_an_exported_network_is_refused_with_the_way_to_export_it(tmp_path):
     _, arrays = simplify(to_symbol(net), values)
     file = tmp_path / "net.params"
     mx.nd.save(str(file), {f"arg:{name}": array for name, array in arrays.items()})
-    with pytest.raises(InputError, match="export the network with --trainable"):
+    with pytest.raises(InputError, match="export the network with export.py --trainable"):
         initialization.initialize_from(made_engine(net)[0], file)
 
 

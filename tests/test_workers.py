@@ -39,7 +39,7 @@ def test_results_are_in_order_and_items_taken_as_needed(jobs):
 
 
 def test_a_killed_process_ends_the_work():
-    with pytest.raises(CommandError, match="fewer --jobs"), open_workers(2) as mapping:
+    with pytest.raises(CommandError, match="fewer jobs"), open_workers(2) as mapping:
         list(mapping(partial(die, 20), range(1000)))
 
 

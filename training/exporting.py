@@ -76,7 +76,7 @@ def require_packages(kind, *more):
             importlib.import_module(package)
         except ImportError as error:
             raise InputError(
-                f"--format {kind} needs a missing package ({error}): pip install -e '.[{kind}]'"
+                f"{kind} files need a missing package ({error}): pip install -e '.[{kind}]'"
             ) from None
 
 

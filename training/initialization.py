@@ -66,8 +66,8 @@ def initialize_from(engine, source):
     given = _strip_prefixes(load_parameters(source), values)
     if _is_folded(given, values):
         raise InputError(
-            f"in {source}, batch normalisation is folded into the convolutions: export the network "
-            "with --trainable",
+            f"init_from: in {source}, batch normalisation is folded into the convolutions: export "
+            "the network with export.py --trainable",
             argument="init_from",
         )
     taken = {

@@ -106,8 +106,9 @@ class Int8:
         if not after - before <= self.tolerance:
             raise CommandError(
                 f"int8 has an error of {after:.2f}% on the {images} images, float32 "
-                f"{before:.2f}%: the difference is above --int8-tolerance {self.tolerance:g}, so "
-                "nothing was written"
+                f"{before:.2f}%: the difference is above int8_tolerance {self.tolerance:g}, so "
+                "nothing was written",
+                argument="int8_tolerance",
             )
         return {
             "images": images,

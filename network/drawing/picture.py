@@ -94,7 +94,9 @@ def mark_path(graph, layout, net, network, column, path):
     """
     if column is not None:
         if not has_columns(network):
-            raise InputError(f"{network} has no columns: --column is for FractalNet")
+            raise InputError(
+                f"{network} has no columns: column is for FractalNet", argument="column"
+            )
         weights = set(net.column(column).collect_params())
         marked = architecture.find_path_through(graph, weights)
         name, suffix = f"column {column}", f"_column{column}"
