@@ -42,16 +42,18 @@ def draw_scaling(timings: Sequence, path: Union[str, Path]) -> None:
         for panel, what in ((speed, "images/s"), (memory, "peak memory (MiB)")):
             panel.set(xlabel=AXES[axis], ylabel=what, xscale="log", yscale="log")
             panel.set_xticks(ticks, list(map(str, ticks)))
-            _label_decades(panel)
+            _label_values(panel)
         speed.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1))
     save_figure(figure, path)
 
 
-def _label_decades(panel):
-    """Write plain numbers at 1, 2 and 5 of every decade."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+def _label_values(panel):
+    """Write plain numbers at round values; over a decade or more, at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    lowest, highest = panel.get_ylim()
+    short = highest < 10 * lowest
+    panel.yaxis.set_major_locator(MaxNLocator(6) if short else LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.yaxis.set_minor_locator(NullLocator())

@@ -73,7 +73,7 @@ def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
         losses = [c.without - study.ensemble for c in found]
         without.plot(lengths, losses, "o", color=blue)
     without.axhline(0, color=orange, linestyle="--")
-    without.set(xlabel="weight layers of the member left out", title="ensemble without a member")
+    without.set(xlabel="weight layers of the member left out")
     sizes = range(1, len(found) + 1)
     growing.plot(sizes, [c.up_to for c in found], "o-", color=blue, label="shallowest first")
     deep_first = [c.from_on for c in reversed(found)]
@@ -81,8 +81,10 @@ def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
     growing.axhline(study.whole, color=BLACK, label="the whole network")
     growing.set(xlabel="members in the ensemble")
     start_at_zero(growing)
-    for axes in (alone, without, growing):
-        axes.set_ylabel("change of error (points)" if axes is without else "error (%)")
+    titles = ("each member alone", "ensemble without one member", "growing ensembles")
+    for axes, name in zip((alone, without, growing), titles):
+        ylabel = "change of error (points)" if axes is without else "error (%)"
+        axes.set(ylabel=ylabel, title=name)
         axes.grid(alpha=0.3)
     for axes in (alone, growing):
         axes.legend()
@@ -91,10 +93,10 @@ def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
 
 
 def draw_lesions(study: Any, path: Union[str, Path], title: str) -> None:
-    """Draw the error of a network with blocks removed into the PNG at ``path``.
+    """Draw the error of a network without some summands into the PNG at ``path``.
 
-    One panel shows the error without each block, the other the error without several random ones:
-    the mean over the draws, and a band from the lowest to the highest error.
+    One panel shows the error without each summand, the other that without several random ones: the
+    mean over the draws, and a band from the lowest to the highest error.
 
     Args:
         study: a LesionStudy of analysis.lesions.
@@ -104,8 +106,8 @@ def draw_lesions(study: Any, path: Union[str, Path], title: str) -> None:
     ratios = {"width_ratios": (max(1, len(labels) / 25), 1)}
     alone, several = figure.subplots(1, 2, gridspec_kw=ratios)
     alone.bar(places, list(study.single.values()), color=COLOURS[0])
-    alone.set_xticks(places, labels, rotation=90, fontsize=6)
-    alone.set_xlabel("removed")
+    alone.set_xticks(places, labels, rotation=90, fontsize=8)  # a label has 10 points
+    alone.set_xlabel("summand removed")
     sizes = list(study.random)
     means = [sum(errors) / len(errors) for errors in study.random.values()]
     several.plot(sizes, means, "o-", color=COLOURS[0], label="mean of the draws")
@@ -113,11 +115,12 @@ def draw_lesions(study: Any, path: Union[str, Path], title: str) -> None:
     several.fill_between(sizes, lowest, highest, color=COLOURS[0], alpha=0.2, label="all draws")
     several.set_xscale("log", base=2)
     several.set_xticks(sizes, [str(size) for size in sizes])
-    several.set_xlabel("how many are removed at random")
+    several.set_xlabel("number of summands removed at random")
     for axes in (alone, several):
         axes.axhline(study.whole, color=BLACK, label="the whole network")
         axes.set(ylabel="error (%)")
         start_at_zero(axes)
+        axes.set_axisbelow(True)
         axes.grid(alpha=0.3)
     several.legend()
     figure.suptitle(literal_text(title))
@@ -135,12 +138,8 @@ def draw_anytime(points: Sequence, path: Union[str, Path], title: str) -> None:
         places = [(1000 * point.seconds[size], point.error) for point in points]
         axes.plot(*zip(*places[:-1]), "-o", color=COLOURS[0])
         axes.plot(*places[-1], "s", color=BLACK)
-        beside = {"xytext": (6, 4), "textcoords": "offset points"}
-        for point, place in zip(points, places):
-            axes.annotate(literal_text(point.name), place, **beside)
         axes.set(xlabel=f"latency (ms), batch {size}", ylabel="error (%)")
-        axes.margins(x=0.25, y=0.15)
-        axes.grid(alpha=0.3)
+        _name_points(axes, points, places)
     figure.suptitle(literal_text(title))
     save_figure(figure, path)
 
@@ -164,18 +163,31 @@ def draw_early_exit(
         for colour, label, places in zip(COLOURS, labels, lines):
             axes.plot(*_pick(places, cost), color=colour, label=label)
         label, style = "threshold chosen on other images", {"linestyle": "", "color": COLOURS[2]}
-        axes.plot(*_pick(picks, cost), label=label, marker=MARKERS[2], **style)
-        axes.plot(*_pick(singles, cost), label="one network", marker="s", linestyle="", color=BLACK)
-        for point, single in zip(points, singles):
-            place, beside = (single[cost], single[2]), {"xytext": (6, 4)}
-            name = literal_text(point.name)
-            axes.annotate(name, place, textcoords="offset points", **beside)
+        axes.plot(*_pick(picks, cost), label=label, marker=MARKERS[2], markersize=5, **style)
+        square = {"marker": "s", "markersize": 9, "fillstyle": "none", "linestyle": ""}
+        axes.plot(*_pick(singles, cost), label="one network", color=BLACK, **square)
         axes.set(xlabel=words[cost], ylabel="error (%)")
-        axes.margins(x=0.2, y=0.15)
-        axes.grid(alpha=0.3)
+        _name_points(axes, points, [(single[cost], single[2]) for single in singles])
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncol=4, fontsize=8)
     figure.suptitle(literal_text(title))
     save_figure(figure, path)
+
+
+def _name_points(axes, points, places):
+    """Write each Point's name beside its place, above the lines; start the horizontal axis at 0."""
+    from matplotlib.patheffects import withStroke
+
+    for point, place in zip(points, places):
+        axes.annotate(
+            literal_text(point.name),
+            place,
+            xytext=(7, 4),
+            textcoords="offset points",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )
+    axes.margins(y=0.15)
+    axes.set_xlim(0, 1.2 * axes.dataLim.x1)  # room for the name of the last point
+    axes.grid(alpha=0.3)
 
 
 def _exit_costs(exits):

@@ -13,7 +13,8 @@ import benchmark
 from command import InputError
 from network import get_model
 from network.complexity import complexity, operator_costs
-from plotting.scaling import draw_scaling, series, varying_axes
+from plotting.figure import new_figure
+from plotting.scaling import _label_values, draw_scaling, series, varying_axes
 from tests.test_scripts import refused
 from tools import profiling
 from tools.contestants import PLAIN, list_cases, mixed
@@ -134,6 +135,16 @@ def test_growth_is_drawn_where_three_differ_in_one_thing(tmp_path):
     assert {label[-9:] for label in lines} == {"threads 1", "threads 2"}
     draw_scaling(timings, tmp_path / "growth.png")
     assert Image.open(tmp_path / "growth.png").size[0] > 300
+
+
+@pytest.mark.parametrize("lowest,highest", [(116, 202), (571, 1953), (19, 210), (1, 2000)])
+def test_every_panel_of_a_plot_has_several_values_on_its_axis(lowest, highest):
+    axes = new_figure().subplots()
+    axes.plot([1, 2], [lowest, highest])
+    axes.set(xscale="log", yscale="log")
+    _label_values(axes)
+    low, high = axes.get_ylim()
+    assert 3 <= sum(low <= tick <= high for tick in axes.get_yticks()) <= 12
 
 
 def test_a_plot_of_what_does_not_vary_is_refused_before_the_timing(tmp_path, capsys, monkeypatch):

@@ -69,6 +69,28 @@ def test_every_study_takes_hostile_names(tmp_path):
     assert len(list(tmp_path.glob("?.png"))) == 5
 
 
+def test_error_over_latency_starts_at_zero_and_shows_the_names_whole(tmp_path, drawn):
+    made = [("column 0", 5.0, 17.0), ("column 1", 4.5, 44.0), ("whole", 4.0, 171.0)]
+    keys = ("name", "error", "seconds")
+    points = [type("Point", (), dict(zip(keys, (n, e, {1: ms / 1e3, 9: ms})))) for n, e, ms in made]
+    studies.draw_anytime(points, tmp_path / "a.png", "title")
+    for axes in drawn[0].axes:
+        assert axes.get_xlim()[0] == 0  # there is no negative time
+        panel, *names = (each.get_window_extent() for each in (axes, *axes.texts))
+        assert len(names) == 3 and all(name.x1 < panel.x1 for name in names)
+
+
+@pytest.mark.parametrize("count", [1, 6, 25, 100])
+def test_names_of_lesions_are_legible_and_do_not_overlap(tmp_path, drawn, count):
+    single = {f"block{i} branch1": 50.0 for i in range(count)}
+    study = type("Study", (), {"single": single, "random": {1: [5.0], 2: [6.0]}, "whole": 4.0})
+    studies.draw_lesions(study, tmp_path / "l.png", "title")
+    names = drawn[0].axes[0].get_xticklabels()
+    assert len(names) == count and all(name.get_fontsize() >= 8 for name in names)
+    places = [name.get_window_extent() for name in names]
+    assert all(left.x1 <= right.x0 for left, right in zip(places, places[1:]))
+
+
 def test_what_is_right_has_a_colour_of_its_own_by_its_share(tmp_path, drawn):
     counts = np.array([[9, 1, 0], [6, 4, 0], [0, 0, 0]])
     draw_confusion(counts, ["a", "b", "c"], tmp_path / "c.png", "title")
