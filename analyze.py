@@ -13,7 +13,7 @@ from analysis.paths import (
     mean_and_deviation,
     walk_lengths,
 )
-from command import InputError, Parser, command, require_picture_path
+from command import InputError, Parser, command, require_file_path
 from network import get_model, list_models
 from plotting.studies import draw_lengths, draw_lesions, draw_members
 from plotting.tables import aligned
@@ -84,33 +84,31 @@ def make_parser():
     paths.add_argument("--output", default="paths.png", help="the picture; default: paths.png")
     paths.set_defaults(call=show_paths)
     members = commands.add_parser("members", help="errors of members", description=MEMBERS)
-    members.add_argument("run", metavar="RUN", help="a run's folder, or a pretrained network")
     members.add_argument(
         "--members", type=int, default=64, help="largest number of members to test; default: 64"
     )
-    members.add_argument(
-        "--seed", type=int, default=0, help="seed of the random choice; default: 0"
-    )
-    members.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
-    members.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
-    members.add_argument(
-        "--output", help="the picture; default: contributions.png in the run's folder"
-    )
+    add_run_flags(members, "contributions.png")
     members.set_defaults(call=show_members)
     lesion = commands.add_parser("lesion", help="errors without some branches", description=LESION)
-    lesion.add_argument("run", metavar="RUN", help="a run's folder, or a pretrained network")
     lesion.add_argument("--draws", type=int, default=5, help="number of random orders; default: 5")
-    lesion.add_argument("--seed", type=int, default=0, help="seed of the draws; default: 0")
-    lesion.add_argument("--gpus", help="such as 0,1, or cpu; default: as in training")
-    lesion.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
-    lesion.add_argument("--output", help="the picture; default: lesions.png in the run's folder")
+    add_run_flags(lesion, "lesions.png")
     lesion.set_defaults(call=show_lesions)
     return parser
 
 
+def add_run_flags(parser, picture):
+    """Add the flags of a study of a run, whose default ``picture`` is in the run's folder."""
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or a pretrained network")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random choice; default: 0")
+    parser.add_argument("--gpus", help="such as 0,1, or cpu; default: every GPU that MXNet sees")
+    parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
+    parser.add_argument("--output", help=f"the picture; default: {picture} in the run's folder")
+    parser.set_defaults(picture=picture)
+
+
 def show_paths(args):
     """Print and draw the lengths of paths through networks."""
-    require_picture_path(args.output)
+    require_file_path(args.output)
     panels, tables = {}, []
     for depth in args.depth:
         lines = panels.setdefault(f"depth {depth}", {})
@@ -150,28 +148,25 @@ def _lengths(counts, found):
     return aligned(rows)
 
 
-def prepare(args, name):
+def prepare(args):
     """Return (the TrainedRun to study, path of the picture, its title).
 
     The network computes in float32 whatever the run's data type, which this machine may not
     support.
-
-    Args:
-        name: name of the picture in the run's folder, if the flags do not name it.
     """
     if args.output:
-        require_picture_path(args.output)
+        require_file_path(args.output)
     trained = restore(args.run, args.gpus, dtype="float32", data_dir=args.data_dir)
     stored = trained.stored
     title = f"{stored.name} on {trained.run.dataset}, epoch {trained.row['epoch']}"
-    return trained, Path(args.output or stored.folder / name), title
+    return trained, Path(args.output or stored.folder / args.picture), title
 
 
 def show_members(args):
     """Print and draw the errors of a run's network, its members and their ensembles."""
     if args.members < 1:
         raise InputError(f"--members must be at least 1, not {args.members}")
-    trained, output, title = prepare(args, "contributions.png")
+    trained, output, title = prepare(args)
     result = study_members(*measure_members(trained, args.members, args.seed))
     draw_members(result, output, title)
     rows = [["layers", "error %", "without it %", "up to it %", "from it on %", "route a block"]]
@@ -192,7 +187,7 @@ def show_lesions(args):
     """Print and draw the errors of a run's network with branches removed."""
     if args.draws < 1:
         raise InputError(f"--draws must be at least 1, not {args.draws}")
-    trained, output, title = prepare(args, "lesions.png")
+    trained, output, title = prepare(args)
     result = measure_lesions(trained, args.draws, args.seed)
     draw_lesions(result, output, title)
     single = [["removed", "error %"], ["nothing", f"{result.whole:.2f}"]]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
-from command import InputError, Parser, command, require_picture_path
+from command import InputError, Parser, command, require_file_path
 from engine import precision
 from hardware import cores
 from network import list_models
@@ -91,8 +91,8 @@ def check_flags(args):
         raise InputError(f"--seconds must be above 0, not {args.seconds:g}")
     if args.operators and not set(PROFILED) & set(args.library):
         raise InputError(f"--operators needs --library {' or '.join(PROFILED)}")
-    if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
-        raise InputError(f"--json {args.json}: name a file in an existing folder")
+    if args.json:
+        require_file_path(args.json)
 
 
 @command
@@ -110,7 +110,7 @@ def main(argv=None):
                 print(profile_case(case))
         return
     if args.plot:
-        require_picture_path(args.plot)
+        require_file_path(args.plot)
         if not varying_axes(cases):
             raise InputError(
                 "--plot draws speed over depth, widen factor or batch size: give three or more"

@@ -66,15 +66,21 @@ def nearest(word, words):
     return f"; did you mean {matches[0]}?" if matches else ""
 
 
-def require_picture_path(path):
-    """Check the path of a picture before the picture is computed.
+def last_line(error):
+    """Return the last line of an exception's message, where MXNet gives the reason."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
+
+
+def require_file_path(path):
+    """Check the path of a file that will be written, before its content is computed.
 
     Raises:
         InputError: its folder does not exist, or the path is a folder.
     """
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path} cannot be a picture: name a file in an existing folder")
+        raise InputError(f"{path} cannot be written: name a file in an existing folder")
 
 
 class Parser(argparse.ArgumentParser):

@@ -13,9 +13,9 @@ from analysis.early_exit import (
     match_costs,
     trace_curves,
 )
-from command import InputError, Parser, command, require_picture_path
+from command import InputError, Parser, command, require_file_path
 from engine.precision import DTYPES
-from network import has_columns
+from network.registry import require_columns
 from plotting.confusion import draw_confusion
 from plotting.studies import draw_anytime, draw_early_exit
 from plotting.tables import TABLE_FORMATS
@@ -136,8 +136,9 @@ def choose_images(args, trained):
         InputError: the run does not have what the flags request.
     """
     run = trained.run
-    if (args.columns or args.early_exit) and not has_columns(run.network):
-        raise InputError(f"{run.network} has no columns")
+    for flag in ("columns", "early_exit"):
+        if getattr(args, flag):
+            require_columns(run.network, flag)
     if args.early_exit and trained.engine.num_subnetworks < 2:
         raise InputError(f"--early-exit needs two columns or more: this {run.network} has one")
     if args.early_exit and (args.images not in (None, "test") or args.crops != 1):
@@ -208,7 +209,7 @@ def main(argv=None):
     """Evaluate a run's checkpoint."""
     args = make_parser().parse_args(argv)
     if args.confusion:
-        require_picture_path(args.confusion)
+        require_file_path(args.confusion)
     trained = restore(
         args.run, args.gpus, args.epoch, args.engine, args.dtype, args.data_dir, args.parameters
     )

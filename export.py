@@ -5,10 +5,10 @@ from pathlib import Path
 
 from command import InputError, Parser, command
 from engine.torch_export import require_trainable_programs
-from network import has_columns
 from network.exporter import from_pixels, read_parameters, to_pixels
 from network.folding import simplify
 from network.graph import strip_prefix, to_symbol
+from network.registry import require_columns
 from training.evaluation import restore
 from training.exporting import EXPORT_FORMATS, export, require_packages
 from training.quantization import CALIBRATION_IMAGES, Int8
@@ -109,8 +109,7 @@ def describe(args, trained):
 
 def require_column(trained, column):
     """Check that the network has the column, and prepare the column's moving averages."""
-    if not has_columns(trained.run.network):
-        raise InputError(f"{trained.run.network} has no columns")
+    require_columns(trained.run.network, "column")
     if column not in range(trained.engine.num_subnetworks):
         most = trained.engine.num_subnetworks - 1
         raise InputError(f"--column takes 0 to {most}, not {column}")

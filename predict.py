@@ -11,7 +11,7 @@ import compat  # noqa: F401  (before anything imports mxnet)
 import numpy as np
 from tqdm import tqdm
 
-from command import InputError, Parser, command
+from command import InputError, Parser, command, require_file_path
 from data.class_folders import CIRCLE, LOST, Ignored, walk_images
 from data.images import name_formats
 from data.lists import find_encoding
@@ -108,10 +108,7 @@ def check_features(args):
     for flag in ("early_exit", "top", "format"):
         if getattr(args, flag) is not None:
             raise InputError(f"{flag} is for classes: leave --features out", argument=flag)
-    if Path(args.features).is_dir():
-        raise InputError(f"--features {args.features} is a folder: name a file in it")
-    if not Path(args.features).resolve().parent.is_dir():
-        raise InputError(f"--features {args.features}: there is no such folder")
+    require_file_path(args.features)
 
 
 def list_pictures(names):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from analysis.claims import SCALES
 from analysis.reproduction import judge_claims, tabulate_judgements
-from command import InputError, Parser, command
+from command import Parser, command, require_file_path
 from results import (
     REPORT_FORMATS,
     Section,
@@ -69,8 +69,8 @@ def claims_sections(path):
 def main(argv=None):
     """Print the tables of the runs below a folder; on request, draw them and write a page."""
     args = make_parser().parse_args(argv)
-    if args.html and (args.html.is_dir() or not args.html.parent.is_dir()):
-        raise InputError(f"--html {args.html}: name a file in an existing folder")
+    if args.html:
+        require_file_path(args.html)
     settings, left_out = read_settings(args.path)
     compared = compare_settings(settings)
     paths = {}

@@ -28,7 +28,7 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 
-from command import InputError
+from command import InputError, last_line
 from data.augment import normalize
 from data.checks import bad_record, check, check_images, index_path
 from data.recordio import read_records
@@ -212,7 +212,7 @@ def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
                 yield Batch(normalize(pixels, MEAN, STD), labels.astype(np.int32), total)
                 left -= len(labels)
     except mx.MXNetError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = last_line(error)
         raise InputError(
             f"{path} cannot be read ({reason}); `python -m data.verify {path}` lists bad records"
         ) from None

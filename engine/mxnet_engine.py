@@ -9,7 +9,7 @@ from mxnet import autograd, gluon
 from mxnet.base import _LIB, check_call
 from mxnet.contrib.amp.loss_scaler import LossScaler
 
-from command import CommandError, InputError
+from command import CommandError, InputError, last_line
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.distributed import Alone
 from engine.mxnet_average import WeightAverage
@@ -59,9 +59,8 @@ class MXNetEngine(NetworkEngine):
         except mx.MXNetError as error:
             if "out of memory" in str(error):
                 raise
-            reason = str(error).strip().splitlines()[-1]
             raise InputError(
-                f"kv_store {store} is not supported here: {reason}", argument="kv_store"
+                f"kv_store {store} is not supported here: {last_line(error)}", argument="kv_store"
             ) from None
         self._average = WeightAverage([*self.parameters.values()]) if self._ema_decay else None
         self._synchronized = True

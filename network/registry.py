@@ -157,6 +157,16 @@ def has_columns(name: str) -> bool:
     return not gluoncv_zoo.is_gluoncv(name) and _find(name).has_columns
 
 
+def require_columns(name: str, argument: str) -> None:
+    """Check that the network has columns, which ``argument`` needs.
+
+    Raises:
+        InputError: there is no such network, or it has no columns.
+    """
+    if not has_columns(name):
+        raise InputError(f"{argument}: {name} has no columns", argument=argument)
+
+
 def get_model(
     name: str,
     depth: Optional[int] = None,

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
-from command import InputError
+from command import InputError, require_file_path
 from plotting.figure import BLACK, literal_text, new_figure, save_figure, start_at_zero
 from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit
 
@@ -36,8 +36,7 @@ def plot_paths(
     file = Path(file)
     if file.suffix not in PICTURE_SUFFIXES:
         raise InputError(f"{file}: a picture's name ends in {' or '.join(PICTURE_SUFFIXES)}")
-    if not file.parent.is_dir():
-        raise InputError(f"there is no folder {file.parent}")
+    require_file_path(file)
     if len(names) == 1:
         return {table: [file] for table in names}
     return {

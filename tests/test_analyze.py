@@ -134,7 +134,7 @@ def test_a_run_of_a_data_type_that_the_machine_lacks_is_studied(runs, tmp_path):
     half = shutil.copytree(runs["fuse3"], tmp_path / "half1")
     write_config(half, {**read_config(half), "dtype": "float16"})
     args = analyze.make_parser().parse_args(["lesion", str(half), "--gpus", "cpu"])
-    assert analyze.prepare(args, "lesions.png")[0].run.dtype == "float32"
+    assert analyze.prepare(args)[0].run.dtype == "float32"
 
 
 @pytest.mark.slow

@@ -219,7 +219,7 @@ def test_training_images_can_be_evaluated(runs, capsys):
         ("plain", ["--epoch", "0"], "there are: [1, 2]"),
         ("plain", ["--images", "held-out"], "has no held-out training images"),
         ("plain", ["--confusion", "nowhere/confusion.png"], "in an existing folder"),
-        ("plain", ["--confusion", "."], "cannot be a picture"),
+        ("plain", ["--confusion", "."], "name a file in an existing folder"),
         ("plain", ["--epoch", "7"], "there are: [1, 2]"),
         ("plain", ["--data-dir", "nowhere"], "there is no nowhere"),
         ("plain", ["--test-batch-size", "0"], "a batch of 0 images"),

@@ -99,7 +99,7 @@ def test_a_picture_where_it_is_named(tmp_path, capsys):
         "b-digits.png",
     }
     capsys.readouterr()
-    for name, message in (("c.gif", "ends in .png or .svg"), ("no/c.png", "there is no folder")):
+    for name, message in (("c.gif", "ends in .png or .svg"), ("no/c.png", "in an existing folder")):
         flags = [tmp_path, "--plot", tmp_path / name]
         status, err = refused(capsys, *flags, main=show_results.main)
         assert (status, message in err) == (2, True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import mxnet as mx
 
-from command import InputError, StorageError
+from command import InputError, StorageError, last_line
 from filesystem import plain_path, rename_folder, sync
 from training.serialization import write_whole
 
@@ -141,7 +141,7 @@ def _write_arrays(path, arrays):
         with plain_path(path) as plain:
             mx.nd.save(plain, arrays)
     except mx.MXNetError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = last_line(error)
         raise StorageError(f"{path} could not be written (is the disk full?): {reason}") from None
     sync(path)
 

@@ -9,12 +9,13 @@ from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
 import mxnet as mx
 import numpy as np
 
-from command import InputError
+from command import InputError, last_line
 from data.sources import Photographs, SmallImages
 from data.spec import DatasetSpec
 from filesystem import plain_path
-from network import features, has_columns
+from network import features
 from network.exporter import to_pixels
+from network.registry import require_columns
 from training.early_exit import answer_early
 from training.evaluation import restore
 from training.exporting import EXPORT_FORMATS, require_packages
@@ -90,8 +91,7 @@ def _make_early_exit(trained, threshold):
     engine = trained.engine
     if not threshold >= 0:
         raise InputError(f"early_exit must be at least 0, not {threshold}", argument="early_exit")
-    if not has_columns(trained.run.network):
-        raise InputError(f"early_exit: {trained.run.network} has no columns", argument="early_exit")
+    require_columns(trained.run.network, "early_exit")
     trained.prepare_subnetworks()
     columns = range(engine.num_subnetworks)
     chain = [*columns, None]
@@ -134,8 +134,7 @@ def load_exported(path: Union[str, Path]) -> Classifier:
         with plain_path(stem) as plain:
             predict = EXPORT_FORMATS[kind].load(plain)
     except Exception as error:  # each library raises its own errors for damaged files
-        reason = str(error).strip().splitlines()
-        raise InputError(f"{path} cannot be loaded: {(reason or ['damaged'])[-1]}") from None
+        raise InputError(f"{path} cannot be loaded: {last_line(error)}") from None
     source: Union[Photographs, SmallImages] = Photographs(None, classes, size)
     if [mean, std] != [[*source.mean], [*source.std]]:  # small images have statistics of their own
         spec = DatasetSpec(dataset, tuple(names), tuple(mean), tuple(std), 0, 0, size=size)

@@ -11,7 +11,7 @@ from typing import Callable, Tuple
 import mxnet as mx
 import numpy as np
 
-from command import CommandError, InputError, StorageError
+from command import CommandError, InputError, StorageError, last_line
 from engine.torch_export import load_onnx, load_torch, write_onnx, write_torch
 from filesystem import new_folder, plain_path
 from network.exporter import load_symbol, write_symbol
@@ -112,7 +112,7 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
             files = EXPORT_FORMATS[kind].write(graph, values, shape, stem)
             difference = largest_difference(EXPORT_FORMATS[kind].load(stem), images, logits)
         except mx.MXNetError as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = last_line(error)
             raise StorageError(f"{folder} could not be written (a full disk?): {reason}") from None
         _require_close(difference, kind, folder)
         described = {"files": [file.name for file in files], **description}

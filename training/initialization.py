@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mxnet as mx
 
-from command import InputError, nearest
+from command import InputError, last_line, nearest
 from engine.optimizer_state import RAW
 from filesystem import plain_path
 from network import list_pretrained
@@ -46,7 +46,7 @@ def load_parameters(source):
         with plain_path(path) as plain:
             return {name: array.asnumpy() for name, array in dict(mx.nd.load(plain)).items()}
     except (mx.MXNetError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = last_line(error)
         raise InputError(f"{path} holds no parameters: {reason}", argument="init_from") from None
 
 

@@ -16,7 +16,8 @@ from command import CommandError, InputError, Interrupted, StorageError
 from engine.distributed import connect_workers
 from engine.torch_process import require_compiler
 from engine.torch_workers import connect_torch_workers
-from network import drop_path, has_columns
+from network import drop_path
+from network.registry import require_columns
 from plotting.curves import SUBNETWORKS, draw_curves, draw_subnetworks
 from training import checkpoint, tensorboard
 from training.build import Networks, build_engine, build_networks, find_devices
@@ -100,8 +101,8 @@ def _require_usable(config, run, devices):
     """Raise an InputError for options of ``config`` that cannot be used with this run."""
     if config.compile:
         require_compiler(devices[0].type)
-    if config.log_columns and not has_columns(run.network):
-        raise InputError(f"log_columns: {run.network} has no columns", argument="log_columns")
+    if config.log_columns:
+        require_columns(run.network, "log_columns")
     if config.tensorboard:
         tensorboard.require()
     if is_published(f"{config.exp_name}1"):

@@ -17,8 +17,8 @@ from network.registry import (
     default_classes,
     default_depth,
     get_model,
-    has_columns,
     image_shape,
+    require_columns,
 )
 
 DPI = 110
@@ -93,10 +93,7 @@ def mark_path(graph, layout, net, network, column, path):
         InputError: there is no such column or path.
     """
     if column is not None:
-        if not has_columns(network):
-            raise InputError(
-                f"{network} has no columns: column is for FractalNet", argument="column"
-            )
+        require_columns(network, "column")
         weights = set(net.column(column).collect_params())
         marked = architecture.find_path_through(graph, weights)
         name, suffix = f"column {column}", f"_column{column}"
