@@ -62,6 +62,12 @@ def make_parser():
         "THRESHOLD, or else the whole network, and show which one was used. evaluate.py "
         "--early-exit measures thresholds",
     )
+    parser.add_argument(
+        "--columns-only",
+        action="store_true",
+        help="with --early-exit: use the deepest column instead of the whole network, as in lines "
+        "of evaluate.py --early-exit whose shares do not name the whole network",
+    )
     parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
     parser.add_argument("--top", type=int, help=f"number of classes to show; default: {TOP}")
     parser.add_argument("--format", choices=FORMATS, help=f"default: {FORMATS[0]}")
@@ -93,6 +99,8 @@ def check_flags(args):
     given = (args.epoch, args.early_exit, args.features, args.gpus)
     if args.exported and any(value is not None for value in given):
         raise InputError("--features, --early-exit, --epoch and --gpus are for --run and --network")
+    if args.columns_only and args.early_exit is None:
+        raise InputError("--columns-only is for --early-exit")
     if args.network:
         read_card(args.network)
     if args.features is not None:
@@ -209,8 +217,8 @@ def main(argv=None):
         classifier = load_exported(args.exported)
     else:
         source = args.network or args.run
-        embed, early_exit = bool(args.features), args.early_exit
-        classifier = load_run(source, args.gpus, args.epoch, embed, early_exit)
+        how = (bool(args.features), args.early_exit, args.columns_only)
+        classifier = load_run(source, args.gpus, args.epoch, *how)
     if classifier.names_problem and not args.features:
         sys.stderr.write(f"classes are shown as numbers: {classifier.names_problem}\n")
 

@@ -181,15 +181,16 @@ def test_pictures_are_answered_by_the_first_column_that_is_sure(run, tmp_path, c
         for name, index in networks.items()
     }
     median = float(np.median(found["column 0"].max(axis=1)))
-    for threshold in (0, median, 2):
-        lines = shown(capsys, run, paths, "--early-exit", str(threshold), "--top", "1")
+    for threshold, *flags in ([0], [median], [2], [2, "--columns-only"]):
+        lines = shown(capsys, run, paths, "--early-exit", str(threshold), "--top", "1", *flags)
+        rest = "column 1" if flags else "whole"
         for index, line in enumerate(lines):
             sure = [name for name in networks if found[name][index].max() >= threshold]
-            assert line["answered_by"] == (sure or ["whole"])[0]
+            assert line["answered_by"] == (sure or [rest])[0]
             expected = found[line["answered_by"]][index].max()
             assert line["classes"][0]["probability"] == pytest.approx(expected, abs=1e-5)
         assert {line["answered_by"] for line in lines} <= set(networks)
-        if threshold == 2:  # which no probability reaches
+        if threshold == 2 and not flags:  # which no probability reaches
             assert lines[0]["classes"] == shown(capsys, run, paths, "--top", "1")[0]["classes"]
     predict.main([str(paths[0]), "--run", str(run), "--early-exit", "0", "--format", "csv"])
     lines = capsys.readouterr().out.splitlines()
@@ -197,6 +198,7 @@ def test_pictures_are_answered_by_the_first_column_that_is_sure(run, tmp_path, c
     for flags, message in (
         (["--early-exit", "-1"], "--early-exit must be at least 0"),
         (["--early-exit", "1", "--features", "x.npy"], "leave --features out"),
+        (["--columns-only"], "--columns-only is for --early-exit"),
     ):
         status, err = refused(capsys, paths[0], "--run", run, *flags, main=predict.main)
         assert status == 2 and message in err

@@ -46,6 +46,7 @@ def load_run(
     epoch: Optional[int] = None,
     embed: bool = False,
     early_exit: Optional[float] = None,
+    columns_only: bool = False,
 ) -> Classifier:
     """Return the Classifier of a run or of a pretrained network.
 
@@ -59,6 +60,7 @@ def load_run(
         early_exit: the confidence from which a column of a FractalNet classifies an image,
             shallowest first; the whole network classifies the rest. None uses only the whole
             network.
+        columns_only: whether the deepest column, with ``early_exit``, classifies the rest.
 
     Raises:
         InputError: there is no such run or checkpoint, or ``early_exit`` is given and the network
@@ -74,7 +76,7 @@ def load_run(
     if embed:
         do = _make_embedding(engine)
     elif early_exit is not None:
-        do = _make_early_exit(trained, early_exit)
+        do = _make_early_exit(trained, early_exit, columns_only)
     names = data.class_names or [str(label) for label in range(data.classes)]
     return Classifier(data.source.picture, do, list(names), data.names_problem)
 
@@ -86,16 +88,15 @@ def _make_embedding(engine):
     return lambda images: net(mx.nd.array(images, ctx=engine.devices[0])).asnumpy()
 
 
-def _make_early_exit(trained, threshold):
+def _make_early_exit(trained, threshold, columns_only):
     """Return a function: images -> an Answer for each."""
     engine = trained.engine
     if not threshold >= 0:
         raise InputError(f"early_exit must be at least 0, not {threshold}", argument="early_exit")
     require_columns(trained.run.network, "early_exit")
     trained.prepare_subnetworks()
-    columns = range(engine.num_subnetworks)
-    chain = [*columns, None]
-    names = [*(f"column {index}" for index in columns), "whole"]
+    chain = [*range(engine.num_subnetworks), *([] if columns_only else [None])]
+    names = ["whole" if index is None else f"column {index}" for index in chain]
 
     def predict(images: np.ndarray) -> List[Answer]:
         def ask(index, rows):
