@@ -48,6 +48,11 @@ def project_folder():
     return here if (here / "setup.py").is_file() else Path.cwd()
 
 
+def is_path(name):
+    """Return whether ``name`` is a path, which could lead out of a folder, and not a plain name."""
+    return os.path.basename(name) != name or name in ("", ".", "..")
+
+
 @contextlib.contextmanager
 def new_folder(path):
     """Make the folder ``path``; after an exception, remove the new folders that are empty."""

@@ -46,7 +46,11 @@ def make_parser():
     )
     train.add_argument("--threads", type=int, help="threads of each process; default: every core")
     train.add_argument("--engine", help="mxnet or torch; default: mxnet")
-    train.add_argument("--data-dir", help="folder of the .rec files; default: data/<dataset>")
+    train.add_argument(
+        "--data-dir",
+        help="folder of the .rec files or, at the scale paper, of the folders cifar10 and "
+        "cifar100; default: data/<dataset>",
+    )
     return parser
 
 
@@ -98,7 +102,8 @@ def show_json(judgements, lengths):
     claims = []
     for each in judgements:
         values = {**asdict(each), "claim": each.claim.name, "sentence": each.claim.sentence}
-        claims.append({**values, "bound": each.claim.bound, "paper": each.claim.paper})
+        facts = ("source", "statistic", "bound", "paper")
+        claims.append({**values, **{name: getattr(each.claim, name) for name in facts}})
     print(json.dumps({"claims": claims, "path_lengths": lengths}, indent=1))
 
 
@@ -144,6 +149,7 @@ def main(argv=None):
 
 def train(args):
     """Train the missing runs."""
+    from analysis.claims import list_queue
     from analysis.run_queue import train_queue
     from engine.devices import count_gpus
     from training.provenance import ROOT
@@ -152,8 +158,11 @@ def train(args):
     engine = args.engine or RuntimeConfig.engine
     several = engine == "mxnet" and count_gpus() > 1  # runs on several do not count
     config = RuntimeConfig(log_dir=args.path, engine=engine, gpus="0" if several else None)
-    folder = args.data_dir or {name: ROOT / "data" / name for name in ("cifar10", "cifar100")}
-    train_queue(args.scale, config, folder, args.hours)
+    parent = Path(args.data_dir) if args.data_dir else ROOT / "data"
+    folders = {setting.dataset: parent / setting.dataset for setting, _ in list_queue(args.scale)}
+    if args.data_dir and len(folders) == 1:
+        folders = dict.fromkeys(folders, parent)
+    train_queue(args.scale, config, folders, args.hours)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from command import InputError, command, nearest
 from data.lists import read_classes
 from data.photographs import SETS
 from data.stream import AUG_TYPES
+from filesystem import is_path
 from network import default_depth, image_shape, list_models
 from network.gluoncv_zoo import is_gluoncv
 from training import cli
@@ -50,7 +51,7 @@ def complete(values):
     """Add the options that follow from data set and network to the given options of a Run."""
     network = find_network(values.get("network", "cross"))
     dataset = values.get("dataset", "imagenet")
-    if Path(dataset).name != dataset or dataset in (".", ".."):
+    if is_path(dataset):
         raise InputError(f"dataset must be a plain name, not {dataset!r}", argument="dataset")
     folder = Path(values.get("data_dir") or ROOT / "data" / dataset)
     follows = {

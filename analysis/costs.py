@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Dict, List, Sequence, Tuple
 
 from analysis.claims import CLAIMS, SEEDS, TRAIN_IMAGES, Setting
-from analysis.reproduction import find_diverged, find_evidence
+from analysis.reproduction import choose_images, find_diverged, find_evidence
 from network import default_classes, get_model, image_shape, recipe_family
 from network.complexity import complexity
 
@@ -78,7 +78,8 @@ def estimate_cost(setting: Setting, runs: int, speeds: Sequence[Speed] = SPEEDS)
 def list_missing(records, scale: str) -> List[Cost]:
     """Return the Cost of every setting of the claims that has fewer runs than seeds.
 
-    A run that diverged is not trained again.
+    A run that diverged is not trained again. Of runs on several versions of the images, those on
+    one version count.
 
     At the scale "paper" those of FIGURES follow, one run each.
     """
@@ -89,7 +90,8 @@ def list_missing(records, scale: str) -> List[Cost]:
 
 
 def _count_seeds(records, setting):
-    ended = (*find_evidence(records, setting), *find_diverged(records, setting))
+    same = choose_images(records, [setting])
+    ended = (*find_evidence(same, setting), *find_diverged(same, setting))
     return len({record.run.seed for record in ended})
 
 

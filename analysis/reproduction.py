@@ -163,13 +163,13 @@ def summarize(judgements):
 
 def tabulate_judgements(judgements):
     """Return Judgements as rows of a table, the heading first."""
-    heading = ["claim", "effect", "found (95% interval)", "claimed", "the paper", "runs", "verdict"]
-    rows = [heading]
+    heading = ["claim", "source", "effect", "found (95% interval)", "claimed", "the paper"]
+    rows = [[*heading, "runs", "verdict"]]
     for each in judgements:
+        claim = each.claim
         runs = "; ".join(f"{setting}: {counts}" for setting, counts in each.runs.items())
-        cells = [each.claim.sentence, each.claim.statistic, describe_effect(each)]
-        cells += [f"below {each.claim.bound:g}", each.claim.paper or "-"]
-        rows.append([*cells, runs, each.verdict])
+        cells = [claim.sentence, claim.source, claim.statistic, describe_effect(each)]
+        rows.append([*cells, f"below {claim.bound:g}", claim.paper or "-", runs, each.verdict])
     return rows
 
 

@@ -18,7 +18,7 @@ from training.recipe import differences
 from training.run_folder import read_config
 
 RESULT = ("run", "setting", "seed", "epochs", "train error %", "test error %", "columns %")
-MACHINE = ("dtype", "threads", "processor")  # of config.json
+MACHINE = ("dtype", "engine", "threads", "processor")  # of config.json, when the run began
 
 PAGE = """# Reproduction
 
@@ -27,8 +27,8 @@ prints it; `python -m tools.pages` writes it from the published runs only.
 
 **{state}**
 
-No figure of the papers has been reproduced, except the lengths of paths, which need no training: the papers train 400 epochs on GPUs, and
-no GPU was available. Short runs on two CPU cores are in [training.md](training.md#results),
+The runs that come with the project reproduce no figure of the papers: the papers train 400 epochs on GPUs, these runs 15 epochs on CPU
+cores. The lengths of paths need no training and are exact. Short runs on two CPU cores are in [training.md](training.md#results),
 [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
 ## How it works
@@ -150,9 +150,10 @@ def _describe_runs(records) -> List[str]:
     pictures, seen = [], set()
     for record in records:
         run, config = record.run, read_config(record.folder)
+        begun = config["machine"] if isinstance(config.get("machine"), dict) else {}
         checksum = record.info.images("train").get("crc32")
         images = f"CRC-32 {checksum:08x}" if isinstance(checksum, int) else "-"
-        machine = [str(config.get(name, "-")) for name in MACHINE]
+        machine = [str({**config, **begun}.get(name, "-")) for name in MACHINE]
         setting = _name_setting(run)
         cells = [f"`{record.folder}`", setting, str(run.seed), *_show_errors(record)]
         rows.append([*cells, images, *machine])

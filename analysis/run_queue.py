@@ -6,8 +6,14 @@ from pathlib import Path
 
 from analysis.claims import TEST_IMAGES, TRAIN_IMAGES, list_queue
 from analysis.ensembling import measure_members, study_members
-from analysis.reproduction import find_evidence, list_ended, read_members, write_members
-from command import CommandError, InputError, Interrupted
+from analysis.reproduction import (
+    find_diverged,
+    find_evidence,
+    list_ended,
+    read_members,
+    write_members,
+)
+from command import CommandError, InputError, Interrupted, StorageError
 from filesystem import InUse
 from training.evaluation import restore
 from training.run import Run
@@ -20,32 +26,35 @@ LOCKS = ".queue"  # folder in the log_dir
 SHORTEST, LONGEST = 1e-6, 1e8  # seconds that every system's timer can hold; 0 would be no limit
 
 
-def train_queue(scale, config, data_dir, hours=None, say=print):
+def train_queue(scale, config, folders, hours=None, say=print):
     """Train the missing runs of the queue in its order, and resume the unfinished ones.
 
     The process sets itself to the lowest priority. Several processes may work on one queue: each
     run is trained by one of them. When the time is over, the current run is stopped; the next call
     resumes it after its last complete epoch. A run that diverges is named and skipped, also by
-    later calls, until its folder is removed.
+    later calls, until its folder is removed. Runs on other images, such as published ones on copies
+    of a data set, are trained again on the images in ``folders``.
 
     Args:
         scale: one of analysis.claims.SCALES.
         config: a RuntimeConfig.
-        data_dir: folder of each data set, {name: folder}, or one folder for all.
+        folders: {name of each data set of the scale: folder of its images}.
         hours: how long to train; None trains to the end of the queue.
         say: called with each line to show.
 
     Raises:
         Interrupted: the process was interrupted (Ctrl-C).
         InputError: the images are missing or damaged.
+        StorageError: a file cannot be written, such as on a full disk.
     """
     os.nice(19)
 
     def work():
         queue = list_queue(scale)
-        _require_images(dict(queue), config, data_dir)
+        facts = _read_facts(dict(queue), folders)
         for setting, seed in queue:
-            _train_unless_taken(scale, setting, seed, config, data_dir, say)
+            run = _make_run(setting, seed, folders)
+            _train_unless_taken(scale, setting, run, config, facts[setting.dataset], say)
         say("nothing is left to train: runs have finished, diverged, or are trained elsewhere")
 
     again = "run the same command again to resume"
@@ -56,33 +65,36 @@ def train_queue(scale, config, data_dir, hours=None, say=print):
         raise Interrupted(f"interrupted; {again}") from None
 
 
-def _require_images(settings, config, data_dir):
-    """Check that the images of each data set are as many as the claims need.
+def _read_facts(settings, folders):
+    """Return {name of each data set: numbers and checksums of its images}.
 
     Raises:
-        InputError: they are not, or they are missing or damaged.
+        InputError: they are not as many as the claims need, or are missing or damaged.
     """
+    facts = {}
     for setting in {each.dataset: each for each in settings}.values():
-        facts = RunData(_make_run(setting, 0, data_dir)).facts()
-        found = facts["train"]["examples"], facts["test"]["examples"]
+        data = RunData(_make_run(setting, 0, folders)).facts()
+        facts[setting.dataset] = data
+        found = data["train"]["examples"], data["test"]["examples"]
         if found != (TRAIN_IMAGES, TEST_IMAGES):
             raise InputError(
                 "in data_dir, {} has {:,} training and {:,} test images, but the claims need "
                 "{:,} and {:,}".format(setting.dataset, *found, TRAIN_IMAGES, TEST_IMAGES),
                 argument="data_dir",
             )
+    return facts
 
 
-def _train_unless_taken(scale, setting, seed, config, data_dir, say):
+def _train_unless_taken(scale, setting, run, config, facts, say):
     """Train one run of the queue, unless another process trains it."""
-    folder = Path(config.log_dir) / LOCKS / _name(scale, setting, seed)
+    folder = Path(config.log_dir) / LOCKS / _name(scale, setting, run.seed)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with locked(folder):
-            _train(setting, seed, config, data_dir, say)
+            _train(setting, run, config, facts, say)
     except InUse:
         return
-    except (InputError, Interrupted):
+    except (InputError, Interrupted, StorageError):  # the other runs would fail, too
         raise
     except CommandError as error:  # it diverged, or needs too much memory: others may not
         say(str(error))
@@ -93,45 +105,47 @@ def _name(scale, setting, seed):
     return f"{scale}-{words}-{seed}"
 
 
-def _train(setting, seed, config, data_dir, say):
-    """Train one run of the queue unless it has finished; measure its members if it has some."""
-    found = [
+def _train(setting, run, config, facts, say):
+    """Train one run of the queue unless it has ended; measure its members if it has some."""
+    name = f"{setting}, seed {run.seed}"
+    ended = [
         record
-        for record in find_evidence(list_ended(config.log_dir), setting)
-        if record.run.seed == seed
+        for record in list_ended(config.log_dir)
+        if (record.run.seed, record.info.data) == (run.seed, facts)
     ]
+    found, diverged = find_evidence(ended, setting), find_diverged(ended, setting)
     if found:
         folder = found[0].folder
+    elif diverged:
+        say(f"{name}: diverged; remove {diverged[0].folder} to train it again")
+        return
     else:
-        run = _make_run(setting, seed, data_dir)
-        begun = find_run(run, config)
-        if begun and read_run(begun).diverged:
-            say(f"{setting}, seed {seed}: diverged; remove {begun} to train it again")
-            return
-        say(f"{setting}, seed {seed}")
-        folder = fit(run, config, begun)
+        say(name)
+        folder = fit(run, config, _find_begun(run, config, facts))
     needed = setting.network in ("fuse3", "ensemble") and not is_published(folder)
     if needed and read_members(folder) is None:  # published runs have no parameters
         try:
-            trained = restore(folder, data_dir=_choose_folder(setting, data_dir))
+            trained = restore(folder, data_dir=run.data_dir)
         except InputError as error:  # such as lost checkpoints; other runs can be trained
-            say(f"{setting}, seed {seed}: its members cannot be measured: {error}")
+            say(f"{name}: its members cannot be measured: {error}")
             return
         write_members(folder, study_members(*measure_members(trained, MOST_MEMBERS, seed=0)))
 
 
-def _choose_folder(setting, data_dir):
-    """Return the folder of a setting's images, as an absolute path."""
-    folder = data_dir if isinstance(data_dir, (str, Path)) else data_dir[setting.dataset]
-    return str(Path(folder).resolve())
+def _find_begun(run, config, facts):
+    """Return the folder of a run to resume; None if there is none, or if it would not count."""
+    folder = find_run(run, config)
+    info = folder and read_run(folder).info
+    other = info and (info.data != facts or info.devices * info.workers > 1)
+    return None if other else folder
 
 
-def _make_run(setting, seed, data_dir):
+def _make_run(setting, seed, folders):
     return Run(
         network=setting.network,
         depth=setting.depth,
         dataset=setting.dataset,
-        data_dir=_choose_folder(setting, data_dir),
+        data_dir=str(Path(folders[setting.dataset]).resolve()),
         recipe_name=setting.recipe_name,
         recipe=setting.recipe,
         widen_factor=setting.widen_factor,

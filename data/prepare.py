@@ -11,7 +11,8 @@ from data.lists import CLASSES, read_classes
 from data.own import SIZE, TEST_SHARE
 from data.packing import FILES, prepare_dataset, prepare_own
 from data.spec import DESCRIPTION as DESCRIPTION_FILE
-from data.spec import SIZES, default_folder, is_path, list_datasets
+from data.spec import SIZES, default_folder, list_datasets
+from filesystem import is_path
 
 DESCRIPTION = """\
 Make the .rec files that training reads: train.rec, train.idx, test.rec and test.idx.

@@ -6,13 +6,12 @@ writes beside their images.
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Tuple, Union
 
 from command import InputError, nearest
-from filesystem import project_folder
+from filesystem import is_path, project_folder
 
 DESCRIPTION = "dataset.json"
 DESCRIPTION_FORMAT = 1
@@ -237,11 +236,6 @@ def get_spec(name: str, folder: Union[str, Path, None] = None) -> DatasetSpec:
     )
 
 
-def is_path(dataset: str) -> bool:
-    """Return whether ``dataset`` is the path of a data set's folder, and not a name."""
-    return os.path.basename(dataset) != dataset or dataset in ("", ".", "..")
-
-
 def locate(dataset: str, folder: Optional[str] = None) -> Tuple[DatasetSpec, Path]:
     """Return the DatasetSpec and the folder of a data set, given its name or its folder.
 
@@ -310,8 +304,7 @@ def read_spec(folder: Union[str, Path]) -> Optional[DatasetSpec]:
 def _find_problem(spec):
     """Return the fault of a description's values, or None."""
     names = spec.class_names
-    name = spec.name
-    if not isinstance(name, str) or os.path.basename(name) != name or name in ("", ".", ".."):
+    if not isinstance(spec.name, str) or is_path(spec.name):
         return f"its name is {spec.name!r}"
     if not names or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
         return "its classes are not different names"

@@ -141,8 +141,10 @@ def paper_error(run: Run, column: Optional[int] = None) -> Optional[float]:
 def explain_difference(run: Run, info: RunInfo) -> str:
     """Return why a run is not comparable with ``paper_error``, or "" if it is.
 
-    It is comparable if every value of the recipe is the paper's, and if the run was trained and
-    tested on as many images as the official data set has, of the same size.
+    It is comparable if every value of the recipe is the paper's, and if the run was trained, in
+    float32, and tested on as many images as the official data set has, of the same size. The number
+    of devices may differ: the papers do not print it, and commands on the deep fusion project's
+    page use two and four.
     """
     row = _find_row(run, None)
     if row is None:
@@ -161,6 +163,8 @@ def explain_difference(run: Run, info: RunInfo) -> str:
     ]
     if run.init_from:
         reasons.append("started from trained parameters")
+    if run.dtype != Run.dtype:
+        reasons.append(f"{run.dtype} instead of {Run.dtype}")
     examples = info.images("train").get("examples")
     if examples != TRAINING_IMAGES[row.dataset]:
         found = f"{examples:,}" if isinstance(examples, int) else "an unknown number of"

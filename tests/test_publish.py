@@ -193,6 +193,19 @@ def test_a_damaged_config_is_named(run, tmp_path, changes):
         publish.publish(own, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"dataset": ".."}, {"dataset": "/elsewhere"}, {"dataset": ""}, {"network": "../../plain"}],
+)
+def test_no_name_in_a_config_leads_out_of_the_folder(run, tmp_path, changes):
+    own = tmp_path / "plain_d5w1" / "run1"
+    shutil.copytree(run, own)
+    write_config(own, {**read_config(own), **changes})
+    with pytest.raises(InputError, match=f"{[*changes][0]} must be a plain name"):
+        publish.publish(own, tmp_path / "out" / "snapshot")
+    assert list(tmp_path.iterdir()) == [own.parent]
+
+
 def test_a_run_that_cannot_be_published_does_not_hinder_others(run, tmp_path, capsys):
     top = tmp_path / "snapshot"
     shutil.copytree(run.parents[2], top)

@@ -1,5 +1,6 @@
 """Claims: their rules on made-up runs, and the queue on real ones."""
 
+import errno
 import json
 import math
 import os
@@ -31,7 +32,7 @@ from analysis.reproduction import (
     read_members,
 )
 from analysis.reproduction_page import make_page
-from command import CommandError, InputError, Interrupted
+from command import CommandError, InputError, Interrupted, StorageError
 from engine import devices
 from engine.distributed import Alone
 from network import list_models
@@ -39,10 +40,19 @@ from results.papers import explain_difference, paper_error
 from tests.record_files import write_random_rec
 from tests.test_run_folder import ROW
 from tests.test_scripts import refused
+from tools.publish import publish
 from training import trainer
 from training.recipe import RECIPES
 from training.run import Run, RunInfo, RuntimeConfig
-from training.run_folder import RunLog, RunRecord, find_runs, locked, read_config, write_config
+from training.run_folder import (
+    RunLog,
+    RunRecord,
+    find_runs,
+    locked,
+    read_config,
+    read_run,
+    write_config,
+)
 
 pytestmark = pytest.mark.medium
 
@@ -184,6 +194,10 @@ def test_what_has_all_of_its_seeds_is_not_missing():
     missing = {str(cost.setting): cost.runs for cost in costs.list_missing(runs[:2], "cpu")}
     assert missing[str(CROSS["cpu"])] == 1 and missing[str(RESNET["cpu"])] == 3
     assert CROSS["cpu"] not in [cost.setting for cost in costs.list_missing(runs, "cpu")]
+    other = {**runs[2].info.data, "train": {"examples": 50_000, "crc32": 7}}
+    mixed = [*runs[:2], replace(runs[2], info=replace(runs[2].info, data=other))]
+    (first, *_) = costs.list_missing(mixed, "cpu")
+    assert (first.setting, first.runs) == (CROSS["cpu"], 1)
 
 
 def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch):
@@ -195,7 +209,7 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
         made = record(setting["cpu"], seed, error)
         info = asdict(made.info)
         info["data"]["train"]["crc32"] = 42
-        machine = {"threads": "2", "processor": "a processor"}
+        machine = {"threads": "2", "processor": "a processor", "machine": {"engine": "torch"}}
         write_config(folder, {**made.run.to_json(), **info, **machine})
         row = {**ROW, "test_error": error, "train_error": 20.0, "column_errors": [25.0, 20, 19]}
         RunLog(folder, print).rewrite([{**row, "epoch": epoch} for epoch in range(1, 16)])
@@ -207,7 +221,7 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
         "(../snapshot/cifar10/fractal_d20w1/published1/curves.png)",
         "fractal-fast, drop_path none: error and loss over epochs](../snapshot/",
         "For 14 of these, no effect can be computed yet.",
-        "| CRC-32 0000002a | float32 | 2 | a processor |",
+        "| CRC-32 0000002a | float32 | torch | 2 | a processor |",
     ):
         assert words in page
     assert page.count("curves.png") == 2
@@ -422,17 +436,21 @@ def test_without_runs_all_is_undecided(tmp_path, capsys):
     assert f"{len(CLAIMS)} undecided. For {len(CLAIMS)} of these, no effect can be" in first
     assert "cross 8.33 (8.00)" in last
     reproduce.main([str(tmp_path), "--markdown"])
-    assert capsys.readouterr().out.count("| undecided |") == len(CLAIMS)
+    page = capsys.readouterr().out
+    assert page.count("| undecided |") == len(CLAIMS)
+    assert all(f"| {claim.sentence} | {claim.source} |" in page for claim in CLAIMS)
     reproduce.main([str(tmp_path), "--json"])
     shown = json.loads(capsys.readouterr().out)
-    assert [claim["claim"] for claim in shown["claims"]] == [claim.name for claim in CLAIMS]
+    facts = [(claim["claim"], claim["source"], claim["statistic"]) for claim in shown["claims"]]
+    assert facts == [(claim.name, claim.source, claim.statistic) for claim in CLAIMS]
 
 
 @pytest.fixture
 def few_images(monkeypatch):
     """As if CIFAR had 64 training and 20 test images."""
-    monkeypatch.setattr(run_queue, "TRAIN_IMAGES", 64)
-    monkeypatch.setattr(run_queue, "TEST_IMAGES", 20)
+    for module in (run_queue, reproduction):
+        monkeypatch.setattr(module, "TRAIN_IMAGES", 64)
+        monkeypatch.setattr(module, "TEST_IMAGES", 20)
 
 
 @pytest.fixture
@@ -446,7 +464,7 @@ def test_the_queue_trains_what_is_missing_and_no_more(short_queue, tmp_path):
     write_random_rec(tmp_path / "test.rec", 20, classes=10)
     config = RuntimeConfig(log_dir=str(tmp_path / "snapshot"), quiet=True)
     said = []
-    run_queue.train_queue("cpu", config, tmp_path, say=said.append)
+    run_queue.train_queue("cpu", config, {"cifar10": tmp_path}, say=said.append)
     folders = sorted((tmp_path / "snapshot" / "cifar10" / "plain_d5w1").iterdir())
     assert [read_config(folder)["seed"] for folder in folders] == [0, 1]
     assert len(said) == 3 and "nothing is left" in said[-1]
@@ -464,7 +482,7 @@ def queue(tiny, **changes):
     """What the queue says, of two runs in the folder ``snapshot``."""
     said = []
     config = RuntimeConfig(log_dir=str(tiny / "snapshot"), quiet=True)
-    run_queue.train_queue("cpu", config, tiny, say=said.append, **changes)
+    run_queue.train_queue("cpu", config, {"cifar10": tiny}, say=said.append, **changes)
     return said
 
 
@@ -476,8 +494,8 @@ def test_the_end_of_the_time_is_no_error_and_ctrl_c_is_one(short_queue, tiny, mo
     (tiny / "config.json").write_text("{}")
     monkeypatch.setattr(run_queue, "fit", train_for_long)
     before = signal.getsignal(signal.SIGALRM)
-    said = queue(tiny, hours=0.1 / 3600)
-    assert len(said) == 2 and said[1].startswith("stopped after 2.77778e-05 hours; run the same")
+    said = queue(tiny, hours=1 / 3600)
+    assert len(said) == 2 and said[1].startswith("stopped after 0.000277778 hours; run the same")
     assert signal.getsignal(signal.SIGALRM) is before
     timer = threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT])
     timer.start()
@@ -517,8 +535,59 @@ def test_a_run_that_diverged_is_trained_again_only_without_its_folder(
     assert len(said) == 2 and said[0].endswith(
         f"seed 0: diverged; remove {folder} to train it again"
     )
+    copy = publish(folder, tiny / "snapshot")
     shutil.rmtree(folder)
+    assert f"remove {copy} to" in queue(tiny)[0]  # so does the published copy, which counts, too
+    shutil.rmtree(copy)
     assert queue(tiny) == first
+
+
+def change_config(folder, **changes):
+    write_config(folder, {**read_config(folder), **changes})
+
+
+def test_runs_that_would_not_be_compared_are_trained_again(short_queue, tiny):
+    """Those on other images, such as published ones on copies of them, or on two devices."""
+    setting, _ = run_queue.list_queue("cpu")[0]
+    queue(tiny)
+    runs = tiny / "snapshot" / "cifar10" / "plain_d5w1"
+    publish(runs / "run1", tiny / "snapshot")
+    data = read_config(runs / "run1")["data"]
+    others = {**data, "train": {**data["train"], "crc32": 7}}
+    for name in ("run1", "published1"):
+        change_config(runs / name, data=others)
+    change_config(runs / "run2", devices=2)
+    assert queue(tiny)[:2] == [f"{setting}, seed 0", f"{setting}, seed 1"]
+    assert queue(tiny) == queue(tiny) and len(queue(tiny)) == 1
+    found = find_evidence(map(read_run, find_runs(runs)), setting)
+    assert [each.info.data for each in found] == [data, data]
+
+
+def test_a_full_disk_ends_the_queue(short_queue, tiny, monkeypatch):
+    def fill(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trainer.checkpoint, "save", fill)
+    with pytest.raises(StorageError, match="No space left on device; after fixing this"):
+        queue(tiny)
+    assert len(find_runs(tiny / "snapshot")) == 1
+
+
+@pytest.mark.parametrize(
+    "scale,folders",
+    [
+        ("cpu", {"cifar10": "images"}),
+        ("paper", {"cifar10": "images/cifar10", "cifar100": "images/cifar100"}),
+    ],
+)
+def test_each_data_set_has_a_folder_of_its_own(monkeypatch, scale, folders):
+    """CIFAR-10 has as many images as CIFAR-100, and labels that CIFAR-100 has, too."""
+    seen = []
+    monkeypatch.setattr(
+        run_queue, "train_queue", lambda scale, config, found, *rest: seen.append(found)
+    )
+    reproduce.main(["--train", "--scale", scale, "--data-dir", "images"])
+    assert seen == [{name: Path(folder) for name, folder in folders.items()}]
 
 
 def test_images_that_are_not_all_end_the_queue_before_it_trains(short_queue, tiny, monkeypatch):
@@ -560,7 +629,7 @@ def test_damaged_members_are_measured_again(short_queue, tiny, monkeypatch):
     monkeypatch.setattr(run_queue, "write_members", lambda *arguments: written.append(arguments))
     for text, times in (("{", 1), ('{"without": [2.0, 3.0]}', 1), ("[]", 2)):
         (tiny / "members.json").write_text(text)
-        run_queue._train(setting, 0, RuntimeConfig(log_dir=str(tiny)), tiny, print)
+        run_queue._train(setting, made.run, RuntimeConfig(log_dir=str(tiny)), {}, print)
         assert len(written) == times
 
 
@@ -569,9 +638,6 @@ def test_a_run_without_checkpoints_does_not_end_the_queue(tiny, few_images, monk
     fused = Setting("fuse3", 5, "quick", (("epochs", 1), ("batch_size", 32)))
     plain = replace(fused, network="plain")
     monkeypatch.setattr(run_queue, "list_queue", lambda scale: [(fused, 0), (plain, 0)])
-    for module in (run_queue, reproduction):
-        monkeypatch.setattr(module, "TRAIN_IMAGES", 64)
-        monkeypatch.setattr(module, "TEST_IMAGES", 20)
     queue(tiny)
     (folder,) = (tiny / "snapshot" / "cifar10" / "fuse3_d5w1").iterdir()
     assert len(read_members(folder)) == 8

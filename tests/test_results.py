@@ -332,3 +332,13 @@ def test_a_run_from_trained_parameters_says_so_and_is_not_the_papers(tmp_path):
     first, second = sorted(collect(tmp_path)[0], key=lambda result: len(result.recipe))
     assert (first.recipe, second.recipe) == ("deep-fusion", "deep-fusion, from cross_d110w1/run3")
     assert (first.paper_note, second.paper_note) == ("", "started from trained parameters")
+
+
+def test_a_run_in_another_precision_is_not_the_papers(tmp_path):
+    """One on several devices is: commands on the deep fusion project's page use two."""
+    make_paper_run(tmp_path, 0, 5.0, dtype="bfloat16")
+    make_paper_run(tmp_path, 1, 5.0, devices=2)
+    half, two = sorted(collect(tmp_path)[0], key=lambda result: result.recipe, reverse=True)
+    assert (half.recipe, two.recipe) == ("deep-fusion, bfloat16", "deep-fusion, 2 devices")
+    assert (half.paper, half.paper_note) == (None, "bfloat16 instead of float32")
+    assert (two.paper, two.paper_note) == (4.94, "")

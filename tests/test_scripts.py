@@ -222,6 +222,7 @@ def test_two_devices_train(data, tmp_path):
         (["--runs", "0"], "--runs must be at least 1"),
         (["--log-iters", "0"], "--log-iters must be at least 1"),
         (["--exp-name", "a/b"], "must be a plain name"),
+        (["--exp-name", ".."], "must be a plain name"),
         (["--exp-name", "published"], "--exp-name must not be 'published'"),
         (["--exp-name", "published2"], "--exp-name must not be 'published2'"),
         (["--early-stop", "3"], "--early-stop needs held-out images: give --val-split, too"),
@@ -352,6 +353,18 @@ def test_a_clock_that_stands_still_or_is_set_back_changes_no_result(
     )
     assert after["train_loss"] == before["train_loss"]
     assert after["seconds"] > 0 and after["images_per_second"] > 0
+
+
+def test_a_run_resumed_on_more_devices_is_one_of_so_many(data, tmp_path):
+    """Each has its own batch statistics, so its results are not those of one device."""
+    train(data, tmp_path, "--num-epochs", "2", "--checkpoint-epochs", "1", "--gpus", "cpu")
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    for devices in ("cpu:0,cpu:1", "cpu"):
+        shutil.rmtree(folder / "checkpoints" / "epoch0002")
+        (folder / "log.jsonl").write_text(json.dumps(read_log(folder)[0]) + "\n")
+        train_cifar.main(["--resume", str(folder), "--gpus", devices])
+        assert read_config(folder)["devices"] == 2
+    assert [each["devices"] for each in read_config(folder)["resumed"]] == [2, 1]
 
 
 def test_a_kill_between_checkpoint_and_log_loses_nothing(data, tmp_path):

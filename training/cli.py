@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Callable, Tuple
 
 from command import InputError, Interrupted, Parser, flag_name
-from data.spec import is_path
 from engine.distributed import DISTRIBUTED
+from filesystem import is_path
 from network import list_pretrained
 from network.drop_path import MODES
 from training import tensorboard

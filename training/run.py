@@ -1,12 +1,12 @@
 """Define the settings of a run and of the machine that trains it, as stored in ``config.json``."""
 
-import os
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, Optional
 
 from command import InputError
 from engine.distributed import DISTRIBUTED
 from engine.precision import DTYPES
+from filesystem import is_path
 from training.options import check_options, option
 from training.recipe import Recipe
 from training.serialization import from_plain
@@ -52,6 +52,7 @@ class Run:
 
     def __post_init__(self):
         check_options(self)
+        _require_names(self, "network", "dataset")
         if self.recipe.early_stop and not self.val_split:
             raise InputError(
                 "early_stop needs held-out images: give val_split, too",
@@ -153,6 +154,7 @@ class RuntimeConfig:
 
     def __post_init__(self):
         check_options(self)
+        _require_names(self, "exp_name")
         if self.compile and self.engine != "torch":
             raise InputError(
                 "compile needs engine torch; with another engine, turn it off",
@@ -162,10 +164,6 @@ class RuntimeConfig:
             raise InputError(
                 f"kv_store {DISTRIBUTED} needs engine mxnet, not torch",
                 argument=("kv_store", "engine"),
-            )
-        if os.path.basename(self.exp_name) != self.exp_name or not self.exp_name:
-            raise InputError(
-                f"exp_name must be a plain name, not {self.exp_name!r}", argument="exp_name"
             )
 
     @classmethod
@@ -186,7 +184,7 @@ class RunInfo:
     parameters: int
     multiply_adds: int
     layers: int  # on the longest path
-    devices: int
+    devices: int  # the largest number, if the run was resumed with another; so are ``workers``
     data: dict  # number and checksum of the images
     workers: int = 1  # processes that train together, with ``devices`` each
     built_depth: Optional[int] = None  # the smallest depth that gives the same network
@@ -200,3 +198,15 @@ class RunInfo:
         """Return the facts on the "train" or "test" images; {} if ``data`` does not have them."""
         facts = self.data.get(part)
         return facts if isinstance(facts, dict) else {}
+
+
+def _require_names(settings, *names):
+    """Check that options which become names of folders are not paths that could lead elsewhere.
+
+    Raises:
+        InputError: one is a path.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if is_path(value):
+            raise InputError(f"{name} must be a plain name, not {value!r}", argument=name)
