@@ -1,7 +1,7 @@
 """Read the official files of CIFAR and SVHN, as archives or unpacked.
 
-Nothing is unpacked to disk and no code in a file is run: CIFAR's pickles are read by an Unpickler
-that builds only arrays and plain values. Every fault of a file is an InputError.
+Nothing is unpacked to disk, and no code in a file is run; see data.pickles. Every fault of a file
+is an InputError.
 """
 
 import bz2
@@ -10,9 +10,7 @@ import gzip
 import io
 import lzma
 import math
-import pickle
 import posixpath
-import re
 import tarfile
 import zlib
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from typing import Callable, Tuple
 import numpy as np
 
 from command import InputError
+from data.pickles import read_pickle
 
 FILE_LIMIT = 1 << 28  # bytes; the largest file of CIFAR has 155 million
 TAR_LIMIT = 1 << 30  # bytes of a decompressed archive; CIFAR's have at most 186 million
@@ -237,7 +236,13 @@ def _read_cifar_binary(file, where, label_bytes, classes):
 
 def _read_cifar_python(file, where, label_key, classes):
     """Read a pickled dict with the rows of pixels, ``data``, and the labels, ``label_key``."""
-    batch = _unpickle(_read_bytes(file, where), where)
+    data = _read_bytes(file, where)
+    try:
+        batch = read_pickle(data)
+    except Exception as error:  # damaged or hostile pickles raise nearly everything
+        raise InputError(
+            f"{where} is not one of CIFAR's pickles ({_reason(error)}): download it again"
+        ) from None
     if not {"data", label_key} <= set(batch):
         raise InputError(f"{where} has no {label_key!r} or no 'data': give the official file")
     rows, labels = batch["data"], batch[label_key]
@@ -265,94 +270,6 @@ def _part(images, labels, lowest, highest, where):
     if len(outside):
         raise InputError(f"{where} has label {outside[0]}, outside {lowest} to {highest}")
     return Part(images, labels.astype(np.int64))
-
-
-class _Dtype:
-    """Stands in for numpy.dtype while unpickling; allows only integers."""
-
-    def __init__(self, code, *_):
-        self.code, self.order = _text(code), "<"
-
-    def __setstate__(self, state):
-        self.order = _text(state[1])
-
-    def to_numpy(self):
-        if not re.fullmatch("[iu][1248]", self.code) or self.order not in ("<", ">", "|"):
-            raise ValueError(f"an array of {self.code}")
-        return np.dtype(self.order.replace("|", "<") + self.code)
-
-
-class _Array:
-    """Stands in for numpy.ndarray while unpickling, which could read any memory address."""
-
-    def __setstate__(self, state):
-        _, self.shape, self.dtype, self.fortran, self.data = state
-
-    def to_numpy(self):
-        array = np.frombuffer(self.data, self.dtype.to_numpy())
-        return array.reshape(self.shape, order="F" if self.fortran else "C")
-
-
-def _text(value):
-    return value.decode("ascii") if isinstance(value, bytes) else value
-
-
-def _reconstruct(*_):
-    return _Array()
-
-
-def _from_buffer(data, dtype, shape, order):
-    """Stand in for numpy's ``_frombuffer``, with which protocol 5 writes arrays."""
-    array = _Array()
-    array.__setstate__((1, shape, dtype, order == "F", data))
-    return array
-
-
-def _scalar(dtype, data):
-    """Return a NumPy number as a Python number."""
-    return np.frombuffer(data, dtype.to_numpy())[0].item()
-
-
-def _encode(text, encoding):
-    """Stand in for ``_codecs.encode``, with which Python 3 writes bytes in protocol 2."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in {encoding}")
-    return text.encode("latin1")
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds dicts, lists, strings, numbers and arrays; any other class is an error."""
-
-    KNOWN = {
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Dtype,
-        ("_codecs", "encode"): _encode,
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy.core.multiarray", "scalar"): _scalar,
-        ("numpy._core.multiarray", "scalar"): _scalar,
-        ("numpy.core.numeric", "_frombuffer"): _from_buffer,
-        ("numpy._core.numeric", "_frombuffer"): _from_buffer,
-    }
-
-    def find_class(self, module, name):
-        if (module, name) not in self.KNOWN:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which CIFAR does not use")
-        return self.KNOWN[module, name]
-
-
-def _unpickle(data, where):
-    """Return the dict pickled in ``data``, with text as keys and NumPy arrays as values."""
-    try:
-        batch = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
-        return {
-            _text(key): value.to_numpy() if isinstance(value, _Array) else value
-            for key, value in batch.items()
-        }
-    except Exception as error:  # damaged or hostile pickles raise nearly everything
-        raise InputError(
-            f"{where} is not one of CIFAR's pickles ({_reason(error)}): download it again"
-        ) from None
 
 
 # SVHN

@@ -219,7 +219,7 @@ UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"
 UNSAFE_CALLS |= {"np.load", "numpy.load", "torch.load", "pickle.load", "pickle.loads"}
 UNSAFE_CALLS |= {"trainer.load_states", "self.trainer.load_states"}  # Gluon's are a pickle
 UNSAFE_MODULES = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
-UNPICKLER = "data/archives.py"  # whose Unpickler builds nothing but what CIFAR has
+UNPICKLER = "data/pickles.py"  # whose Unpickler builds nothing but what CIFAR has
 
 
 def _dotted(node):
@@ -282,7 +282,7 @@ GOOD = {
     "network/fuse6.py": "from network.fuse3 import fuse",
     "network/drawing/picture.py": "from network.registry import get_model",
     "data/__init__.py": "import compat",
-    "data/archives.py": "import pickle\nclass Ours(pickle.Unpickler):\n    pass",
+    "data/pickles.py": "import pickle\nclass Ours(pickle.Unpickler):\n    pass",
     "data/verify.py": "if __name__ == '__main__':\n    print(1)",
     "engine/__init__.py": "import compat",
     "engine/base.py": "from network.graph import to_symbol",
@@ -335,7 +335,7 @@ BAD = [
     ("unsafe", "data/verify.py", "def f(text):\n    return eval(text)"),
     ("unsafe", "data/verify.py", "import numpy as np\nx = np.load('x.npy')"),
     ("unsafe", "data/verify.py", "def f():\n    import pickle"),
-    ("unsafe", "data/archives.py", "import pickle\nx = pickle.loads(b'')"),
+    ("unsafe", "data/pickles.py", "import pickle\nx = pickle.loads(b'')"),
     ("unsafe", "train.py", "import subprocess\nsubprocess.run('ls', shell=True)"),
     ("unsafe", "training/loop.py", "def f(self):\n    self.trainer.load_states('x')"),
 ]
