@@ -179,13 +179,14 @@ def _match_list(source, labels, names, ignored):
 
 def _files_by_class(source, part, ignored):
     """Return {name of a folder in ``source/part``: [(path below source, state)] of its images}."""
-    found = {}
-    for entry in _entries(Path(source) / part):
+    found, folder = {}, (Path(source) / part).resolve()
+    above = tuple(map(_identify, (folder, *folder.parents)))
+    for entry in _entries(folder):
         path = f"{part}/{entry.name}" if part != "." else entry.name
         if is_hidden(entry.name):
             ignored.add(HIDDEN, path)
         elif _succeeds(entry.is_dir):
-            found[entry.name] = list(walk_images(entry.path, path, ignored))
+            found[entry.name] = list(walk_images(entry.path, path, ignored, above))
         else:
             ignored.add(BESIDE, path)
     return found
@@ -201,8 +202,7 @@ def walk_images(folder, path, ignored, above=()):
         ignored: an Ignored, to which the other files are added.
         above: identities of the folders that contain it.
     """
-    status = os.stat(folder)
-    identity = status.st_dev, status.st_ino
+    identity = _identify(folder)
     if identity in above:
         ignored.add(CIRCLE, path)
         return
@@ -219,6 +219,12 @@ def walk_images(folder, path, ignored, above=()):
         else:
             status = entry.stat()
             yield place, (status.st_size, status.st_mtime_ns)
+
+
+def _identify(folder):
+    """Return numbers that are the same for all paths of a folder."""
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _entries(folder):

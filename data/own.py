@@ -1,5 +1,6 @@
 """Read users' own small images, in folders of classes or an .npz file, as a data set."""
 
+import re
 import zipfile
 import zlib
 from collections import Counter
@@ -152,9 +153,11 @@ def _read_folders(source, size, mapping):
     if train_folder is None:
         names, train = find_classes(source, ".", ignored)
         test = None
+        _require_no_parts(source, names, train)
     else:
         names, train = find_classes(source, train_folder, ignored)
-        test = test_folder and match_classes(source, test_folder, names, ignored)
+        hint = f"; without the folder {test_folder}, other images become the test set"
+        test = test_folder and match_classes(source, test_folder, names, ignored, hint)
         for name in others:
             ignored.add(OTHER_FOLDERS, name)
     own = Own(names, None, None, ignored=ignored)
@@ -186,6 +189,24 @@ def _find_parts(source):
     if test and not train:
         raise InputError(f"{source} has a folder {test}, but no folder train: add it")
     return train, test, [name for name in visible.values() if name not in (train, test)]
+
+
+def _require_no_parts(source, names, photographs):
+    """Raise an InputError if classes seem to be training and test images: seg_train and seg_test.
+
+    The training images are then in folders below.
+    """
+    holders = {photograph.path.rpartition("/")[0] for photograph in photographs}
+    train, test = (
+        [name for name in names if set(re.split(r"[\W_]+", name.lower())) & set(words)]
+        for words in (TRAIN_FOLDERS, TEST_FOLDERS)
+    )
+    train = [name for name in train if name not in holders]
+    if train and test:
+        raise InputError(
+            f"{source} has folders {train[0]} and {test[0]}: name them train and test, with the "
+            "folders of the classes directly in them; classes need other names"
+        )
 
 
 def _read_files(source, photographs, size, mapping, left_out):

@@ -57,7 +57,7 @@ FLAGS = {  # flags that are for some kinds of data sets only
     "test_share": (OWN,),
     "split_seed": (OWN,),
 }
-SHOWN = 3  # names of ignored files
+SHOWN = 3  # names of ignored files, and of classes
 
 
 def _prepare_photographs(arguments, out):
@@ -76,12 +76,17 @@ def _prepare_own(arguments, out):
     values.update(seed=arguments.split_seed, jobs=arguments.jobs)
     given = {name: value for name, value in values.items() if value is not None}
     own, spec = prepare_own(arguments.source, out, **given)
+    names = ", ".join((*spec.class_names[:SHOWN], *["..."] * (spec.classes > SHOWN)))
     print(
         f"{spec.name}: {spec.train_count:,} training and {spec.test_count:,} test images of "
-        f"{spec.size} x {spec.size} pixels, {spec.classes} classes, in {out}:"
+        f"{spec.size} x {spec.size} pixels, {spec.classes} classes ({names}), in {out}:"
     )
     print("  " + ", ".join((*FILES, DESCRIPTION_FILE)))
     _print_passed_over(own)
+    if spec.classes == 1:
+        print(
+            "  there is only one class: --source takes the folder that holds those of the classes"
+        )
     path = out if is_path(out) else os.path.join(".", out)
     name = spec.name if Path(out).resolve().parent == default_folder("") else path
     print(f"train with: python train_cifar.py --dataset {shlex.quote(name)}")

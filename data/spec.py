@@ -232,7 +232,8 @@ def get_spec(name: str, folder: Union[str, Path, None] = None) -> DatasetSpec:
     raise InputError(
         f"there is no data set {name!r}, and no {folder / DESCRIPTION}: the data sets are "
         f"{', '.join(names)}{nearest(name, names)}; python -m data.prepare folder makes one of "
-        "images of your own"
+        "images of your own, and data_dir names its folder if that was moved",
+        argument="data_dir",
     )
 
 

@@ -270,7 +270,9 @@ def scale_dropout(dropout, blocks):
     """
     if not 0 <= (blocks - 1) * dropout < 1:
         limit = f"{1 / (blocks - 1):.3g}"
-        raise InputError(f"dropout must be from 0 to less than {limit}, not {dropout}")
+        raise InputError(
+            f"dropout must be from 0 to less than {limit}, not {dropout}", argument="dropout"
+        )
     return [index * dropout for index in range(blocks)]
 
 

@@ -57,6 +57,15 @@ def test_links_are_followed_and_not_in_circles(source, tmp_path):
     assert any("up" in path for path in ignored["train"]["links to a folder that contains them"])
 
 
+@pytest.mark.parametrize("target", ["..", "../..", "../../.."])
+def test_a_link_to_a_folder_above_the_classes_is_not_followed(source, target):
+    """Otherwise, the images of all classes would count as ants."""
+    (source / "train" / "ant" / "up").symlink_to(target)
+    _, found, ignored = survey(source)
+    assert not any("up" in path for path in paths(found["train"]))
+    assert ignored["train"]["links to a folder that contains them"] == ["train/ant/up"]
+
+
 def test_what_is_no_class_and_no_image_is_named(source, capsys, tmp_path):
     for folder in ("__MACOSX", "@eaDir", ".cache"):
         put(source, "train", folder, "0.jpg")

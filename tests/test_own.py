@@ -104,6 +104,32 @@ def test_the_top_folder_of_an_archive_is_no_class(tmp_path, parts):
     assert read_own(source / "flowers").class_names == ("ant", "bee")
 
 
+@pytest.mark.parametrize("test_part", ["seg_test/seg_test", "Test-Images"])
+def test_folders_of_parts_are_no_classes(tmp_path, test_part):
+    """As Intel's images of natural scenes are distributed: seg_train/seg_train/CLASS."""
+    source = tree(tmp_path, parts=("seg_train/seg_train", test_part))
+    (source / "seg_pred").mkdir()
+    (source / "seg_pred" / "0.jpg").write_bytes(file_of(picture(40, 40)))
+    message = f"has folders seg_train and {test_part.split('/')[0]}: name them train and test"
+    with pytest.raises(InputError, match=message):
+        read_own(source)
+
+
+def test_a_single_class_is_named(tmp_path, capsys):
+    source = tree(tmp_path / "source", parts=(".",), classes=("jpg",))
+    prepare.main(["folder", "--source", str(source), "--out", str(tmp_path / "x"), "--jobs", "1"])
+    said = capsys.readouterr().out
+    assert "1 classes (jpg), in" in said and "there is only one class: --source takes" in said
+
+
+def test_a_test_folder_without_classes_is_refused_with_a_way_out(tmp_path):
+    source = tree(tmp_path, parts=("train",))
+    (source / "test").mkdir()
+    (source / "test" / "0.jpg").write_bytes(file_of(picture(40, 40)))
+    with pytest.raises(InputError, match="no images in folders of classes; without .* test, other"):
+        read_own(source)
+
+
 def test_a_single_class_may_have_folders(tmp_path):
     assert read_own(tree(tmp_path, classes=("ant",))).class_names == ("ant",)
 
@@ -409,6 +435,13 @@ def test_every_program_takes_it(tmp_path, capsys, monkeypatch):
     moved = tmp_path / "elsewhere"
     os.rename(out, moved)
     train_cifar.main(["--resume", str(run), "--data-dir", str(moved), "--gpus", "cpu"])
+    argv = [str(image), "--run", str(run), "--gpus", "cpu"]
+    status, err = refused(capsys, *argv, main=predict.main)
+    assert status == 2 and "--data-dir names its folder if that was moved" in err
+    predict.main([*argv, "--data-dir", str(moved)])
+    assert "bee" in capsys.readouterr().out
+    argv = [image, "--exported", tmp_path / "exported" / "network-symbol.json", "--data-dir", moved]
+    assert "--data-dir is for --run" in refused(capsys, *argv, main=predict.main)[1]
     status, err = refused(
         capsys, *flags, "--data-dir", moved, "--log-dir", tmp_path, main=train_cifar.main
     )

@@ -20,7 +20,7 @@ from network.folding import simplify
 from network.graph import to_symbol
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
-from training import evaluation, initialization
+from training import evaluation, initialization, messages
 from training.messages import describe_resuming
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run
@@ -132,6 +132,22 @@ def test_a_depth_that_is_rounded_down_and_drops_at_once_are_said(data, tmp_path,
     train_cifar.main([*flags, "--data-dir", str(data), "--log-dir", str(tmp_path)])
     folder = tmp_path / "cifar10" / "resnet_d9w1" / "run1"
     assert "depth 9 builds the same network as depth 8" in (folder / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "dataset, augmentation, warned",
+    [
+        ("mnist", "+", True),
+        ("digits", "++", True),
+        ("svhn", "none", False),
+        ("cifar10", "+", False),
+    ],
+)
+def test_mirrored_digits_are_warned_of(dataset, augmentation, warned):
+    recipe = get_recipe("fast", augmentation=augmentation)
+    run = Run("plain", 5, dataset, "nowhere", "fast", recipe)
+    lines = list(messages._warn(run, SimpleNamespace(built_depth=None)))
+    assert any("use --aug-type 0" in line for line in lines) == warned
 
 
 def test_a_run_starts_from_another(data, tmp_path, capsys):
@@ -355,6 +371,13 @@ def test_compiling_without_a_compiler_is_refused(data, tmp_path, capsys, monkeyp
     status, err = refused(capsys, *FAST, *where, "--engine", "torch", "--compile")
     assert status == 2 and "--compile needs a C++ compiler, and there is no 'no-compiler'" in err
     assert not (tmp_path / "snapshot").exists()
+
+
+@pytest.mark.parametrize("shapes", [[(2, 3)], [(3,)], []])
+def test_arrays_without_names_are_refused(tmp_path, shapes):
+    mx.nd.save(str(tmp_path / "net.params"), [mx.nd.zeros(shape) for shape in shapes])
+    with pytest.raises(InputError, match="net.params has no arrays with names"):
+        initialization.load_parameters(tmp_path / "net.params")
 
 
 @pytest.mark.parametrize("averaged", [False, True])

@@ -44,10 +44,13 @@ def load_parameters(source):
         return read_safetensors(path)
     try:
         with plain_path(path) as plain:
-            return {name: array.asnumpy() for name, array in dict(mx.nd.load(plain)).items()}
-    except (mx.MXNetError, ValueError) as error:
+            arrays = mx.nd.load(plain)
+    except mx.MXNetError as error:
         reason = last_line(error)
         raise InputError(f"{path} holds no parameters: {reason}", argument="init_from") from None
+    if not isinstance(arrays, dict):  # a list, also if there are none
+        raise InputError(f"{path} has no arrays with names", argument="init_from")
+    return {name: array.asnumpy() for name, array in arrays.items()}
 
 
 def initialize_from(engine, source):

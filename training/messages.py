@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from training.recipe import DIGITS
 from training.run_folder import read_config
 from training.schedule import count_drops
 
@@ -32,6 +33,11 @@ def _warn(run, info):
             "blocks are built"
         )
     recipe = run.recipe
+    if run.dataset in DIGITS and recipe.augmentation in ("+", "++"):
+        yield (
+            f"augmentation {recipe.augmentation} mirrors the images, which makes digits wrong: use "
+            "--aug-type 0"
+        )
     if recipe.schedule != "step" or recipe.momentum_correction or not recipe.momentum:
         return
     for epoch in range(1, recipe.epochs + 1):

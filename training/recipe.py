@@ -228,10 +228,13 @@ RECIPES = {
 }
 
 
+# Data sets of digits, which must not be mirrored -> how the names of their default recipes end.
+DIGITS = {"svhn": "-svhn", "mnist": "-svhn", "digits": "-quick"}
+
+
 def default_recipe(dataset: str, network: str) -> str:
     """Return the name of a network's default recipe on a data set."""
-    endings = {"svhn": "-svhn", "mnist": "-svhn", "digits": "-quick"}  # no mirrored digits
-    name = recipe_family(network) + endings.get(dataset, "")
+    name = recipe_family(network) + DIGITS.get(dataset, "")
     return {"deep-fusion-quick": "quick"}.get(name, name)
 
 
