@@ -15,11 +15,12 @@ from command import InputError
 from data.spec import default_folder
 from network import get_model, list_pretrained, read_card
 from network.pretrained import cards
+from results.aggregate import median_run
 from tests.record_files import encoded, random_pixels
 from tests.test_scripts import refused
 from tools import publish
 from training.evaluation import restore
-from training.run_folder import read_config, read_log
+from training.run_folder import find_runs, is_published, read_config, read_log, read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "cifar10"
@@ -215,6 +216,21 @@ def test_all_files_together_are_small_and_belong_together():
     files = cards.list_files()
     assert sum(path.stat().st_size for path in files) <= 12_000_000
     assert {path.stem for path in files if path.suffix == ".params"} == set(list_pretrained())
+
+
+@pytest.mark.parametrize("name", list_pretrained())
+def test_a_card_has_the_seeds_of_all_published_runs_and_the_median_of_them(name):
+    card, group = read_card(name), []
+    published = map(read_run, filter(is_published, find_runs(ROOT / "snapshot")))
+    for record in (each for each in published if not each.problem):
+        run = record.run
+        size = (run.network, run.depth, run.widen_factor, run.dataset)
+        same = size == (card.network, card.depth, card.widen_factor, card.dataset)
+        if same and (run.recipe.to_json(), record.info.data) == (card.recipe, card.data):
+            group.append(record)
+    assert sorted(record.run.seed for record in group) == card.seeds
+    median = median_run(group)
+    assert (median.run.seed, median.rows[-1]["test_error"]) == (card.seed, card.run_error)
 
 
 @pytest.mark.parametrize("name", list_pretrained() or [None])
