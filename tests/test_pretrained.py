@@ -1,6 +1,7 @@
 """Pretrained networks: written from a run, read by name, refused where they are altered."""
 
 import json
+import shutil
 from pathlib import Path
 
 import mxnet as mx
@@ -20,7 +21,14 @@ from tests.record_files import encoded, random_pixels
 from tests.test_scripts import refused
 from tools import publish
 from training.evaluation import restore
-from training.run_folder import find_runs, is_published, read_config, read_log, read_run
+from training.run_folder import (
+    find_runs,
+    is_published,
+    read_config,
+    read_log,
+    read_run,
+    write_config,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "cifar10"
@@ -146,6 +154,19 @@ def test_the_median_of_the_seeds_is_published_and_nothing_too_large(
     monkeypatch.setattr(cards, "MOST_BYTES", 1000)
     status, err = refused(capsys, median, *words, main=publish.main)
     assert status == 2 and "plain5-cifar10 has 0.1 MB" in err
+    assert list(folder.iterdir()) == []
+
+
+@medium
+def test_a_card_has_no_errors_of_other_images(runs, folder, tmp_path, capsys):
+    own = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    shutil.copytree(runs_of(runs, "plain_d5w1")[0], own)
+    data = read_config(own)["data"]
+    others = {**data, "test": {**data["test"], "crc32": 7}}
+    write_config(own, {**read_config(own), "data": others})
+    words = [own, "--out", tmp_path / "out", "--pretrained"]
+    status, err = refused(capsys, *words, main=publish.main)
+    assert status == 2 and f"the images are not those of the run in {own}" in err
     assert list(folder.iterdir()) == []
 
 

@@ -20,11 +20,13 @@ def publish_pretrained(folder, config, images):
         images: description of its images.
 
     Raises:
-        InputError: another run of the setting has the median error, or the run uses photographs, a
-            network without a depth, or held-out images for the test.
+        InputError: another run of the setting has the median error, the images have changed, or the
+            run uses photographs, a network without a depth, or held-out images for the test.
     """
     group = require_pretrained(folder)
     trained = restore(folder, dtype="float32")
+    if trained.data.facts() != trained.stored.data:  # the card would have errors of other images
+        raise InputError(f"the images are not those of the run in {folder}")
     values = round_values(trained.stored.values)
     trained.engine.load_state_dict({n: v.astype("float32") for n, v in values.items()}, {})
     card = make_card(trained, config, images, sorted(record.run.seed for record in group))
