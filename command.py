@@ -115,6 +115,15 @@ def _print_everything():
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def _show_flags(error):
+    """Return the message of an exception with flags in place of the arguments that it names."""
+    message, argument = str(error), getattr(error, "argument", None) or ()
+    for name in (argument,) if isinstance(argument, str) else argument:
+        word = rf"(?<![\w./-]){name}(?![\w/-]|\.\w)"  # not a part of a path
+        message = re.sub(word, flag_name(name), message, count=1)
+    return message
+
+
 def command(main):
     """Make ``main(argv=None)`` report bad input in one line on stderr, with exit status 2.
 
@@ -138,11 +147,7 @@ def command(main):
         except (CommandError, OSError) as error:
             if not isinstance(error, CommandError) and error.errno is None:
                 raise  # an error of a library, whose traceback is needed
-            message, status = str(error), getattr(error, "status", 2)
-            argument = getattr(error, "argument", None) or ()
-            for name in (argument,) if isinstance(argument, str) else argument:
-                word = rf"(?<![\w./-]){name}(?![\w/-]|\.\w)"  # not a part of a path
-                message = re.sub(word, flag_name(name), message, count=1)
+            message, status = _show_flags(error), getattr(error, "status", 2)
         except KeyboardInterrupt:
             message, status = "interrupted", Interrupted.status
         _end_output()

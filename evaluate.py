@@ -164,7 +164,7 @@ def show_classes(args, trained, whole, title):
 
 
 def describe_source(args, trained):
-    """Return (words of the title, end of the names of files) for ``args.parameters``."""
+    """Print how many arrays are replaced; return (words of the title, end of files' names)."""
     if not args.parameters:
         return "", ""
     count, total = len(trained.replaced), len(trained.stored.values)

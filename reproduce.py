@@ -137,7 +137,8 @@ def main(argv=None):
     if args.train:
         train(args)
         return
-    from analysis.reproduction import compare_path_lengths, judge_claims
+    from analysis.paths import compare_path_lengths
+    from analysis.reproduction import judge_claims
     from analysis.reproduction_page import make_page
 
     if args.markdown:

@@ -24,6 +24,7 @@ EXAMPLES = """examples:
 Without a flag, the recipe's value is used; the default recipe depends on the network. The classes
 are those in classes.txt beside the images. python show_results.py shows the results."""
 
+FILES = dict(zip(("train_file", "test_file"), SETS.values()))
 SUFFIX = "_imagenet"  # suffix of networks' names, which may be omitted here
 NETWORKS = {
     name.replace(SUFFIX, ""): name for name in list_models() if image_shape(name) == (3, 224, 224)
@@ -60,7 +61,7 @@ def complete(values):
         "recipe_name": default_photograph_recipe(network),
         "data_shape": 224,
         "classes": len(read_classes(folder)),
-        **dict(zip(("train_file", "test_file"), SETS.values())),
+        **FILES,
     }
     return {**follows, **values, "network": network}
 
@@ -89,10 +90,7 @@ PROGRAM = cli.Program(
             "help": "height and width of the network's input; scales of the augmentation are in "
             "proportion",
         },
-        **{
-            option: {"default": name}
-            for option, name in zip(("train_file", "test_file"), SETS.values())
-        },
+        **{option: {"default": name} for option, name in FILES.items()},
     },
     runtime_flags={"test_batch_size": {"default": 50}},
     skip=("val_split", "early_stop"),  # no photographs are held out

@@ -26,7 +26,7 @@ class Speed:
 
 
 TWO_CORES = "two CPU cores"
-SPEEDS = (  # a GPU's become a column of the page of reproduction once they stand here
+SPEEDS = (  # each device becomes a column of the page of reproduction
     Speed("cross", 26, 1, 445, TWO_CORES, "benchmarks.md#growth"),
     Speed("cross", 56, 1, 210, TWO_CORES, "benchmarks.md#growth"),
     Speed("cross", 110, 1, 109, TWO_CORES, "benchmarks.md#growth"),

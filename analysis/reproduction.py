@@ -4,21 +4,17 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from statistics import mean, variance
 from typing import Dict, List, Optional, Tuple, Union
 
 from analysis.claims import CLAIMS, TEST_IMAGES, TRAIN_IMAGES, Claim, require_scale
-from analysis.paths import PAPER_CHANCES, binomial_lengths, mean_and_deviation, walk_lengths
 from command import InputError
-from network import get_model
 from training.run_folder import find_runs, keep_newest, read_run
 from training.serialization import write_whole
 
 MEMBERS = "members.json"  # beside a run's log: errors with and without its members
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
-FUSIONS = 9  # blocks of the networks whose path lengths the paper prints
 
 
 @dataclass(frozen=True)
@@ -243,18 +239,3 @@ def write_members(folder, study):
         "without": [each.without for each in study.contributions],
     }
     write_whole(folder / MEMBERS, json.dumps(content, indent=1) + "\n")
-
-
-def compare_path_lengths():
-    """Return {network: ((mean, deviation) of random paths, the same by the paper's formula)}.
-
-    The figures are exact and need no training. The networks have nine fusions (resnet has as many
-    convolutions). Zhao et al. print 8 +- 2.83 for cross.
-    """
-    found = {}
-    for network, chance in PAPER_CHANCES.items():
-        net = get_model(network, 4 * FUSIONS + 2)
-        blocks = len(net.blocks)
-        formula = binomial_lengths(blocks, Fraction(chance))
-        found[network] = (mean_and_deviation(walk_lengths(net)), mean_and_deviation(formula))
-    return found

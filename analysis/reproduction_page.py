@@ -6,13 +6,8 @@ from typing import List, Union
 
 from analysis.claims import CLAIMS, Setting
 from analysis.costs import SPEEDS, list_missing, tabulate_costs
-from analysis.reproduction import (
-    compare_path_lengths,
-    judge,
-    list_ended,
-    summarize,
-    tabulate_judgements,
-)
+from analysis.paths import compare_path_lengths
+from analysis.reproduction import judge, list_ended, summarize, tabulate_judgements
 from plotting.tables import markdown
 from training.recipe import differences
 from training.run_folder import read_config

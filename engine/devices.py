@@ -127,12 +127,12 @@ def count_gpus():
 
 
 def _require_code_for(index):
-    lack = lack_of_code(index)
+    lack = explain_missing_code(index)
     if lack:
         raise InputError(f"{lack}: choose another GPU, or the CPU with gpus cpu", argument="gpus")
 
 
-def lack_of_code(index):
+def explain_missing_code(index):
     """Return a text if mxnet-cu112 has no code for a GPU of the driver, otherwise None."""
     found = capability(index)
     if found is None or OLDEST_CAPABILITY <= found <= NEWEST_CAPABILITY:

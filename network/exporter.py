@@ -22,8 +22,9 @@ def from_pixels(graph, values, mean, std):
         name: mx.nd.array(value).reshape((1, -1, 1, 1))
         for name, value in zip(PIXEL_CONSTANTS, (mean, std))
     }
-    centred = mx.sym.broadcast_sub(mx.sym.var(INPUT), mx.sym.var("pixel_mean"), name="centred")
-    scaled = mx.sym.broadcast_div(centred, mx.sym.var("pixel_std"), name="normalized")
+    subtracted, divisor = map(mx.sym.var, PIXEL_CONSTANTS)
+    centred = mx.sym.broadcast_sub(mx.sym.var(INPUT), subtracted, name="centred")
+    scaled = mx.sym.broadcast_div(centred, divisor, name="normalized")
     return graph(**{INPUT: scaled}), {**values, **constants}
 
 

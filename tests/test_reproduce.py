@@ -20,11 +20,11 @@ import reproduce
 import show_results
 from analysis import costs, reproduction, run_queue
 from analysis.claims import CLAIMS, CROSS, FUSE3, MIXED, RESNET, UNDROPPED, Setting, list_queue
+from analysis.paths import compare_path_lengths
 from analysis.reproduction import (
     CONTRADICTED,
     SUPPORTED,
     UNDECIDED,
-    compare_path_lengths,
     find_evidence,
     interval,
     judge,

@@ -140,10 +140,10 @@ def check_bfloat16():
 def check_gpus():
     """Compare the driver's GPUs with those that MXNet sees and has code for."""
     require_mxnet()
-    from engine.devices import capability, count_gpus, lack_of_code
+    from engine.devices import capability, count_gpus, explain_missing_code
 
     there = len([*takewhile(lambda index: capability(index) is not None, count())])
-    lacks = [*filter(None, map(lack_of_code, range(there)))]
+    lacks = [*filter(None, map(explain_missing_code, range(there)))]
     if lacks:
         return Finding(NOTE, f"{'; '.join(lacks)}: use other GPUs, --engine torch or --gpus cpu")
     seen = count_gpus()

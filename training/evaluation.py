@@ -7,7 +7,7 @@ BatchNorm", section 3).
 """
 
 from dataclasses import dataclass, replace
-from itertools import chain, count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterable, Optional, Union
 
@@ -155,7 +155,5 @@ def refresh_bn_statistics(run, data, engine, subnetwork=None):
 
 def recompute_bn_statistics(data, engine, subnetwork=None):
     """Recompute moving averages (precise BN) from 50 training batches."""
-    # a small data set has few batches, so several epochs of them are used
-    epochs = (data.train_batches(epoch, engine.workers, regularized=False) for epoch in count())
-    batches = islice(chain.from_iterable(epochs), BN_BATCHES)
+    batches = islice(data.plain_batches(engine.workers), BN_BATCHES)
     engine.recompute_bn_statistics(batches, subnetwork)

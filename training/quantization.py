@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -65,9 +64,8 @@ def take_images(trained, number=CALIBRATION_IMAGES):
         InputError: the run's training images are missing or have changed.
     """
     trained.require_training_images()
-    left, data, workers = number, trained.data, trained.engine.workers
-    epochs = (data.train_batches(epoch, workers, regularized=False) for epoch in count())
-    for batch in chain.from_iterable(epochs):
+    left = number
+    for batch in trained.data.plain_batches(trained.engine.workers):
         yield batch.images[:left]
         left -= len(batch.images)
         if left <= 0:

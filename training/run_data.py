@@ -1,8 +1,9 @@
 """Load the images of a run, each file once, and make batches of them."""
 
 from functools import cached_property
+from itertools import count
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, Optional, Tuple, Union
 
 from command import InputError
 from data import records
@@ -69,11 +70,8 @@ class RunData:
 
     def images(self, which: str) -> Any:
         """Return the "train", "held-out" or "test" images."""
-        return {
-            "train": lambda: self.train,
-            "held-out": lambda: self.held_out,
-            "test": lambda: self.test_set,
-        }[which]()
+        names = {"train": "train", "held-out": "held_out", "test": "test_set"}
+        return getattr(self, names[which])
 
     def facts(self) -> Dict[str, Any]:
         """Return numbers and checksums of the training and test images, for ``config.json``."""
@@ -130,6 +128,11 @@ class RunData:
             how = Regularization(recipe.label_smoothing, recipe.mixup, recipe.cutout)
             batches = regularize(batches, how, self.classes, (seed, epoch, 3, workers.rank))
         return _make_ahead(self.train, batches)
+
+    def plain_batches(self, workers: Any) -> Iterator[records.Batch]:
+        """Yield training batches without regularization, epoch after epoch, without an end."""
+        for epoch in count():
+            yield from self.train_batches(epoch, workers, regularized=False)
 
     def count_batches(self, workers: Any) -> int:
         """Return the number of batches in an epoch."""
