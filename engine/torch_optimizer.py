@@ -4,6 +4,8 @@ An update changes ``weights`` and ``momenta`` in place; ``lr`` is a tensor of on
 recorded step can be repeated at another rate. Each call computes on all tensors of a list.
 """
 
+from engine.optimizer import MUON_ANGLE, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, SMALLEST_NORM
+
 
 def sgd(weights, gradients, momenta, lr, momentum, decay):
     """v' = m v - lr (g + d w); w' = w + v'."""
@@ -30,4 +32,45 @@ def nesterov(weights, gradients, momenta, lr, momentum, decay):
     torch._foreach_sub_(momenta, steps)
 
 
-UPDATES = {"sgd": sgd, "nesterov": nesterov}
+def muon(weights, gradients, momenta, lr, momentum, decay):
+    """See engine.optimizer.make_trainer. Convolutions of the same shape are updated together."""
+    by_shape, rest = {}, []
+    for each in zip(weights, gradients, momenta):
+        is_convolution = each[0].dim() == 4
+        (by_shape.setdefault(each[0].shape, []) if is_convolution else rest).append(each)
+    if rest:
+        nesterov(*map(list, zip(*rest)), lr, momentum, decay)
+    for convolutions in by_shape.values():
+        _update_convolutions(*map(list, zip(*convolutions)), lr, momentum)
+
+
+def _update_convolutions(weights, gradients, momenta, lr, momentum):
+    import torch
+
+    steps = torch._foreach_mul(gradients, -lr)
+    torch._foreach_mul_(momenta, momentum)
+    torch._foreach_add_(momenta, steps)
+    directions = torch._foreach_add(steps, momenta, alpha=momentum)
+    steps, directions, matrices = (torch.stack(x).flatten(2) for x in (steps, directions, weights))
+    norms, sizes = (x.norm(dim=(1, 2), keepdim=True) for x in (matrices, steps))
+    matrices = matrices * (matrices.shape[1] ** 0.5 / norms)
+    matrices += orthogonalize(directions) * (MUON_ANGLE * lr * (sizes > 0))
+    torch._foreach_copy_(weights, [*matrices.reshape(-1, *weights[0].shape)])
+
+
+def orthogonalize(matrices):
+    """Return U of engine.optimizer.make_trainer for each of the matrices (count, rows, columns)."""
+    if matrices.shape[1] > matrices.shape[2]:
+        return orthogonalize(matrices.mT).mT
+    import torch
+
+    a, b, c = NEWTON_SCHULZ
+    x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        square = x @ x.mT
+        polynomial = torch.baddbmm(square, square, square, alpha=c, beta=b)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return x
+
+
+UPDATES = {"sgd": sgd, "nesterov": nesterov, "muon": muon}

@@ -14,6 +14,7 @@ from engine.optimizer import OptimizerSettings
 from engine.optimizer_state import OptimizerState
 from network import get_model
 from network.initializer import DeepFusionInit
+from tests.test_muon import muon_step
 
 pytestmark = pytest.mark.medium
 
@@ -69,6 +70,8 @@ def mean_gradient(twin, values, images, targets):
 
 def step(w, v, g, lr, optimizer):
     """A step by the formula in engine.optimizer."""
+    if optimizer == "muon" and w.ndim == 4:
+        return muon_step(w, v, g, lr, MOMENTUM)
     if optimizer == "sgd":
         v = MOMENTUM * v - lr * (g + DECAY * w)
         return w + v, v
@@ -92,10 +95,11 @@ def assert_same(ours, theirs):
     [
         ("nesterov", ALL),
         ("sgd", {"momentum_correction": True}),
+        ("muon", ALL),
         ("nesterov", {"clip_norm": CLIP}),
         ("sgd", {"ema_decay": EMA}),
     ],
-    ids=["all", "momentum", "clip", "ema"],
+    ids=["all", "momentum", "muon", "clip", "ema"],
 )
 def test_steps_are_the_formulas(kind, optimizer, settings):
     engine, twin = make(kind, optimizer, **settings), make("one device")

@@ -56,7 +56,10 @@ class Recipe:
         0.0, help="epochs at the start in which the learning rate grows linearly from 0", low=0
     )
     optimizer: str = option(
-        "nesterov", choices=tuple(OPTIMIZERS), help="SGD with Nesterov's momentum, or with momentum"
+        "nesterov",
+        choices=tuple(OPTIMIZERS),
+        help="SGD with Nesterov's momentum; SGD with momentum; or Muon, whose updates of "
+        "convolutions are orthogonal matrices",
     )
     momentum: float = option(0.9, help="momentum of the optimizer", low=0, below=1)
     momentum_correction: bool = option(
@@ -194,19 +197,25 @@ FRACTAL_IMAGENET = replace(
     dropout=0.0,
 )
 
-# For a low error in few epochs: one cycle (Smith and Topin) with the weight decay of the fast
-# CIFAR-10 recipes. docs/training.md has the runs that led to it.
+# For a low error in few epochs: Muon in one cycle (Smith and Topin) with the weight decay of the
+# fast CIFAR-10 recipes. docs/training.md has the runs that led to it.
 FAST = Recipe(
     epochs=15,
     batch_size=128,
     schedule="one-cycle",
     lr=0.2,
     warmup_epochs=3.0,
+    optimizer="muon",
     momentum_correction=True,
     weight_decay=5e-4,
 )
 FRACTAL_FAST = replace(
-    FAST, batch_size=50, lr=0.05, initializer="xavier", drop_path="mixed", dropout=0.0
+    FAST,
+    batch_size=50,
+    lr=0.05,
+    optimizer="nesterov",
+    initializer="xavier",
+    drop_path="mixed",
 )
 FRACTAL_PLAIN_FAST = replace(FRACTAL_FAST, **ALONE)
 

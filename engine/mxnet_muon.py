@@ -1,0 +1,73 @@
+"""Muon for MXNet: Nesterov's momentum with orthogonal updates of convolutions."""
+
+import mxnet as mx
+import numpy as np
+
+from engine.optimizer import MUON_ANGLE, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, SMALLEST_NORM
+
+
+@mx.optimizer.register
+class Muon(mx.optimizer.NAG):
+    """The optimizer "muon" of engine.optimizer.make_trainer. Computes in float32 or float64.
+
+    Convolutions of the same shape are updated together, because on small arrays MXNet spends more
+    time on starting an operator than on computing.
+    """
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.aggregate_num = 2**31  # MXNet passes lists of up to so many parameters
+
+    def update_multi_precision(self, indices, weights, gradients, momenta):
+        """Update the parameters and their momenta (None without momentum) in place."""
+        by_shape = {}
+        for each in zip(weights, gradients, momenta, indices):
+            weight, gradient, momentum, index = each
+            if weight.ndim == 4:
+                by_shape.setdefault(weight.shape, []).append(each)
+            else:
+                super().update_multi_precision(index, weight, gradient, momentum)
+        for convolutions in by_shape.values():
+            self._update_convolutions(*list(zip(*convolutions))[:3])
+
+    def _update_convolutions(self, weights, gradients, momenta):
+        lr = self.learning_rate
+        steps = _matrices(gradients) * (-lr * self.rescale_grad)
+        directions = steps
+        if self.momentum:
+            velocities = self.momentum * _matrices(momenta) + steps
+            directions = self.momentum * velocities + steps
+            _assign(momenta, velocities)
+        matrices = _matrices(weights)
+        matrices = matrices * (matrices.shape[1] ** 0.5 / _norms(matrices))
+        angles = MUON_ANGLE * lr * (_norms(steps) > 0)
+        _assign(weights, matrices + orthogonalize(directions) * angles)
+
+
+def orthogonalize(matrices):
+    """Return U of engine.optimizer.make_trainer for each of the matrices (count, rows, columns)."""
+    if matrices.shape[1] > matrices.shape[2]:
+        return orthogonalize(matrices.swapaxes(1, 2)).swapaxes(1, 2)
+    a, b, c = NEWTON_SCHULZ
+    x = matrices / mx.nd.maximum(_norms(matrices), SMALLEST_NORM)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        square = mx.nd.linalg.gemm2(x, x, transpose_b=True)
+        polynomial = mx.nd.linalg.gemm(square, square, square, alpha=c, beta=b)
+        x = mx.nd.linalg.gemm(polynomial, x, x, beta=a)
+    return x
+
+
+def _matrices(arrays):
+    """Return arrays of one shape (out, in, k, k) as an array (count, out, in * k * k)."""
+    dtype = np.promote_types(arrays[0].dtype, np.float32)
+    return mx.nd.stack(*arrays).reshape((0, 0, -1)).astype(dtype, copy=False)
+
+
+def _assign(arrays, matrices):
+    for array, matrix in zip(arrays, matrices):
+        array[:] = matrix.reshape(array.shape)
+
+
+def _norms(matrices):
+    """Return the Frobenius norm of each matrix, an array (count, 1, 1)."""
+    return matrices.reshape((0, -1)).norm(axis=1).reshape((-1, 1, 1))
