@@ -68,9 +68,6 @@ def make_parser():
         help="with --early-exit: use the deepest column instead of the whole network, as in lines "
         "of evaluate.py --early-exit whose shares do not name the whole network",
     )
-    parser.add_argument(
-        "--data-dir", help="folder that describes the classes of --run; default: the run's"
-    )
     parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
     parser.add_argument("--top", type=int, help=f"number of classes to show; default: {TOP}")
     parser.add_argument("--format", choices=FORMATS, help=f"default: {FORMATS[0]}")
@@ -99,8 +96,6 @@ def check_flags(args):
     for flag, value in (("--top", args.top), ("--batch-size", args.batch_size)):
         if value is not None and value < 1:
             raise InputError(f"{flag} must be at least 1, not {value}")
-    if args.data_dir is not None and not args.run:
-        raise InputError("--data-dir is for --run: leave it out")
     given = (args.epoch, args.early_exit, args.features, args.gpus)
     if args.exported and any(value is not None for value in given):
         raise InputError("--features, --early-exit, --epoch and --gpus are for --run and --network")
@@ -222,7 +217,7 @@ def main(argv=None):
         classifier = load_exported(args.exported)
     else:
         source = args.network or args.run
-        how = (bool(args.features), args.early_exit, args.columns_only, args.data_dir)
+        how = (bool(args.features), args.early_exit, args.columns_only)
         classifier = load_run(source, args.gpus, args.epoch, *how)
     if classifier.names_problem and not args.features:
         sys.stderr.write(f"classes are shown as numbers: {classifier.names_problem}\n")

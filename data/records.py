@@ -89,10 +89,14 @@ def split(images, count, seed=SPLIT_SEED):
 
 
 def _shares(sizes, count):
-    """Divide ``count`` in proportion to ``sizes``; the largest remainders are rounded up."""
+    """Divide ``count`` in proportion to ``sizes``; the largest remainders are rounded up.
+
+    A class keeps its last example, unless ``count`` is so large that one must lose it.
+    """
     exact = np.array(sizes) * count
     shares, rests = exact // sum(sizes), exact % sum(sizes)
-    largest = np.argsort(-rests, kind="stable")[: count - shares.sum()]
+    emptied = shares + 1 == sizes
+    largest = np.lexsort((-rests, emptied))[: count - shares.sum()]
     shares[largest] += 1
     return shares
 

@@ -8,7 +8,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 from command import InputError, nearest
 from filesystem import is_path, project_folder
@@ -52,6 +52,43 @@ class DatasetSpec:
     def classes(self) -> int:
         """Return the number of classes; labels are 0 to ``classes - 1``."""
         return len(self.class_names)
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return the description of a user's own data set as plain values."""
+        return {
+            "format": DESCRIPTION_FORMAT,
+            "name": self.name,
+            "classes": self.class_names,
+            "size": self.size,
+            "train_count": self.train_count,
+            "test_count": self.test_count,
+            "mean": self.mean,
+            "std": self.std,
+        }
+
+    @classmethod
+    def from_json(cls, values: Any) -> "DatasetSpec":
+        """Return the DatasetSpec that ``to_json`` described.
+
+        Raises:
+            ValueError: a value is missing or impossible.
+        """
+        try:
+            spec = cls(
+                name=values["name"],
+                class_names=tuple(values["classes"]),
+                mean=_parse_channels(values["mean"]),
+                std=_parse_channels(values["std"]),
+                train_count=int(values["train_count"]),
+                test_count=int(values["test_count"]),
+                size=int(values["size"]),
+            )
+            problem = _find_problem(spec)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            raise ValueError(problem)
+        return spec
 
 
 _CIFAR100_NAMES = """
@@ -260,17 +297,7 @@ def locate(dataset: str, folder: Optional[str] = None) -> Tuple[DatasetSpec, Pat
 
 def write_spec(spec: DatasetSpec, folder: Union[str, Path]) -> None:
     """Write the description of a user's own data set into ``folder``."""
-    values = {
-        "format": DESCRIPTION_FORMAT,
-        "name": spec.name,
-        "classes": spec.class_names,
-        "size": spec.size,
-        "train_count": spec.train_count,
-        "test_count": spec.test_count,
-        "mean": spec.mean,
-        "std": spec.std,
-    }
-    text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(spec.to_json(), indent=1, ensure_ascii=False) + "\n"
     (Path(folder) / DESCRIPTION).write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
@@ -282,24 +309,12 @@ def read_spec(folder: Union[str, Path]) -> Optional[DatasetSpec]:
     """
     path = Path(folder) / DESCRIPTION
     try:
-        values = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-        spec = DatasetSpec(
-            name=values["name"],
-            class_names=tuple(values["classes"]),
-            mean=_parse_channels(values["mean"]),
-            std=_parse_channels(values["std"]),
-            train_count=int(values["train_count"]),
-            test_count=int(values["test_count"]),
-            size=int(values["size"]),
-        )
-        problem = _find_problem(spec)
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        return DatasetSpec.from_json(json.loads(text))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        problem = f"{type(error).__name__}: {error}"
-    if problem:
-        raise InputError(f"{path} is damaged ({problem}): prepare the data set again")
-    return spec
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({error}): prepare the data set again") from None
 
 
 def _find_problem(spec):

@@ -435,17 +435,42 @@ def test_every_program_takes_it(tmp_path, capsys, monkeypatch):
     moved = tmp_path / "elsewhere"
     os.rename(out, moved)
     train_cifar.main(["--resume", str(run), "--data-dir", str(moved), "--gpus", "cpu"])
-    argv = [str(image), "--run", str(run), "--gpus", "cpu"]
-    status, err = refused(capsys, *argv, main=predict.main)
-    assert status == 2 and "--data-dir names its folder if that was moved" in err
-    predict.main([*argv, "--data-dir", str(moved)])
-    assert "bee" in capsys.readouterr().out
-    argv = [image, "--exported", tmp_path / "exported" / "network-symbol.json", "--data-dir", moved]
-    assert "--data-dir is for --run" in refused(capsys, *argv, main=predict.main)[1]
     status, err = refused(
         capsys, *flags, "--data-dir", moved, "--log-dir", tmp_path, main=train_cifar.main
     )
     assert (status, "--dataset must be insects, not cifar10" in err) == (2, True), err
+
+
+def test_a_run_knows_its_classes_whatever_becomes_of_the_images(tmp_path, capsys):
+    source, out = tree(tmp_path / "source"), tmp_path / "insects"
+    prepare.prepare_own(source, out, size=28, jobs=1)
+    flags = ["--network", "plain", "--depth", "5", "--num-epochs", "1", "--batch-size", "5"]
+    train_cifar.main([*flags, "--dataset", str(out), "--log-dir", str(tmp_path / "s")])
+    run, moved = tmp_path / "s" / "insects" / "plain_d5w1" / "run1", tmp_path / "elsewhere"
+    os.rename(out, moved)
+    capsys.readouterr()
+    picture = [str(source / "test" / "bee" / "0.jpg"), "--run", str(run), "--gpus", "cpu"]
+    predict.main(picture)
+    said = capsys.readouterr().out
+    assert "ant" in said and "bee" in said
+    status, err = refused(capsys, run, "--gpus", "cpu", main=evaluate.main)
+    assert status == 2 and "test.rec: make it with" in err and "with --data-dir" in err
+    evaluate.main([str(run), "--gpus", "cpu", "--data-dir", str(moved)])
+    assert "on insects" in capsys.readouterr().out
+    prepare.prepare_own(tree(tmp_path / "new", classes=("bee", "wasp")), out, size=28, jobs=1)
+    status, err = refused(capsys, run, "--gpus", "cpu", main=evaluate.main)
+    assert status == 2 and "has images of other classes than the run" in err
+    predict.main(picture)
+    assert "wasp" not in capsys.readouterr().out
+    config = json.loads((run / "config.json").read_text())
+    described = config.pop("described")
+    (run / "config.json").write_text(json.dumps(config))  # as of earlier versions
+    predict.main(picture)
+    assert "wasp" in capsys.readouterr().out
+    config["described"] = {**described, "std": [0, 0, 0]}
+    (run / "config.json").write_text(json.dumps(config))
+    err = refused(capsys, *picture, main=predict.main)[1]
+    assert "config.json is damaged: described: its std is not above 0" in err
 
 
 def test_a_renamed_folder_is_found_by_its_new_name(tmp_path, monkeypatch):

@@ -147,6 +147,13 @@ def test_split_gives_exactly_the_count(count):
     assert shares.max() - shares.min() <= 1
 
 
+@pytest.mark.parametrize("count, held_out", [(5, [3, 2, 0, 0, 0, 0]), (15, [7, 7, 1, 0, 0, 0])])
+def test_a_class_keeps_its_last_example(count, held_out):
+    labels = np.repeat(np.arange(6, dtype=np.int32), [8, 8, 1, 1, 1, 1])
+    images = Images(numbered(20).pixels, labels)
+    assert np.bincount(split(images, count)[1].labels, minlength=6).tolist() == held_out
+
+
 @pytest.mark.parametrize("count", [0, -1, 100, 101])
 def test_split_refuses_impossible_counts(count):
     with pytest.raises(InputError, match="hold out 1 to 99"):

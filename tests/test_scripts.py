@@ -209,6 +209,11 @@ def test_two_devices_train(data, tmp_path):
         (["--num-epochs", "0"], "--num-epochs must be at least 1"),
         (["--batch-size", "0"], "--batch-size must be at least 1"),
         (["--lr", "nan"], "--lr must be a number"),
+        (["--schedule", "cosine", "--lr-steps", "1/2"], "--lr-steps is for --schedule step, not c"),
+        (
+            ["--schedule", "one-cycle", "--lr-factor", "0.2"],
+            "--lr-factor is for --schedule step, not one",
+        ),
         (["--lr-steps", "1/0"], "argument --lr-steps"),
         (["--lr-steps", "5"], "between 0 and 1"),
         (["--lr-steps", "200", "--num-epochs", "150"], "not after epoch 200 of 150"),

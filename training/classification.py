@@ -47,7 +47,6 @@ def load_run(
     embed: bool = False,
     early_exit: Optional[float] = None,
     columns_only: bool = False,
-    data_dir: Optional[str] = None,
 ) -> Classifier:
     """Return the Classifier of a run or of a pretrained network.
 
@@ -62,13 +61,12 @@ def load_run(
             shallowest first; the whole network classifies the rest. None uses only the whole
             network.
         columns_only: whether the deepest column, with ``early_exit``, classifies the rest.
-        data_dir: folder that describes the classes; None means the run's folder of .rec files.
 
     Raises:
         InputError: there is no such run or checkpoint, or ``early_exit`` is given and the network
             has no columns.
     """
-    trained = restore(source, gpus, epoch, dtype="float32", data_dir=data_dir)
+    trained = restore(source, gpus, epoch, dtype="float32")
     data, engine = trained.data, trained.engine
 
     def predict(images: np.ndarray) -> np.ndarray:

@@ -114,7 +114,11 @@ def build_config(args, program):
 
 
 def _change_recipe(recipe, args, program):
-    """Return ``recipe`` with the values whose flags were given."""
+    """Return ``recipe`` with the values whose flags were given.
+
+    Raises:
+        InputError: a value is impossible, or a flag has no effect with the schedule.
+    """
     changes = given(args, Recipe)
     if "augmentation" in changes:
         changes["augmentation"] = program.augmentations[changes["augmentation"]]
@@ -122,7 +126,14 @@ def _change_recipe(recipe, args, program):
         epochs = changes.get("epochs", recipe.epochs)
         steps = changes["lr_steps"]
         changes["lr_steps"] = tuple(step if step < 1 else step / epochs for step in steps)
-    return replace(recipe, **changes)
+    changed = replace(recipe, **changes)
+    for name in ("lr_steps", "lr_factor"):
+        if name in changes and changed.schedule != "step":
+            raise InputError(
+                f"{name} is for schedule step, not {changed.schedule}: leave it out",
+                argument=(name, "schedule"),
+            )
+    return changed
 
 
 def train(argv, program, say):

@@ -188,6 +188,7 @@ class RunInfo:
     data: dict  # number and checksum of the images
     workers: int = 1  # processes that train together, with ``devices`` each
     built_depth: Optional[int] = None  # the smallest depth that gives the same network
+    described: Optional[dict] = None  # a user's own data set; see data.spec.DatasetSpec.to_json
 
     def __post_init__(self):
         for name in ("parameters", "multiply_adds", "layers", "devices", "workers"):

@@ -9,7 +9,7 @@ from command import InputError
 from data import records
 from data.regularize import Regularization, regularize
 from data.sources import Photographs, SmallImages
-from data.spec import DatasetSpec, get_spec, list_datasets
+from data.spec import DatasetSpec, get_spec, list_datasets, read_spec
 from engine import Engine
 from training.run import Run
 
@@ -29,9 +29,11 @@ class RunData:
 
     def __init__(self, run: Run, spec: Optional[DatasetSpec] = None):
         self._run = run
+        self._spec = spec
         self.source: Union[SmallImages, Photographs]
         if run.classes is None:
-            self.source = SmallImages(spec or get_spec(run.dataset, run.data_dir))
+            self._spec = spec or get_spec(run.dataset, run.data_dir)
+            self.source = SmallImages(self._spec)
         else:
             self.source = Photographs(run.data_dir, run.classes, run.data_shape)
         self.classes = self.source.classes
@@ -76,6 +78,11 @@ class RunData:
     def facts(self) -> Dict[str, Any]:
         """Return numbers and checksums of the training and test images, for ``config.json``."""
         return {"train": self.source.facts(self.train), "test": self.source.facts(self.test)}
+
+    def describe(self) -> Optional[Dict[str, Any]]:
+        """Return the description of a user's own small images, for ``config.json``, or None."""
+        own = self._spec is not None and self._spec.name not in list_datasets()
+        return self._spec.to_json() if own else None
 
     @property
     def class_names(self) -> Optional[Tuple[str, ...]]:
@@ -189,7 +196,21 @@ class RunData:
                 "its folder with data_dir",
                 argument="data_dir",
             )
+        self._require_same_classes()
         return self.source.load(path)
+
+    def _require_same_classes(self):
+        """Raise an InputError if the folder of a user's own images has been prepared differently.
+
+        The labels of its images then stand for other classes than those of the run.
+        """
+        found = read_spec(self._run.data_dir) if self._spec else None
+        if found and found.class_names != self._spec.class_names:
+            raise InputError(
+                f"{self._run.data_dir} has images of other classes than the run: prepare its own "
+                "again, or name their folder with data_dir",
+                argument="data_dir",
+            )
 
 
 def _make_ahead(images, batches):

@@ -27,7 +27,7 @@ class Stored:
     values: Dict[str, np.ndarray]
     momenta: Dict[str, np.ndarray]
     row: Dict[str, Any]  # the log's row of its epoch
-    spec: Optional[DatasetSpec] = None  # only of a pretrained network, whose images may be missing
+    spec: Optional[DatasetSpec] = None  # of a pretrained network, or a user's own data set
 
 
 def read_stored(source: Union[str, Path], epoch: Optional[int] = None) -> Stored:
@@ -69,7 +69,15 @@ def _read_run(folder, epoch):
         raise InputError(f"{folder} has no checkpoint{what}")
     values, momenta, rows = checkpoint.load(path)
     name = folder.resolve().parent.name
-    return Stored(name, folder, run, info.data, values, momenta, rows[-1])
+    return Stored(name, folder, run, info.data, values, momenta, rows[-1], _read_spec(folder, info))
+
+
+def _read_spec(folder, info):
+    """Return the DatasetSpec in a run's config, or None: of a built-in data set, or an old run."""
+    try:
+        return None if info.described is None else DatasetSpec.from_json(info.described)
+    except ValueError as error:
+        raise InputError(f"{folder / CONFIG} is damaged: described: {error}") from None
 
 
 def _read_pretrained(name):

@@ -69,6 +69,7 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
         built_depth=run.depth and getattr(networks.net, "built_depth", run.depth),
         devices=len(devices),
         data=data.facts(),
+        described=data.describe(),
     )
     with _connect(config, devices) as workers:
         _require_shares(run.recipe.batch_size, len(data.test), workers.count)
