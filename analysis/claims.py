@@ -315,8 +315,8 @@ CLAIMS = (
     ),
     Claim(
         "drop-path-makes-columns-usable",
-        "With drop-path every column is usable on its own, without it none is: the worst column "
-        "with it errs at least 10 points less than the best one without.",
+        "Drop-path makes columns usable on their own: the worst column with it errs at least 10 "
+        "points less than the best one without.",
         f"{FRACTAL}, sections 3.1 and 4.2",
         (MIXED, UNDROPPED),
         _usable_or_not,

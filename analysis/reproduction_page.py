@@ -12,6 +12,8 @@ from plotting.tables import markdown
 from training.recipe import differences
 from training.run_folder import read_config
 
+VERDICT = ("claim", "found (95% interval)", "claimed", "verdict")  # columns of the first table
+TEST = ("effect", "the paper", "source", "runs")  # and of the second
 RESULT = ("run", "setting", "seed", "epochs", "train error %", "test error %", "columns %")
 MACHINE = ("dtype", "engine", "threads", "processor")  # of config.json, when the run began
 
@@ -26,6 +28,18 @@ The runs that come with the project reproduce no figure of the papers: the paper
 cores. The lengths of paths need no training and are exact. Short runs on two CPU cores are in [training.md](training.md#results),
 [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
+## Verdicts
+
+These are the verdicts at the scale `{scale}` ([explained below](#how-it-works)). Most effects are differences of test errors after the last
+epoch, in percentage points; each claim says that its effect is below a number. [Further below](#how-each-claim-is-tested) are the
+statistic, the paper's figures and the runs of each claim.
+
+{verdicts}
+
+## Lengths of paths
+
+{lengths}
+
 ## How it works
 
 ```sh
@@ -37,11 +51,6 @@ python reproduce.py --scale paper                     # with the papers' recipes
 python -m tools.publish snapshot                      # publish finished runs, without folders and names of this machine
 ```
 
-Each claim is an object in `analysis/claims.py`: its sentence, its source, the runs it needs, the statistic, and the rule of its verdict.
-The rules were written before the runs were made. Two were changed later, when none of their claims had an effect yet: the strongest rival
-of the deepest member is chosen by the runs of the other seeds, and columns count as usable only if drop-path makes a difference of 10
-points.
-
 | scale | recipes | seeds | what it tests |
 |---|---|---|---|
 | `paper` | the papers' recipes; where a claim quotes figures of a paper, the networks and settings of these figures | 5 | the papers' claims and figures |
@@ -52,8 +61,14 @@ time. After Ctrl-C, only the unfinished epoch is lost.
 
 ## Rules
 
-- Errors are of the last epoch, in percent. An effect is a mean over seeds, in percentage points, or in nats if it is a difference of
-  training losses. A claim says that its effect is below a number, which the tables call "claimed".
+The rules are code, in `analysis/claims.py`, and were written before the runs were made. Two were changed later, before any of their claims
+had an effect: how the strongest rival of the deepest member is chosen, and that columns only count as usable if drop-path makes a
+difference of 10 points.
+
+- An effect is a mean over seeds, in percentage points, or in nats if it is a difference of training losses. Its 95% interval is Student's
+  t interval, or Welch's for two groups of runs.
+- A claim is *supported* if the whole interval is on its side, *contradicted* if the whole interval is on the other side, and *undecided*
+  otherwise, in particular with fewer than two runs of each setting.
 - A finished run counts if it was trained in float32 on all training images, on one device, from random initial values, and tested on the
   test set. Of runs with the same seed, the newest counts; a published run counts only where there is no other. No seed is left out.
 - If the loss of a run diverged, the claims about its setting are undecided, because the mean of the other runs would favour the setting.
@@ -64,19 +79,12 @@ time. After Ctrl-C, only the unfinished epoch is lost.
   would be large by chance.)
 - For each claim, only runs on the same version of the images are compared, such as the original pixels or JPEG copies. If there are several
   versions, the one with the most complete set of runs counts.
-- The 95% interval is Student's t interval, or Welch's for two groups of runs.
-- A claim is *supported* if the whole interval is on its side, *contradicted* if the whole interval is on the other side, and *undecided*
-  otherwise, in particular with fewer than two runs of each setting.
 
-## Verdicts
+## How each claim is tested
 
-Scale `{scale}`. The column "the paper" has the figures that the paper prints for its own recipe.
+The numbers are those of the verdicts above. The column "the paper" has the figures that the paper prints for its own recipe.
 
-{claims}
-
-## Lengths of paths
-
-{lengths}
+{tests}
 
 ## Runs
 
@@ -114,6 +122,7 @@ def make_page(folder: Union[str, Path], scale: str) -> str:
     """
     records = list_ended(folder)
     judgements = [judge(claim, scale, records) for claim in CLAIMS]
+    judgements.sort(key=lambda each: each.effect is None)  # claims with an effect come first
     counted = {path for each in judgements for path in each.folders}
     shown = [record for record in records if str(record.folder) in counted]
     speeds = [["network", "images/s", "device", "measured in"]]
@@ -123,13 +132,22 @@ def make_page(folder: Union[str, Path], scale: str) -> str:
     return PAGE.format(
         state=summarize(judgements),
         scale=scale,
-        claims=markdown(tabulate_judgements(judgements)),
+        verdicts=_tabulate(judgements, VERDICT),
+        tests=_tabulate(judgements, TEST),
         lengths=markdown(_tabulate_lengths()),
         runs="\n\n".join(_describe_runs(shown)) or "No run is there yet.",
         speeds=markdown(speeds),
         cpu=_show_costs(records, "cpu"),
         paper=_show_costs(records, "paper"),
     )
+
+
+def _tabulate(judgements, columns):
+    """Return these columns of the table of Judgements as Markdown, after the claims' numbers."""
+    head, *rows = tabulate_judgements(judgements)
+    places = [head.index(name) for name in columns]
+    numbered = ([str(number), *(row[p] for p in places)] for number, row in enumerate(rows, 1))
+    return markdown([["no.", *columns], *numbered])
 
 
 def _tabulate_lengths():

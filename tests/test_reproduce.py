@@ -225,6 +225,14 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
     ):
         assert words in page
     assert page.count("curves.png") == 2
+    verdicts, tests = (
+        re.findall(r"^\| (\d+) \| (.*) \|$", part, re.MULTILINE) for part in page.split("## Rules")
+    )
+    number = next(number for number, row in verdicts if row.startswith("The deepest column alone"))
+    assert dict(tests)[number].startswith("test error of the deepest column minus")
+    effects = [" | - | below" not in row for _, row in verdicts]
+    assert len(verdicts) == len(CLAIMS) and effects == sorted(effects, reverse=True)
+    assert any(effects) and not all(effects)
     assert "augmentation +, dropout 0.0 | 1 |" in page
 
 
