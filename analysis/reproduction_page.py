@@ -38,6 +38,8 @@ statistic, the paper's figures and the runs of each claim.
 
 ## Lengths of paths
 
+Mean and standard deviation of the number of weight layers on a random path, at depth 38 ([more](ensembling.md#path-lengths)):
+
 {lengths}
 
 ## How it works
