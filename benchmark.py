@@ -35,15 +35,15 @@ def make_parser():
     """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     add_case_flags(parser.add_argument_group("what is timed"))
-    parser.add_argument("--rounds", type=int, default=7, help="default: 7")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a round; default: 2")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each library; default: 7")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a turn; default: 2")
     parser.add_argument(
         "--operators",
         action="store_true",
         help="show the time of each operator in a training step and, for mxnet, a lower bound from "
         "the arithmetic and memory speed of this machine; OMP_NUM_THREADS sets the threads",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure as JSON")
     parser.add_argument(
         "--plot",
         metavar="PNG",
@@ -55,17 +55,29 @@ def make_parser():
 
 def add_case_flags(group):
     """Add the flags whose values make the cases, every one with every other."""
-    group.add_argument("--task", nargs="+", choices=TASKS, default=["train"], help="default: train")
+    group.add_argument(
+        "--task",
+        nargs="+",
+        choices=TASKS,
+        default=["train"],
+        help="training steps, predictions or the preparation of batches; default: train",
+    )
     group.add_argument(
         "--network",
         nargs="+",
         default=["cross:56"],
         metavar="NAME[:DEPTH[:WIDEN]]",
-        help=f"of {', '.join(list_models())}, or gluoncv:NAME; default: cross:56",
+        help=f"one or more of {', '.join(list_models())}, or gluoncv:NAME; default: cross:56",
     )
-    group.add_argument("--batch-size", nargs="+", type=int, default=[64], help="default: 64")
     group.add_argument(
-        "--dtype", nargs="+", choices=precision.DTYPES, default=["float32"], help="default: float32"
+        "--batch-size", nargs="+", type=int, default=[64], help="images in a batch; default: 64"
+    )
+    group.add_argument(
+        "--dtype",
+        nargs="+",
+        choices=precision.DTYPES,
+        default=["float32"],
+        help="data type of convolutions; default: float32",
     )
     group.add_argument(
         "--library",
@@ -75,7 +87,11 @@ def add_case_flags(group):
         help="; ".join(f"{name}: {what}" for name, what in LIBRARIES.items()),
     )
     group.add_argument(
-        "--threads", nargs="+", type=int, default=[cores()], help="default: every core"
+        "--threads",
+        nargs="+",
+        type=int,
+        default=[cores()],
+        help="threads of a process; default: every core",
     )
 
 

@@ -92,8 +92,12 @@ def add_study_flags(group):
         "JSON are written to the run's folder",
     )
     group.add_argument("--classes", action="store_true", help="show the error of each class")
-    group.add_argument("--confusion", metavar="PNG", help="draw the confusion matrix")
-    group.add_argument("--format", choices=TABLE_FORMATS, default="text", help="default: text")
+    group.add_argument(
+        "--confusion", metavar="PNG", help="draw the confusion matrix into this file"
+    )
+    group.add_argument(
+        "--format", choices=TABLE_FORMATS, default="text", help="format of tables; default: text"
+    )
 
 
 def add_machine_flags(group):

@@ -40,9 +40,11 @@ def make_parser():
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("run", help="folder of a run, or name of a pretrained network")
     parser.add_argument(
-        "--format", choices=EXPORT_FORMATS, required=True, help="one of %(choices)s"
+        "--format", choices=EXPORT_FORMATS, required=True, help="MXNet, ONNX or PyTorch; see below"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="where to write")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", required=True, help="folder of the files"
+    )
     parser.add_argument(
         "--column",
         type=int,

@@ -44,7 +44,10 @@ def make_parser():
     """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
-        "pictures", nargs="+", metavar="IMAGE", help="image files, folders of them, or -"
+        "pictures",
+        nargs="+",
+        metavar="IMAGE",
+        help="image files, folders of them, or - (a list on standard input)",
     )
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument("--run", type=Path, help="folder of a run")
@@ -70,7 +73,9 @@ def make_parser():
     )
     parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
     parser.add_argument("--top", type=int, help=f"number of classes to show; default: {TOP}")
-    parser.add_argument("--format", choices=FORMATS, help=f"default: {FORMATS[0]}")
+    parser.add_argument(
+        "--format", choices=FORMATS, help=f"format of the output; default: {FORMATS[0]}"
+    )
     parser.add_argument(
         "--features",
         metavar="FILE.npy",

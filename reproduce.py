@@ -38,7 +38,9 @@ def make_parser():
     style.add_argument(
         "--markdown", action="store_true", help="print a page: rules, verdicts, runs, missing runs"
     )
-    style.add_argument("--json", action="store_true", help="print JSON")
+    style.add_argument(
+        "--json", action="store_true", help="print the claims and the path lengths as JSON"
+    )
     train = parser.add_argument_group("training")
     train.add_argument("--train", action="store_true", help="train the missing runs")
     train.add_argument(

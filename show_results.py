@@ -35,7 +35,9 @@ def make_parser():
     """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     parser.add_argument("path", nargs="?", default="snapshot", help="folder of runs, or one run")
-    parser.add_argument("--format", choices=REPORT_FORMATS, default="text", help="default: text")
+    parser.add_argument(
+        "--format", choices=REPORT_FORMATS, default="text", help="format of tables; default: text"
+    )
     parser.add_argument(
         "--plot",
         nargs="?",

@@ -54,7 +54,12 @@ def make_parser():
     mark.add_argument(
         "--path", metavar="PATH", help="mark a path: longest, shortest, or branches such as 1,2,1"
     )
-    parser.add_argument("--out", default="visualize", metavar="DIR", help="default: visualize")
+    parser.add_argument(
+        "--out",
+        default="visualize",
+        metavar="DIR",
+        help="folder of the pictures; default: visualize",
+    )
     return parser
 
 

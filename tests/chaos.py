@@ -1,11 +1,11 @@
-"""Break training in every way that machines break it, and see that nothing is lost.
+"""Kill, damage and disturb training as failing machines do, and check that nothing is lost.
 
-Each fault is done for real: processes are killed, disks fill up (small tmpfs mounts, which need
-root), files are damaged byte by byte. What must hold: a resumed run equals the uninterrupted one,
-bit for bit; bad input is one line on stderr and exit status 2, never a traceback, an abort or a
-hang. What is accepted is accepted rightly: it is what was written, or its format cannot tell
-(tests/damage.py says where). The table at the end has a line a fault: how many cases, and what
-came of them.
+Processes are killed, disks fill up (small tmpfs mounts, which need root), and files are damaged
+byte by byte. A resumed run must equal the uninterrupted one, bit for bit. Bad input must end with
+one line on stderr and exit status 2, never with a traceback, an abort or a hang. A damaged file may
+only be accepted if the values that are read are those that were written, or if its format cannot
+show the damage (see tests/damage.py). The table at the end has the number of cases and the outcome
+of each fault.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from tests.test_resume import ROOT, _heed_interrupts, result
 from training import checkpoint, run_folder
 
 EXAMPLES = """examples:
-  python -m tests.chaos                        all of it: about half an hour of a core
+  python -m tests.chaos                        everything: about half an hour on one core
   python -m tests.chaos kill --kills 10        one fault, fewer cases
   python -m tests.chaos bytes forgery --cases 10000
 
@@ -155,7 +155,7 @@ def fill(folder, free):
 
 @Fault
 def kill(options, folder):
-    """kill -9 at random moments; the run goes on with --resume until it is done"""
+    """kill -9 at random moments, then --resume, until the run is finished"""
     epochs, rng, kills, runs = 12, random.Random(options.seed), 0, 0
     data, expected = uninterrupted(folder, epochs)
     startup = 3.0
@@ -198,7 +198,7 @@ def _rows(folder):
 
 @Fault
 def full_checkpoint(options, folder):
-    """a disk with every number of free pages, from none, while a checkpoint is saved"""
+    """a disk with 0, 1, 2, ... free pages while a checkpoint is saved, until it fits"""
     values = {f"array{i}": np.full((40, i + 1), i, np.float32) for i in range(60)}
     content = (values, values, [{"epoch": 1}])
     found = Counter()
@@ -227,7 +227,7 @@ def full_checkpoint(options, folder):
 
 @Fault
 def full_disk(options, folder):
-    """a disk that fills up in training; when there is room again, --resume goes on"""
+    """a disk that fills up in training; --resume when there is room again"""
     epochs = 3
     data, expected = uninterrupted(folder, epochs)
     stopped, rooms = (
@@ -253,7 +253,7 @@ def full_disk(options, folder):
 
 @Fault
 def folders(options, folder):
-    """folders that may only be read, and ones that vanish"""
+    """folders that are read-only or missing"""
     epochs, cases = 3, 0
     data, _ = uninterrupted(folder, epochs)
     with small_disk(folder / "disk", 8 * MIB) as disk:
@@ -340,7 +340,7 @@ def processes(options, folder):
 
 @Fault
 def clock(options, folder):
-    """a clock that stands still, runs backwards, or jumps a day ahead and back"""
+    """a clock that stops, runs backwards, or jumps a day ahead and back"""
     epochs = 2
     data, expected = uninterrupted(folder, epochs)
     ticks = iter(range(1 << 62))
@@ -366,7 +366,7 @@ def clock(options, folder):
 
 @Fault
 def memory(options, folder):
-    """a long training keeps its resident memory"""
+    """memory leaks in a long training"""
     data, batch = digits(folder), 16
     epochs = -(-options.steps // -(-1437 // batch))
     process = start(
@@ -404,7 +404,7 @@ def _generated(count, strategy, check):
 
 @Fault
 def bytes_(options, folder):
-    """bytes of each file that is read: cut, flipped, zeroed, deleted, inserted, swapped"""
+    """bytes cut, flipped, zeroed, deleted, inserted or swapped in each kind of file"""
     for name, case in damage.CASES.items():
         found = Counter()
         path, written, content = damage.fresh(case, folder)
@@ -420,7 +420,7 @@ def bytes_(options, folder):
 
 @Fault
 def forgery(options, folder):
-    """values of a run's files that somebody forged"""
+    """values forged in the files of a run"""
     for name in damage.FORGED:
         found, run = Counter(), damage.forgeable(folder / name)
 
@@ -448,7 +448,7 @@ def _quiet_libraries():
 
 @Fault
 def programs(options, folder):
-    """the same damage, in front of the programs"""
+    """programs started on files damaged like this"""
     rng, found = random.Random(0), Counter()
     data, _ = uninterrupted(folder, 2)
     (folder / "photographs").mkdir()
@@ -499,14 +499,14 @@ def make_parser():
         prog="python -m tests.chaos", description=__doc__, epilog=EXAMPLES + "\n".join(lines)
     )
     parser.add_argument(
-        "faults", nargs="*", metavar="FAULT", help="what to do, of those below; default: all"
+        "faults", nargs="*", metavar="FAULT", help="names of faults, listed below; default: all"
     )
     add = parser.add_argument
-    add("--kills", type=int, default=50, help="how often a run is killed; default: 50")
-    add("--seed", type=int, default=0, help="of the moments of kills; default: 0")
+    add("--kills", type=int, default=50, help="number of times that a run is killed; default: 50")
+    add("--seed", type=int, default=0, help="seed of the moments of kills; default: 0")
     add("--cases", type=int, default=2000, help="damaged files of each kind; default: 2000")
     add("--programs", type=int, default=60, help="damaged files given to programs; default: 60")
-    add("--steps", type=int, default=3000, help="of the long training; default: 3000")
+    add("--steps", type=int, default=3000, help="steps of the long training; default: 3000")
     return parser
 
 
