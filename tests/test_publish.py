@@ -195,7 +195,7 @@ def test_a_damaged_config_is_named(run, tmp_path, changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"dataset": ".."}, {"dataset": "/elsewhere"}, {"dataset": ""}, {"network": "../../plain"}],
+    [{"dataset": ".."}, {"dataset": "a/../../b"}, {"dataset": ""}, {"network": "../../plain"}],
 )
 def test_no_name_in_a_config_leads_out_of_the_folder(run, tmp_path, changes):
     own = tmp_path / "plain_d5w1" / "run1"

@@ -52,7 +52,6 @@ class Run:
 
     def __post_init__(self):
         check_options(self)
-        _require_names(self, "network", "dataset")
         if self.recipe.early_stop and not self.val_split:
             raise InputError(
                 "early_stop needs held-out images: give val_split, too",
@@ -154,7 +153,10 @@ class RuntimeConfig:
 
     def __post_init__(self):
         check_options(self)
-        _require_names(self, "exp_name")
+        if is_path(self.exp_name):
+            raise InputError(
+                f"exp_name must be a plain name, not {self.exp_name!r}", argument="exp_name"
+            )
         if self.compile and self.engine != "torch":
             raise InputError(
                 "compile needs engine torch; with another engine, turn it off",
@@ -199,15 +201,3 @@ class RunInfo:
         """Return the facts on the "train" or "test" images; {} if ``data`` does not have them."""
         facts = self.data.get(part)
         return facts if isinstance(facts, dict) else {}
-
-
-def _require_names(settings, *names):
-    """Check that options which become names of folders are not paths that could lead elsewhere.
-
-    Raises:
-        InputError: one is a path.
-    """
-    for name in names:
-        value = getattr(settings, name)
-        if is_path(value):
-            raise InputError(f"{name} must be a plain name, not {value!r}", argument=name)

@@ -58,7 +58,13 @@ def parent_folder(run, config, layers):
 
     Args:
         layers: layers on the longest path, used instead of the depth if ``run`` has none.
+
+    Raises:
+        InputError: the data set or the network has a name that would lead to another folder.
     """
+    for name, value in (("dataset", run.dataset), ("network", run.network)):
+        if filesystem.is_path(value):
+            raise InputError(f"{name} must be a plain name, not {value!r}", argument=name)
     network = run.network.replace(":", "-")
     setting = f"{network}_d{run.depth or layers}w{run.widen_factor}"
     return Path(config.log_dir) / run.dataset / setting
