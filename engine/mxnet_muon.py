@@ -1,14 +1,13 @@
-"""Muon for MXNet: Nesterov's momentum with orthogonal updates of convolutions."""
+"""Implement Muon for MXNet. See engine/muon.py."""
 
 import mxnet as mx
 import numpy as np
 
-from engine.optimizer import MUON_ANGLE, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, SMALLEST_NORM
+from engine import muon
 
 
-@mx.optimizer.register
 class Muon(mx.optimizer.NAG):
-    """The optimizer "muon" of engine.optimizer.make_trainer. Computes in float32 or float64.
+    """The optimizer of engine/muon.py. Computes in float32 or float64.
 
     Convolutions of the same shape are updated together, because on small arrays MXNet spends more
     time on starting an operator than on computing.
@@ -40,17 +39,17 @@ class Muon(mx.optimizer.NAG):
             _assign(momenta, velocities)
         matrices = _matrices(weights)
         matrices = matrices * (matrices.shape[1] ** 0.5 / _norms(matrices))
-        angles = MUON_ANGLE * lr * (_norms(steps) > 0)
+        angles = muon.ANGLE * lr * (_norms(steps) > 0)
         _assign(weights, matrices + orthogonalize(directions) * angles)
 
 
 def orthogonalize(matrices):
-    """Return U of engine.optimizer.make_trainer for each of the matrices (count, rows, columns)."""
+    """Return U of engine/muon.py for each of the matrices (count, rows, columns)."""
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonalize(matrices.swapaxes(1, 2)).swapaxes(1, 2)
-    a, b, c = NEWTON_SCHULZ
-    x = matrices / mx.nd.maximum(_norms(matrices), SMALLEST_NORM)
-    for _ in range(NEWTON_SCHULZ_STEPS):
+    a, b, c = muon.COEFFICIENTS
+    x = matrices / mx.nd.maximum(_norms(matrices), muon.SMALLEST_NORM)
+    for _ in range(muon.STEPS):
         square = mx.nd.linalg.gemm2(x, x, transpose_b=True)
         polynomial = mx.nd.linalg.gemm(square, square, square, alpha=c, beta=b)
         x = mx.nd.linalg.gemm(polynomial, x, x, beta=a)

@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 
+import mxnet as mx
 from mxnet import gluon
 
 from command import InputError, nearest
+from engine.mxnet_muon import Muon
 
-OPTIMIZERS = {"nesterov": "nag", "sgd": "sgd", "muon": "muon"}  # name -> MXNet's
+OPTIMIZERS = {"nesterov": mx.optimizer.NAG, "sgd": mx.optimizer.SGD, "muon": Muon}
 DECAYED = ("all", "weights")
-MUON_ANGLE = 0.15  # how far "muon" turns a convolution, for a learning rate of 1
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of the iteration, by Jordan et al.
-NEWTON_SCHULZ_STEPS = 5
-SMALLEST_NORM = 1e-30
 
 
 @dataclass(frozen=True)
@@ -70,17 +68,7 @@ def make_trainer(parameters, settings, kv_store):
     which is the measured behaviour of MXNet 1.9.1's ``nag``: its documentation omits lr in v, and
     the decay in v' uses the updated weight (a difference of the order lr^2 d).
 
-    "muon" is "nesterov", except for the weights of convolutions, as matrices W (out, in * k * k):
-
-        V' = m V - lr G
-        W' = sqrt(out) W / |W| + 0.15 lr U(m V' - lr G)
-
-    |W| is the Frobenius norm. U(D) is about the orthogonal matrix nearest to D: its singular values
-    are between 0.7 and 1.2. It is the result of five iterations X' = aX + (bA + cA^2)X with
-    A = X X^T and (a, b, c) = NEWTON_SCHULZ, from X = D / |D|. Where G is 0, as in a path that the
-    step drops, W only gets the norm sqrt(out), without an update. The norm leaves nothing to weight
-    decay, and does not matter before batch normalisation. Jordan et al., "Muon: An optimizer for
-    hidden layers in neural networks"; the norm is that of their training script for CIFAR-10.
+    "muon" is described in engine/muon.py.
 
     Updates are made on the devices, not in the KVStore, so that their state can be read and written
     as arrays.
@@ -93,15 +81,8 @@ def make_trainer(parameters, settings, kv_store):
     for parameter in parameters.values():
         if not decays(parameter.name, settings.decayed):
             parameter.wd_mult = 0.0
-    import engine.mxnet_muon  # noqa: F401  (registers "muon")
-
-    return gluon.Trainer(
-        parameters,
-        OPTIMIZERS[settings.optimizer],
-        {"momentum": settings.momentum, "wd": settings.weight_decay},
-        kvstore=kv_store,
-        update_on_kvstore=False,
-    )
+    optimizer = OPTIMIZERS[settings.optimizer](momentum=settings.momentum, wd=settings.weight_decay)
+    return gluon.Trainer(parameters, optimizer, kvstore=kv_store, update_on_kvstore=False)
 
 
 def decays(name, decayed):

@@ -4,7 +4,7 @@ An update changes ``weights`` and ``momenta`` in place; ``lr`` is a tensor of on
 recorded step can be repeated at another rate. Each call computes on all tensors of a list.
 """
 
-from engine.optimizer import MUON_ANGLE, NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, SMALLEST_NORM
+from engine.muon import ANGLE, COEFFICIENTS, SMALLEST_NORM, STEPS
 
 
 def sgd(weights, gradients, momenta, lr, momentum, decay):
@@ -33,7 +33,7 @@ def nesterov(weights, gradients, momenta, lr, momentum, decay):
 
 
 def muon(weights, gradients, momenta, lr, momentum, decay):
-    """See engine.optimizer.make_trainer. Convolutions of the same shape are updated together."""
+    """See engine/muon.py. Convolutions of the same shape are updated together."""
     by_shape, rest = {}, []
     for each in zip(weights, gradients, momenta):
         is_convolution = each[0].dim() == 4
@@ -54,19 +54,19 @@ def _update_convolutions(weights, gradients, momenta, lr, momentum):
     steps, directions, matrices = (torch.stack(x).flatten(2) for x in (steps, directions, weights))
     norms, sizes = (x.norm(dim=(1, 2), keepdim=True) for x in (matrices, steps))
     matrices = matrices * (matrices.shape[1] ** 0.5 / norms)
-    matrices += orthogonalize(directions) * (MUON_ANGLE * lr * (sizes > 0))
+    matrices += orthogonalize(directions) * (ANGLE * lr * (sizes > 0))
     torch._foreach_copy_(weights, [*matrices.reshape(-1, *weights[0].shape)])
 
 
 def orthogonalize(matrices):
-    """Return U of engine.optimizer.make_trainer for each of the matrices (count, rows, columns)."""
+    """Return U of engine/muon.py for each of the matrices (count, rows, columns)."""
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonalize(matrices.mT).mT
     import torch
 
-    a, b, c = NEWTON_SCHULZ
+    a, b, c = COEFFICIENTS
     x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
-    for _ in range(NEWTON_SCHULZ_STEPS):
+    for _ in range(STEPS):
         square = x @ x.mT
         polynomial = torch.baddbmm(square, square, square, alpha=c, beta=b)
         x = torch.baddbmm(x, polynomial, x, beta=a)

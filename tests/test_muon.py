@@ -12,7 +12,7 @@ SHAPES = {"wide": (8, 4, 3, 3), "tall": (12, 5, 1, 1), "stem": (6, 3, 3, 3), "ot
 
 
 def orthogonal(matrix):
-    """The iterations of engine.optimizer, written down a second time."""
+    """The iterations of engine/muon.py, written down a second time."""
     x = matrix / max(np.linalg.norm(matrix), 1e-30)
     for _ in range(5):
         square = x @ x.T
@@ -21,7 +21,7 @@ def orthogonal(matrix):
 
 
 def muon_step(w, v, g, lr, momentum):
-    """A step of a convolution by the formula in engine.optimizer."""
+    """A step of a convolution by the formula in engine/muon.py."""
     v = momentum * v - lr * g
     direction = orthogonal((momentum * v - lr * g).reshape(len(w), -1)).reshape(w.shape)
     return w * np.sqrt(len(w)) / np.linalg.norm(w) + 0.15 * lr * direction * g.any(), v
