@@ -2,7 +2,7 @@
 
 The rules were written before the runs were made. At the scale "paper", a claim is tested with the
 papers' recipes; at the scale "cpu", with short recipes on CIFAR-10, which test the claim but cannot
-reproduce the papers' figures.
+reproduce the papers' figures. These train by SGD, as the papers do.
 
 Errors are of the last epoch, in percent; an effect is a mean over seeds, in percentage points, or
 in nats if it is one of training losses. Its 95% interval is Student's (Welch's for two groups of
@@ -51,7 +51,7 @@ class Setting:
 def _fusion(network):
     """Return {scale: Setting} of a deeply-fused network."""
     return {
-        "cpu": Setting(network, 26, "fast"),
+        "cpu": Setting(network, 26, "fast-sgd"),
         "paper": Setting(network, 110, "deep-fusion"),
     }
 
@@ -66,7 +66,7 @@ def _fractal(drop_path="mixed", augmentation="+", dropout=0.1):
     short = (*changes.items(), ("dropout", 0.0))
     long = (*changes.items(), ("dropout", dropout))
     return {
-        "cpu": Setting("fractal", 20, "fractal-fast", short),
+        "cpu": Setting("fractal", 20, "fractal-fast-sgd", short),
         "paper": Setting("fractal", 20, "fractal", long, "cifar100", widen_factor=4),
     }
 
@@ -83,7 +83,7 @@ def _narrow(depth, drop_path):
     short = (("drop_path", "mixed"), ("augmentation", "+"), ("dropout", 0.0))
     long = (("drop_path", drop_path), ("augmentation", "++"), ("dropout", 0.0), ("batch_size", 50))
     return {
-        "cpu": Setting("fractal", depth, "fractal-fast", short),
+        "cpu": Setting("fractal", depth, "fractal-fast-sgd", short),
         "paper": Setting("fractal", depth, "fractal", long, "cifar100"),
     }
 
@@ -92,7 +92,7 @@ def _plain(depth):
     """Return {scale: Setting} of a plain network as in the paper's table 4, on CIFAR-100++."""
     long = (("augmentation", "++"), ("batch_size", 50))
     return {
-        "cpu": Setting("fractal_plain", depth, "fractal-plain-fast", (("augmentation", "+"),)),
+        "cpu": Setting("fractal_plain", depth, "fractal-plain-fast-sgd", (("augmentation", "+"),)),
         "paper": Setting("fractal_plain", depth, "fractal-plain", long, "cifar100"),
     }
 

@@ -56,7 +56,7 @@ python -m tools.publish snapshot                      # publish finished runs, w
 | scale | recipes | seeds | what it tests |
 |---|---|---|---|
 | `paper` | the papers' recipes; where a claim quotes figures of a paper, the networks and settings of these figures | 5 | the papers' claims and figures |
-| `cpu` | `fast`, `fractal-fast` and `fractal-plain-fast`: 15 epochs on CIFAR-10 | 3 | whether a claim holds at this scale; its errors are never the papers' figures |
+| `cpu` | `fast-sgd`, `fractal-fast-sgd` and `fractal-plain-fast-sgd`: 15 epochs on CIFAR-10 | 3 | whether a claim holds at this scale; its errors are never the papers' figures |
 
 `--train` trains the missing runs at the lowest process priority, the most informative runs first. Several processes can do this at the same
 time. After Ctrl-C, only the unfinished epoch is lost.

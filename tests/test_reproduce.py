@@ -216,10 +216,10 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
         (folder / "curves.png").touch()
     page = make_page("snapshot", "cpu")
     for words in (
-        "/published2` | fractal 20 on cifar10, fractal-fast | 1 | 15 | 20.00 | 18.25 | 25.00, 20",
-        "/published3` | fractal 20 on cifar10, fractal-fast, drop_path none | 0 | 15 | 20.00 | 14",
+        "/published2` | fractal 20 on cifar10, fractal-fast-sgd | 1 | 15 | 20.00 | 18.25 | 25.00, 20",
+        "/published3` | fractal 20 on cifar10, fractal-fast-sgd, drop_path none | 0 | 15 | 20.00 | 14",
         "(../snapshot/cifar10/fractal_d20w1/published1/curves.png)",
-        "fractal-fast, drop_path none: error and loss over epochs](../snapshot/",
+        "fractal-fast-sgd, drop_path none: error and loss over epochs](../snapshot/",
         "For 14 of these, no effect can be computed yet.",
         "| CRC-32 0000002a | float32 | torch | 2 | a processor |",
     ):
@@ -436,7 +436,7 @@ def test_without_runs_all_is_undecided(tmp_path, capsys):
         for words in (claim.sentence, claim.statistic, claim.paper or ""):
             assert words in " ".join(text.split())
     assert text.count("none yet, claimed below") == len(CLAIMS)
-    assert text.count("0 of cross 26 on cifar10, fast\n") == 2
+    assert text.count("0 of cross 26 on cifar10, fast-sgd\n") == 2
     *lines, last = text.splitlines()
     assert max(map(len, lines)) <= 100
     reproduce.main([str(tmp_path), "--summary"])

@@ -209,15 +209,13 @@ FAST = Recipe(
     momentum_correction=True,
     weight_decay=5e-4,
 )
-FRACTAL_FAST = replace(
-    FAST,
-    batch_size=50,
-    lr=0.05,
-    optimizer="nesterov",
-    initializer="xavier",
-    drop_path="mixed",
-)
+FRACTAL_FAST = replace(FAST, batch_size=100, initializer="xavier", drop_path="mixed")
 FRACTAL_PLAIN_FAST = replace(FRACTAL_FAST, **ALONE)
+
+# The same length with SGD, as in the papers: analysis/claims.py tests their claims with it.
+FAST_SGD = replace(FAST, optimizer="nesterov")
+FRACTAL_FAST_SGD = replace(FRACTAL_FAST, optimizer="nesterov", batch_size=50, lr=0.05)
+FRACTAL_PLAIN_FAST_SGD = replace(FRACTAL_FAST_SGD, **ALONE)
 
 RECIPES = {
     "deep-fusion": DEEP_FUSION,
@@ -234,6 +232,9 @@ RECIPES = {
     "fast": FAST,
     "fractal-fast": FRACTAL_FAST,
     "fractal-plain-fast": FRACTAL_PLAIN_FAST,
+    "fast-sgd": FAST_SGD,
+    "fractal-fast-sgd": FRACTAL_FAST_SGD,
+    "fractal-plain-fast-sgd": FRACTAL_PLAIN_FAST_SGD,
 }
 
 
