@@ -13,7 +13,7 @@ from analysis.paths import (
     mean_and_deviation,
     walk_lengths,
 )
-from command import InputError, Parser, command, require_file_path
+from command import Parser, command, require_file_path, require_positive
 from network import get_model, list_models
 from plotting.studies import draw_lengths, draw_lesions, draw_members
 from plotting.tables import aligned
@@ -164,8 +164,7 @@ def prepare(args):
 
 def show_members(args):
     """Print and draw the errors of a run's network, its members and their ensembles."""
-    if args.members < 1:
-        raise InputError(f"--members must be at least 1, not {args.members}")
+    require_positive(members=args.members)
     trained, output, title = prepare(args)
     result = study_members(*measure_members(trained, args.members, args.seed))
     draw_members(result, output, title)
@@ -185,8 +184,7 @@ def show_members(args):
 
 def show_lesions(args):
     """Print and draw the errors of a run's network with branches removed."""
-    if args.draws < 1:
-        raise InputError(f"--draws must be at least 1, not {args.draws}")
+    require_positive(draws=args.draws)
     trained, output, title = prepare(args)
     result = measure_lesions(trained, args.draws, args.seed)
     draw_lesions(result, output, title)

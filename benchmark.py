@@ -7,11 +7,10 @@ from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
-from command import InputError, Parser, command, require_file_path
+from command import InputError, Parser, command, require_file_path, require_positive
 from engine import precision
 from hardware import cores
 from network import list_models
-from network.registry import require_positive
 from plotting.scaling import draw_scaling, varying_axes
 from tools.contestants import LIBRARIES, TASKS, contest, list_cases, profile_case
 from tools.timing import Case, table, time_cases

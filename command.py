@@ -72,6 +72,20 @@ def last_line(error):
     return lines[-1] if lines else type(error).__name__
 
 
+def require_positive(**values):
+    """Raise an error unless every value is a whole number of at least 1.
+
+    Raises:
+        InputError: a value is not; the message contains its name.
+    """
+    for name, value in values.items():
+        whole = hasattr(value, "__index__") and not isinstance(value, bool)
+        if not whole or value < 1:
+            raise InputError(
+                f"{name} must be a whole number of at least 1, not {value!r}", argument=name
+            )
+
+
 def require_file_path(path):
     """Check the path of a file that will be written, before its content is computed.
 

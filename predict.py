@@ -11,7 +11,7 @@ import compat  # noqa: F401  (before anything imports mxnet)
 import numpy as np
 from tqdm import tqdm
 
-from command import InputError, Parser, command, require_file_path
+from command import InputError, Parser, command, require_file_path, require_positive
 from data.class_folders import CIRCLE, LOST, Ignored, walk_images
 from data.images import name_formats
 from data.lists import find_encoding
@@ -98,9 +98,7 @@ def check_flags(args):
     Raises:
         InputError: two flags contradict each other, or a number is impossible.
     """
-    for flag, value in (("--top", args.top), ("--batch-size", args.batch_size)):
-        if value is not None and value < 1:
-            raise InputError(f"{flag} must be at least 1, not {value}")
+    require_positive(batch_size=args.batch_size, top=TOP if args.top is None else args.top)
     given = (args.epoch, args.early_exit, args.features, args.gpus)
     if args.exported and any(value is not None for value in given):
         raise InputError("--features, --early-exit, --epoch and --gpus are for --run and --network")

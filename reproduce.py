@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import asdict
 from pathlib import Path
 
-from command import InputError, Parser, command
+from command import InputError, Parser, command, require_positive
 
 EXAMPLES = """examples:
   python reproduce.py                                   every claim, its effect and its verdict
@@ -123,8 +123,8 @@ def check_flags(args):
             raise InputError(f"{flag} is for --train", argument=flag)
     if args.hours is not None and not args.hours > 0:
         raise InputError(f"--hours must be above 0, not {args.hours:g}")
-    if args.threads is not None and args.threads < 1:
-        raise InputError(f"--threads must be at least 1, not {args.threads}")
+    if args.threads is not None:
+        require_positive(threads=args.threads)
     if not (args.train or args.path == RUNS or Path(args.path).is_dir()):
         raise InputError(f"there is no folder {args.path}")
 

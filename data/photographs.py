@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from command import InputError
+from command import InputError, require_positive
 from data.checks import check, note_images
 from data.class_folders import survey
 from data.images import EXTENSIONS, SOURCE_FORMATS, open_image, to_rgb, turn
@@ -79,8 +79,7 @@ def _forget_other_classes(path, names):
 def check_jobs(jobs):
     """Return the number of processes; None means one for each core."""
     jobs = cores() if jobs is None else jobs
-    if jobs < 1:
-        raise InputError(f"jobs must be at least 1, not {jobs}", argument="jobs")
+    require_positive(jobs=jobs)
     return jobs
 
 

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, o
 
 from mxnet.gluon import HybridBlock
 
-from command import InputError, nearest
+from command import InputError, nearest, require_positive
 from network import gluoncv_zoo
 from network.pretrained.cards import load_pretrained
 
@@ -224,17 +224,3 @@ def _require_known_options(
     for option in options:
         if option not in known:
             raise InputError(f"{name} has no option {option}")
-
-
-def require_positive(**values: Any) -> None:
-    """Raise an error unless every value is a whole number of at least 1.
-
-    Raises:
-        InputError: a value is not; the message contains its name.
-    """
-    for name, value in values.items():
-        whole = hasattr(value, "__index__") and not isinstance(value, bool)
-        if not whole or value < 1:
-            raise InputError(
-                f"{name} must be a whole number of at least 1, not {value!r}", argument=name
-            )

@@ -339,7 +339,7 @@ def test_other_sources_are_refused(tmp_path, capsys):
         (["--source", tmp_path / "x.npz"], "not an .npz file of arrays"),
         (["--source", source, "--size", "20"], "--size must be 28 to 96"),
         (["--source", source, "--test-share", "1"], "--test-share must lie between"),
-        (["--source", source, "--jobs", "0"], "--jobs must be at least 1"),
+        (["--source", source, "--jobs", "0"], "--jobs must be a whole number of at least 1"),
         (["--source", source, "--split-seed", "-1"], "--split-seed must be 0 to 4294967295"),
         (["--source", source, "--split-seed", "4294967296"], "--split-seed must be 0 to"),
         ([], "folder needs --source"),

@@ -221,7 +221,10 @@ def test_bad_flags_are_one_line(tmp_path, capsys):
     for flags, message in (
         (["imagenet"], "needs --source"),
         (["imagenet", "--source", source, "--size", "0"], "--size must be at least 16"),
-        (["imagenet", "--source", source, "--jobs", "0"], "--jobs must be at least 1"),
+        (
+            ["imagenet", "--source", source, "--jobs", "0"],
+            "--jobs must be a whole number of at least 1",
+        ),
         (["digits", "--size", "32"], "--size is for imagenet"),
     ):
         status, err = refused(capsys, *flags, "--out", tmp_path / "out", main=prepare.main)

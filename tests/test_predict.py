@@ -396,8 +396,8 @@ def test_wrong_flags_are_one_line(run, tmp_path, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     for flags, message in (
-        (["--run", run, "--top", "0"], "--top must be at least 1"),
-        (["--run", run, "--batch-size", "0"], "--batch-size must be at least 1"),
+        (["--run", run, "--top", "0"], "--top must be a whole number of at least 1"),
+        (["--run", run, "--batch-size", "0"], "--batch-size must be a whole number of at least 1"),
         (["--run", tmp_path], "is not a run's folder"),
         (["--run", run, "--epoch", "5"], "there are: [1]"),
         (["--exported", tmp_path / "x.zip"], "is not an exported file"),

@@ -224,7 +224,7 @@ def test_two_devices_train(data, tmp_path):
         (["--momentum-correction", "yes"], "'yes' is neither on nor off"),
         (["--init-from", ""], "--init-from must be a run's folder"),
         (["--rand-seed", "-1"], "--rand-seed must be at least 0"),
-        (["--runs", "0"], "--runs must be at least 1"),
+        (["--runs", "0"], "--runs must be a whole number of at least 1"),
         (["--log-iters", "0"], "--log-iters must be at least 1"),
         (["--exp-name", "a/b"], "must be a plain name"),
         (["--exp-name", ".."], "must be a plain name"),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Callable, Tuple
 
-from command import InputError, Interrupted, Parser, flag_name
+from command import InputError, Interrupted, Parser, flag_name, require_positive
 from engine.distributed import DISTRIBUTED
 from filesystem import is_path
 from network import list_pretrained
@@ -152,8 +152,7 @@ def train(argv, program, say):
         say(_format_config(run, config))
         return
     runs = 1 if args.runs is None else args.runs
-    if runs < 1:
-        raise InputError(f"--runs must be at least 1, not {runs}")
+    require_positive(runs=runs)
     if runs > 1 and config.kv_store == DISTRIBUTED:
         raise InputError(f"--kv-store {DISTRIBUTED} trains one seed in each job: leave --runs out")
     if not (Path(run.data_dir) / run.train_file).exists():
