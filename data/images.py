@@ -4,7 +4,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from data.metadata import (
     JPEG_START,
@@ -161,6 +161,13 @@ def read_image(data):
     """
     image = open_image(data, formats=SOURCE_FORMATS)
     return to_rgb(turn(image, read_orientation(data)))
+
+
+def fit(image, size):
+    """Return an RGB image as pixels, uint8 (size, size, 3): shorter side resized, centre cut."""
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.LANCZOS)
+    return np.asarray(image)
 
 
 def decode(data, size):

@@ -1,48 +1,25 @@
 """Read users' own small images, in folders of classes or an .npz file, as a data set."""
 
 import re
-import zipfile
-import zlib
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Tuple
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from command import InputError, nearest
+from command import InputError
 from data.archives import Part
 from data.class_folders import Ignored, find_classes, is_hidden, match_classes
-from data.images import read_image, to_rgb
+from data.images import fit, read_image
+from data.npz import read_npz
 from data.records import Images, split
-from data.spec import SIZES, DatasetSpec
+from data.spec import SIZE, SIZES, DatasetSpec
 
-SIZE = 32
 SHOWN = 3  # the most files that a message names
 TEST_SHARE = 0.2
 TRAIN_FOLDERS = ("train", "training")
 TEST_FOLDERS = ("test", "testing", "val", "valid", "validation")
-# Names of arrays: training images and labels and, if there are any, test images and labels.
-ARRAYS = (
-    ("x_train", "y_train", "x_test", "y_test"),
-    ("train_images", "train_labels", "test_images", "test_labels"),
-    ("images", "labels"),
-    ("x", "y"),
-)
-CLASS_NAMES = ("class_names", "classes")
-_NPZ_ERRORS = (
-    OSError,
-    ValueError,
-    AttributeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    RuntimeError,  # an encrypted file, or an unknown compression
-    MemoryError,  # a damaged header may announce any size
-    OverflowError,
-)
 OTHER_FOLDERS, OTHER_ARRAYS = "folders besides train and test", "arrays that are not used"
 
 
@@ -66,7 +43,7 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
     Args:
         source: a folder with train/CLASS/FILE and test/CLASS/FILE (or training, testing, val;
             capital letters make no difference); a folder with CLASS/FILE; or an .npz file with
-            arrays named as in ARRAYS.
+            arrays named as in data.npz.ARRAYS.
         size: None means 32, or the size of the images in an .npz file.
         test_share: share of each class that becomes test images, if the source has none.
         seed: determines which images these are.
@@ -92,7 +69,8 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
     if source.is_dir():
         own = _read_folders(source, size or SIZE, mapping)
     elif source.is_file():
-        own = _read_npz(source, size)
+        names, train, test, unused = read_npz(source, size)
+        own = Own(names, train, test, ignored=Ignored({OTHER_ARRAYS: unused} if unused else {}))
     else:
         raise InputError(f"{source} does not exist: give a folder or an .npz file")
     left_out = f" (left out: {'; '.join(own.left_out[:SHOWN])})" if own.left_out else ""
@@ -142,9 +120,6 @@ def _hold_out(source, own, share, seed):
         )
     train, test = split(images, count, seed)
     own.train, own.test = Part(train.pixels, train.labels), Part(test.pixels, test.labels)
-
-
-# Folders
 
 
 def _read_folders(source, size, mapping):
@@ -226,151 +201,6 @@ def _read_files(source, photographs, size, mapping, left_out):
 def _read_file(source, size, photograph):
     """Return the pixels of a file, or None and the reason, for a worker process."""
     try:
-        return _fit(read_image((source / photograph.path).read_bytes()), size), None
+        return fit(read_image((source / photograph.path).read_bytes()), size), None
     except (ValueError, OSError) as error:
         return None, str(error).replace("its image", "it")
-
-
-def _fit(image, size):
-    if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.LANCZOS)
-    return np.asarray(image)
-
-
-# Arrays
-
-
-def _read_npz(source, size):
-    try:
-        arrays = {}
-        with zipfile.ZipFile(source) as file:
-            for name in file.namelist():
-                if name.endswith(".npy"):
-                    with file.open(name) as member:  # it refuses arrays of Python objects
-                        arrays[name[:-4]] = np.lib.format.read_array(member)
-    except _NPZ_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{source} is not an .npz file of arrays ({reason})") from None
-    keys = next((keys for keys in ARRAYS if set(keys[:2]) <= set(arrays)), None)
-    if keys is None:
-        known = "; ".join(" and ".join(names[:2]) for names in ARRAYS)
-        raise InputError(
-            f"{source} has arrays {', '.join(sorted(arrays)) or 'none'}, not images and labels "
-            f"({known})"
-        )
-    images = _check_images(source, keys[0], arrays[keys[0]])
-    if size is None:
-        height, width = images.shape[1:3]
-        size = height if height == width and height in SIZES else SIZE
-    names, labels = _check_labels(source, keys[1], arrays)
-    own = Own(names, _make_part(source, images, labels, size), None)
-    own.ignored.update(_list_unused(arrays, keys))
-    missing = [key for key in keys[2:] if key not in arrays]
-    if len(missing) == 1:
-        (there,) = set(keys[2:]) - set(missing)
-        raise InputError(f"{source} has {there}, but not {missing[0]}: add it, or leave both out")
-    if keys[2:] and not missing:
-        images = _check_images(source, keys[2], arrays[keys[2]])
-        _, labels = _check_labels(source, keys[3], arrays, names)
-        own.test = _make_part(source, images, labels, size)
-    return own
-
-
-def _list_unused(arrays, keys):
-    """Return the Ignored of the arrays besides ``keys`` and the names of the classes."""
-    ignored = Ignored()
-    for name in arrays:
-        if name not in (*keys, *CLASS_NAMES):
-            ignored.add(OTHER_ARRAYS, name)
-    return ignored
-
-
-def _make_part(source, images, labels, size):
-    if len(images) != len(labels):
-        raise InputError(f"{source} has {len(images)} images and {len(labels)} labels")
-    pixels = [_fit(to_rgb(Image.fromarray(image)), size) for image in images]
-    return Part(np.array(pixels, np.uint8).reshape(-1, size, size, 3), labels)
-
-
-def _check_images(source, name, images):
-    """Check images (N, height, width) or (N, height, width, channels); return them contiguous."""
-    if images.ndim == 4 and images.shape[1] in (1, 3, 4) and images.shape[3] not in (1, 3, 4):
-        images = images.transpose(0, 2, 3, 1)
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
-    if images.dtype == bool:
-        images = images.astype(np.uint8) * 255
-    if images.dtype == np.uint16:
-        if images.size and images.max() < 256:
-            raise InputError(
-                f"{source}: {name} is uint16, but no value is above 255: make it uint8 if its "
-                "values are 0 to 255"
-            )
-        images = (images >> 8).astype(np.uint8)
-    colours = images.ndim == 4 and images.shape[3] in (3, 4)
-    if images.dtype != np.uint8 or not (images.ndim == 3 or colours) or 0 in images.shape:
-        raise InputError(
-            f"{source}: {name} is {images.dtype} {images.shape}; images must be uint8 (0 to 255) "
-            "of shape (N, height, width) or (N, height, width, channels) with 1, 3 or 4 channels"
-        )
-    return np.ascontiguousarray(images)
-
-
-def _check_labels(source, name, arrays, names=None):
-    """Return the names of the classes, given or found, and the labels, int64 (N,)."""
-    labels = arrays[name]
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    labels = _decode(source, name, labels)
-    if names is None:
-        names = _read_names(source, arrays)
-    if labels.ndim == 1 and labels.dtype.kind == "U":
-        names = tuple(map(str, np.unique(labels))) if names is None else names
-        numbers = {each: number for number, each in enumerate(names)}
-        unknown = [str(label) for label in labels if str(label) not in numbers]
-        if unknown:
-            raise InputError(
-                f"{source}: {name} has {unknown[0]!r}, which is not a class"
-                f"{nearest(unknown[0], names)}"
-            )
-        labels = np.array([numbers[str(label)] for label in labels], np.int64)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):
-        raise InputError(
-            f"{source}: {name} is {labels.dtype} {labels.shape}, not whole numbers (N,)"
-        )
-    if names is None:
-        highest = int(labels.max())
-        if highest >= len(labels):
-            raise InputError(
-                f"{source}: {name} has {highest} among {len(labels)} labels: labels must count the "
-                "classes from 0, and each class needs an image"
-            )
-        names = tuple(map(str, range(highest + 1)))
-    if labels.min() < 0 or labels.max() >= len(names):
-        raise InputError(f"{source}: {name} has labels outside 0 to {len(names) - 1}")
-    return names, labels.astype(np.int64)
-
-
-def _read_names(source, arrays):
-    """Return the names of the classes in an .npz file, or None if it has none."""
-    key = next((key for key in CLASS_NAMES if key in arrays), None)
-    if key is None:
-        return None
-    named = _decode(source, key, arrays[key])
-    if named.ndim != 1:
-        raise InputError(f"{source}: {key} has the shape {named.shape}; it must be a list of names")
-    names = tuple(map(str, named))
-    repeated = [name for name, times in Counter(names).items() if times > 1]
-    if repeated:
-        raise InputError(f"{source}: {key} has {repeated[0]!r} more than once")
-    return names
-
-
-def _decode(source, name, array):
-    """Return an array of bytes as one of text, and others unchanged."""
-    if array.dtype.kind != "S":
-        return array
-    try:
-        return np.char.decode(array, "utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{source}: {name} has bytes that are not UTF-8") from None

@@ -8,10 +8,10 @@ from pathlib import Path
 from command import InputError, Parser, command
 from data import photographs
 from data.lists import CLASSES, read_classes
-from data.own import SIZE, TEST_SHARE
+from data.own import TEST_SHARE
 from data.packing import FILES, prepare_dataset, prepare_own
 from data.spec import DESCRIPTION as DESCRIPTION_FILE
-from data.spec import SIZES, default_folder, list_datasets
+from data.spec import SIZE, SIZES, default_folder, list_datasets
 from filesystem import is_path
 
 DESCRIPTION = """\

@@ -9,12 +9,9 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
-
 from command import InputError
 from data import augment, records, stream
-from data.images import read_image
+from data.images import fit, read_image
 from data.lists import read_classes
 from data.photographs import SIZE, convert
 
@@ -73,9 +70,8 @@ class SmallImages:
         Raises:
             InputError: the picture cannot be used.
         """
-        square = ImageOps.fit(_opened(path, read_image), (self.size, self.size), Image.LANCZOS)
-        pixels = np.asarray(square).transpose(2, 0, 1)[None]
-        return augment.normalize(pixels, **self._statistics)[0]
+        pixels = fit(_opened(path, read_image), self.size).transpose(2, 0, 1)
+        return augment.normalize(pixels[None], **self._statistics)[0]
 
     @property
     def _statistics(self):

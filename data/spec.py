@@ -16,6 +16,7 @@ from filesystem import is_path, project_folder
 DESCRIPTION = "dataset.json"
 DESCRIPTION_FORMAT = 1
 SIZES = range(28, 97)  # heights and widths of images in users' own data sets
+SIZE = 32  # their default
 
 
 @dataclass(frozen=True)
