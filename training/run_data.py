@@ -81,8 +81,9 @@ class RunData:
 
     def describe(self) -> Optional[Dict[str, Any]]:
         """Return the description of a user's own small images, for ``config.json``, or None."""
-        own = self._spec is not None and self._spec.name not in list_datasets()
-        return self._spec.to_json() if own else None
+        if self._spec is None or self._spec.name in list_datasets():
+            return None
+        return self._spec.to_json()
 
     @property
     def class_names(self) -> Optional[Tuple[str, ...]]:
