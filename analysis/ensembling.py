@@ -66,8 +66,8 @@ def study_members(whole: Predictions, members: Sequence[MemberPredictions], ther
     up_to = list(accumulate(shares, initial=none))  # [i]: the sum over the members before i
     from_on = list(accumulate(reversed(shares), initial=none))[::-1]  # [i]: over i and later ones
 
-    def error(probabilities):
-        return Predictions(probabilities, whole.labels).error()  # the largest probability counts
+    def error(summed):
+        return Predictions(summed, whole.labels).error()  # the largest probability counts
 
     contributions = tuple(
         Contribution(

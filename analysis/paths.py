@@ -21,10 +21,8 @@ from typing import Any, Dict, Mapping, Tuple, Union
 
 from network import get_model
 from network.complexity import WEIGHT_LAYERS
-from network.graph import INPUT, to_symbol
+from network.graph import INPUT, SCALES, SUMS, to_symbol
 
-SUMS = ("elemwise_add", "broadcast_add", "add_n")
-SCALES = ("_mul_scalar", "_div_scalar")
 CUTS = ("BlockGrad", "zeros_like", "ones_like", "shape_array")  # do not pass the image on
 # network -> probability that a path takes a branch in a block, from the paper
 PAPER_CHANCES = {"resnet": Fraction(1, 2), "half": Fraction(2, 3), "cross": Fraction(1, 3)}

@@ -17,12 +17,10 @@ import json
 from collections import Counter
 from math import log2
 
-from network.graph import INPUT, with_nodes
+from network.graph import INPUT, SCALES, SUMS, with_nodes
 
 LARGEST_EXPONENT = 8  # activations are stored at no more than 2^8 times their value
-SUMS = ("add_n", "elemwise_add")
 COMMUTING = ("Flatten", "Pooling", "mean")  # and ReLU
-PRODUCTS = ("_mul_scalar", "_div_scalar")
 WEIGHTED = ("Convolution", "FullyConnected")
 
 
@@ -133,7 +131,7 @@ class MovedFactors:
 
 def _read_exponent(node):
     """Return e if a node multiplies by 2^e, else 0."""
-    factor = float(node["attrs"]["scalar"]) if node["op"] in PRODUCTS else 0
+    factor = float(node["attrs"]["scalar"]) if node["op"] in SCALES else 0
     if factor <= 0:
         return 0
     return -log2(factor) if node["op"] == "_div_scalar" else log2(factor)

@@ -7,6 +7,8 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 INPUT = "data"  # name of the images in every compiled graph
+SUMS = ("elemwise_add", "broadcast_add", "add_n")  # operators that add their inputs
+SCALES = ("_mul_scalar", "_div_scalar")  # operators that multiply by a number
 PIXEL_CONSTANTS = ("pixel_mean", "pixel_std")  # constants of an exported graph that takes pixels
 
 

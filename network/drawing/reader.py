@@ -12,10 +12,9 @@ from typing import Dict, Tuple
 from network.complexity import infer_shapes
 from network.drawing.architecture import MERGES, Node
 from network.drawing.roles import assign_numbers, assign_roles, sort_by_depth
-from network.graph import INPUT, to_symbol
+from network.graph import INPUT, SUMS, to_symbol
 
 WEIGHT_UNITS = {"Convolution": "conv", "FullyConnected": "dense"}  # operator -> kind of its node
-SUMS = ("elemwise_add", "broadcast_add", "add_n")
 LAYER_NAMES = {"BatchNorm": "BN", "Flatten": "flatten", "Dropout": "dropout", "mean": "average"}
 
 
