@@ -216,8 +216,10 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
         (folder / "curves.png").touch()
     page = make_page("snapshot", "cpu")
     for words in (
-        "/published2` | fractal 20 on cifar10, fractal-fast-sgd | 1 | 15 | 20.00 | 18.25 | 25.00, 20",
-        "/published3` | fractal 20 on cifar10, fractal-fast-sgd, drop_path none | 0 | 15 | 20.00 | 14",
+        "/published2` | fractal 20 on cifar10, fractal-fast-sgd | 1 | 15 | 20.00 | 18.25 | "
+        "25.00, 20",
+        "/published3` | fractal 20 on cifar10, fractal-fast-sgd, drop_path none | 0 | 15 | "
+        "20.00 | 14",
         "(../snapshot/cifar10/fractal_d20w1/published1/curves.png)",
         "fractal-fast-sgd, drop_path none: error and loss over epochs](../snapshot/",
         "For 14 of these, no effect can be computed yet.",
