@@ -24,6 +24,7 @@ from training.trainer import fit
 MOST_MEMBERS = 64  # the largest number of an ensemble's members that are measured
 LOCKS = ".queue"  # folder in the log_dir
 SHORTEST, LONGEST = 1e-6, 1e8  # seconds that every system's timer can hold; 0 would be no limit
+AGAIN = 60  # seconds to the next alarm, if an exception was lost, as in the destructor of an array
 
 
 def train_queue(scale, config, folders, hours=None, say=print):
@@ -169,7 +170,7 @@ def _finishes_in(hours, work):
         return True
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        signal.setitimer(signal.ITIMER_REAL, min(max(3600 * hours, SHORTEST), LONGEST))
+        signal.setitimer(signal.ITIMER_REAL, min(max(3600 * hours, SHORTEST), LONGEST), AGAIN)
         work()
     except (Interrupted, KeyboardInterrupt):
         if not over:

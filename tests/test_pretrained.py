@@ -21,6 +21,7 @@ from tests.record_files import encoded, random_pixels
 from tests.test_scripts import refused
 from tools import publish
 from training.evaluation import restore
+from training.recipe import Recipe
 from training.run_folder import (
     find_runs,
     is_published,
@@ -247,7 +248,7 @@ def test_a_card_has_the_seeds_of_all_published_runs_and_the_median_of_them(name)
         run = record.run
         size = (run.network, run.depth, run.widen_factor, run.dataset)
         same = size == (card.network, card.depth, card.widen_factor, card.dataset)
-        if same and (run.recipe.to_json(), record.info.data) == (card.recipe, card.data):
+        if same and (run.recipe, record.info.data) == (Recipe.from_json(card.recipe), card.data):
             group.append(record)
     assert sorted(record.run.seed for record in group) == card.seeds
     median = median_run(group)

@@ -514,6 +514,27 @@ def test_the_end_of_the_time_is_no_error_and_ctrl_c_is_one(short_queue, tiny, mo
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
+def test_an_alarm_that_is_lost_is_repeated(short_queue, tiny, monkeypatch):
+    """Python ignores exceptions in destructors, such as those of MXNet's arrays."""
+    lost = []
+
+    class Array:
+        def __del__(self):
+            try:
+                time.sleep(60)
+            finally:
+                lost.append(True)
+
+    def train_for_long(*arguments):
+        Array()
+        time.sleep(60)
+
+    monkeypatch.setattr(run_queue, "fit", train_for_long)
+    monkeypatch.setattr(run_queue, "AGAIN", 0.2)
+    said = queue(tiny, hours=1 / 3600)
+    assert lost and said[-1].startswith("stopped after")
+
+
 def test_a_run_that_another_process_trains_or_that_diverges_is_left(short_queue, tiny, monkeypatch):
     setting, seed = run_queue.list_queue("cpu")[0]
     other = tiny / "snapshot" / run_queue.LOCKS / run_queue._name("cpu", setting, seed)
