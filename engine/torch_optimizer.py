@@ -33,11 +33,12 @@ def nesterov(weights, gradients, momenta, lr, momentum, decay):
 
 
 def muon(weights, gradients, momenta, lr, momentum, decay):
-    """See engine/muon.py. Convolutions of the same shape are updated together."""
+    """Update as engine/muon.py defines; convolutions of the same shape are updated together."""
     by_shape, rest = {}, []
     for each in zip(weights, gradients, momenta):
-        is_convolution = each[0].dim() == 4
-        (by_shape.setdefault(each[0].shape, []) if is_convolution else rest).append(each)
+        shape = each[0].shape
+        group = by_shape.setdefault(shape, []) if len(shape) == 4 else rest
+        group.append(each)
     if rest:
         nesterov(*map(list, zip(*rest)), lr, momentum, decay)
     for convolutions in by_shape.values():
