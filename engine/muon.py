@@ -21,4 +21,4 @@ training script for CIFAR-10.
 ANGLE = 0.15  # so that one learning rate suits all parameters
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
-SMALLEST_NORM = 1e-30  # of a direction D that is divided by its norm
+SMALLEST_NORM = 1e-30  # smaller norms count as 0, and are not divided by

@@ -39,7 +39,7 @@ class Muon(mx.optimizer.NAG):
             _assign(momenta, velocities)
         matrices = _matrices(weights)
         matrices = matrices * (matrices.shape[1] ** 0.5 / _norms(matrices))
-        angles = muon.ANGLE * lr * (_norms(steps) > 0)
+        angles = muon.ANGLE * lr * (_norms(steps) > muon.SMALLEST_NORM)
         _assign(weights, matrices + orthogonalize(directions) * angles)
 
 
@@ -48,7 +48,7 @@ def orthogonalize(matrices):
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonalize(matrices.swapaxes(1, 2)).swapaxes(1, 2)
     a, b, c = muon.COEFFICIENTS
-    x = matrices / mx.nd.maximum(_norms(matrices), muon.SMALLEST_NORM)
+    x = matrices / _norms(matrices)
     for _ in range(muon.STEPS):
         square = mx.nd.linalg.gemm2(x, x, transpose_b=True)
         polynomial = mx.nd.linalg.gemm(square, square, square, alpha=c, beta=b)
@@ -68,5 +68,6 @@ def _assign(arrays, matrices):
 
 
 def _norms(matrices):
-    """Return the Frobenius norm of each matrix, an array (count, 1, 1)."""
-    return matrices.reshape((0, -1)).norm(axis=1).reshape((-1, 1, 1))
+    """Return the Frobenius norm of each matrix, at least SMALLEST_NORM, an array (count, 1, 1)."""
+    norms = matrices.reshape((0, -1)).norm(axis=1).reshape((-1, 1, 1))
+    return mx.nd.maximum(norms, muon.SMALLEST_NORM)

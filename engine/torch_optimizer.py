@@ -53,9 +53,8 @@ def _update_convolutions(weights, gradients, momenta, lr, momentum):
     torch._foreach_add_(momenta, steps)
     directions = torch._foreach_add(steps, momenta, alpha=momentum)
     steps, directions, matrices = (torch.stack(x).flatten(2) for x in (steps, directions, weights))
-    norms, sizes = (x.norm(dim=(1, 2), keepdim=True) for x in (matrices, steps))
-    matrices = matrices * (matrices.shape[1] ** 0.5 / norms)
-    matrices += orthogonalize(directions) * (ANGLE * lr * (sizes > 0))
+    matrices *= matrices.shape[1] ** 0.5 / _norms(matrices)
+    matrices += orthogonalize(directions) * (ANGLE * lr * (_norms(steps) > SMALLEST_NORM))
     torch._foreach_copy_(weights, [*matrices.reshape(-1, *weights[0].shape)])
 
 
@@ -66,12 +65,17 @@ def orthogonalize(matrices):
     import torch
 
     a, b, c = COEFFICIENTS
-    x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
+    x = matrices / _norms(matrices)
     for _ in range(STEPS):
         square = x @ x.mT
         polynomial = torch.baddbmm(square, square, square, alpha=c, beta=b)
         x = torch.baddbmm(x, polynomial, x, beta=a)
     return x
+
+
+def _norms(matrices):
+    """Return the Frobenius norm of each matrix, at least SMALLEST_NORM, a tensor (count, 1, 1)."""
+    return matrices.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
 
 
 UPDATES = {"sgd": sgd, "nesterov": nesterov, "muon": muon}

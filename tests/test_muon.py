@@ -24,7 +24,7 @@ def muon_step(w, v, g, lr, momentum):
     """A step of a convolution by the formula in engine/muon.py."""
     v = momentum * v - lr * g
     direction = orthogonal((momentum * v - lr * g).reshape(len(w), -1)).reshape(w.shape)
-    return w * np.sqrt(len(w)) / np.linalg.norm(w) + 0.15 * lr * direction * g.any(), v
+    return w * np.sqrt(len(w)) / (np.linalg.norm(w) or 1) + 0.15 * lr * direction * g.any(), v
 
 
 def arrays(seed, scale=1.0):
@@ -68,6 +68,7 @@ def torch_steps(weights, gradients, rates, momentum=MOMENTUM):
 
 def expected_steps(weights, gradients, rates, momentum=MOMENTUM):
     momenta = dict.fromkeys(weights, 0.0)
+    weights = dict(weights)
     for gradient, lr in zip(gradients, rates):
         for name, g in gradient.items():
             weights[name], momenta[name] = muon_step(weights[name], momenta[name], g, lr, momentum)
@@ -77,12 +78,13 @@ def expected_steps(weights, gradients, rates, momentum=MOMENTUM):
 @pytest.mark.parametrize("steps", [mxnet_steps, torch_steps])
 @pytest.mark.parametrize("momentum", [0.0, MOMENTUM])
 def test_steps_are_the_formula(steps, momentum):
-    """Also for a convolution whose gradient is 0 in some steps: it then keeps its direction."""
+    """Also for a convolution of zeros, and for one whose gradient is 0 in some steps."""
     gradients = [arrays(seed) for seed in range(1, 5)]
+    start = {**arrays(0), "other": np.zeros(SHAPES["other"])}
     gradients[1]["stem"][:] = gradients[2]["tall"][:] = 0
     rates = [0.2, 0.2, 0.1, 1e-6]
-    ours = steps(arrays(0), gradients, rates, momentum)
-    for name, value in expected_steps(arrays(0), gradients, rates, momentum).items():
+    ours = steps(start, gradients, rates, momentum)
+    for name, value in expected_steps(start, gradients, rates, momentum).items():
         assert np.abs(ours[name] - value).max() < 1e-9, name
 
 
