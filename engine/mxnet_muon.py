@@ -20,14 +20,13 @@ class Muon(mx.optimizer.NAG):
     def update_multi_precision(self, indices, weights, gradients, momenta):
         """Update the parameters and their momenta (None without momentum) in place."""
         by_shape = {}
-        for each in zip(weights, gradients, momenta, indices):
-            weight, gradient, momentum, index = each
-            if weight.ndim == 4:
-                by_shape.setdefault(weight.shape, []).append(each)
+        for index, *arrays in zip(indices, weights, gradients, momenta):
+            if arrays[0].ndim == 4:
+                by_shape.setdefault(arrays[0].shape, []).append(arrays)
             else:
-                super().update_multi_precision(index, weight, gradient, momentum)
+                super().update_multi_precision(index, *arrays)
         for convolutions in by_shape.values():
-            self._update_convolutions(*list(zip(*convolutions))[:3])
+            self._update_convolutions(*zip(*convolutions))
 
     def _update_convolutions(self, weights, gradients, momenta):
         lr = self.learning_rate
