@@ -8,7 +8,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
     The first row is the heading.
     """
-    rows = _escape_breaks(rows)
+    rows = [[escape_breaks(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
@@ -19,14 +19,14 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
     A ``|`` in a cell does not end it.
     """
-    escaped = ([cell.replace("|", r"\|") for cell in row] for row in _escape_breaks(rows))
+    escaped = ([escape_breaks(cell).replace("|", r"\|") for cell in row] for row in rows)
     head, *body = (f"| {' | '.join(row)} |" for row in escaped)
     return "\n".join([head, "|---" * len(rows[0]) + "|", *body])
 
 
-def _escape_breaks(rows):
-    """Return rows with escaped line breaks: a file's name may have them, but a cell is one line."""
-    return [[cell.replace("\r", r"\r").replace("\n", r"\n") for cell in row] for row in rows]
+def escape_breaks(text: str) -> str:
+    """Return ``text`` as one line: line breaks, which a file's name may have, are escaped."""
+    return text.replace("\r", r"\r").replace("\n", r"\n")
 
 
 TABLE_FORMATS: Dict[str, Callable[[Sequence[Sequence[str]]], str]] = {

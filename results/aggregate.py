@@ -9,7 +9,7 @@ from typing import List, Optional, Sequence, Tuple, Union
 
 from results.papers import explain_difference, paper_error
 from training.build import column_depths
-from training.recipe import show_value
+from training.recipe import RECIPES, differences, show_value
 from training.run_folder import (
     RunRecord,
     find_runs,
@@ -123,7 +123,8 @@ def read_settings(path: Union[str, Path]) -> Tuple[List[List[RunRecord]], List[R
 
 def tabulate(settings: Sequence[Sequence[RunRecord]]) -> List[Result]:
     """Return the Results of ``read_settings``."""
-    return [result for records in settings for result in _results(records)]
+    recipes = describe_recipes(settings)
+    return [r for records, recipe in zip(settings, recipes) for r in _results(records, recipe)]
 
 
 def table_name(what) -> str:
@@ -171,18 +172,45 @@ def _setting(record):
     return same, json.dumps([info.data, info.devices, info.workers], sort_keys=True)
 
 
-def describe_recipe(record: RunRecord) -> str:
+def describe_recipes(settings: Sequence[Sequence[RunRecord]]) -> List[str]:
+    """Return, for each setting, its recipe's name and each value that was changed.
+
+    If settings of one table have the same names of files but different images, such as CIFAR-10
+    and copies of it, the checksums of their training and test images follow.
+    """
+    images = defaultdict(set)
+    for first, *_ in settings:
+        images[_name_images(first)].add(_show_checksums(first))
+    return [
+        _describe_recipe(first) + _show_checksums(first) * (len(images[_name_images(first)]) > 1)
+        for first, *_ in settings
+    ]
+
+
+def _name_images(record):
+    run = record.run
+    return run.dataset, run.val_split, run.train_file, run.test_file
+
+
+def _show_checksums(record):
+    found = (record.info.images(part).get("crc32") for part in ("train", "test"))
+    shown = (f"{each:08x}" if isinstance(each, int) else "unknown" for each in found)
+    return f", images CRC-32 {' and '.join(shown)}"
+
+
+def _describe_recipe(record):
     """Return the recipe's name, and each value that was changed."""
     run, info = record.run, record.info
-    assert run and info, "a run that can be used has both"
-    changes = [f"{k} {show_value(v)}" for k, v in info.recipe_changes.items() if k != "epochs"]
+    known = run.recipe_name in RECIPES  # a later version may have changed a recipe's values
+    changes = differences(run.recipe, run.recipe_name) if known else info.recipe_changes
+    changes = [f"{k} {show_value(v)}" for k, v in changes.items() if k != "epochs"]
     files = [name for name in (run.train_file, run.test_file) if name not in USUAL_FILES]
     if files:
         changes.append(f"with {' and '.join(files)}")
     if run.val_split:
         changes.append(f"on {run.val_split} held out")
     if run.init_from:
-        changes.append(f"from {'/'.join(Path(run.init_from).parts[-2:])}")
+        changes.append(f"from {_name_source(run.init_from)}")
     if run.dtype != "float32":
         changes.append(run.dtype)
     if run.classes is not None:
@@ -194,7 +222,13 @@ def describe_recipe(record: RunRecord) -> str:
     return ", ".join([run.recipe_name, *changes])
 
 
-def _results(records):
+def _name_source(source):
+    """Return the path of a run from its data set's folder on; of others, the last two names."""
+    short = shorten_source(source)
+    return short if "/" in short else "/".join(Path(source).parts[-2:])
+
+
+def _results(records, recipe):
     """Return the Result of one setting, then one for each column that all of its runs tested."""
     run, info = records[0].run, records[0].info
     last = [record.rows[-1] for record in records]
@@ -208,7 +242,7 @@ def _results(records):
         layers=info.layers,
         parameters=info.parameters,
         epochs=run.recipe.epochs,
-        recipe=describe_recipe(records[0]),
+        recipe=recipe,
         runs=len(records),
         test_error=statistics([row["test_error"] for row in last]),
         train_error=statistics([row["train_error"] for row in last]),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from plotting.figure import COLOURS, MARKERS
-from results.aggregate import describe_recipe, median_run, table_name
+from results.aggregate import describe_recipes, median_run, table_name
 from results.papers import explain_difference, paper_error
 from training.run_folder import RunRecord
 
@@ -123,8 +123,8 @@ def _line(records, split):
 def _labels(groups):
     """Return a name for each setting that distinguishes it from the others."""
     labels = [_size(records[0]) for records in groups]
-    for describe in (describe_recipe, _epochs):
-        extras = [describe(records[0]) for records in groups]
+    epochs = [f"{records[0].run.recipe.epochs} epochs" for records in groups]
+    for extras in (describe_recipes(groups), epochs):
         found = defaultdict(set)
         for label, extra in zip(labels, extras):
             found[label].add(extra)
@@ -138,7 +138,3 @@ def _labels(groups):
 def _size(record):
     run = record.run
     return f"{run.network} {run.depth or record.info.layers} widen {run.widen_factor}"
-
-
-def _epochs(record):
-    return f"{record.run.recipe.epochs} epochs"

@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import asdict
 from typing import Callable, Dict, List, Sequence, Tuple
 
-from plotting.tables import aligned, markdown
+from plotting.tables import aligned, escape_breaks, markdown
 from results.aggregate import Result, table_name
 from training.run_folder import RunRecord
 
@@ -93,7 +93,7 @@ def _tables(results, left_out, table, heading, explanation):
         if notes:
             blocks.append("\n".join(notes) if table is aligned else "\n\n".join(notes))
     if left_out:
-        lines = [f"- {record.folder}: {record.problem}" for record in left_out]
+        lines = [escape_breaks(f"- {record.folder}: {record.problem}") for record in left_out]
         blocks.append("\n".join(["left out:", *lines]))
     if results:
         blocks.append(explanation)

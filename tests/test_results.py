@@ -6,11 +6,20 @@ import re
 import shutil
 import statistics as stdlib
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
 from command import InputError
-from results import REPORT_FORMATS, collect, paper_error, statistics
+from results import (
+    REPORT_FORMATS,
+    collect,
+    compare_settings,
+    paper_error,
+    read_settings,
+    statistics,
+    tabulate,
+)
 from tests.test_run_folder import ROW, make_config
 from training import run_folder
 from training.recipe import get_recipe
@@ -229,10 +238,10 @@ def test_a_smaller_input_is_not_the_papers(tmp_path):
 
 
 def test_other_files_and_steps_are_named(tmp_path):
-    steps = {"lr_steps": ["1/3", "2/3"]}
+    steps = replace(get_recipe("deep-fusion", epochs=1), lr_steps=(Fraction(1, 3), Fraction(2, 3)))
     data = {"train": {"examples": 300}}
     make_run(tmp_path, 1, [5.0])
-    make_run(tmp_path, 2, [6.0], train_file="few.rec", data=data, recipe_changes=steps)
+    make_run(tmp_path, 2, [6.0], train_file="few.rec", data=data, recipe=steps)
     make_run(tmp_path, 3, [7.0], dataset="birds", train_file="a.rec", test_file="b.rec")
     assert {result.recipe for result in collect(tmp_path)[0]} == {
         "deep-fusion",
@@ -330,8 +339,72 @@ def test_a_run_from_trained_parameters_says_so_and_is_not_the_papers(tmp_path):
     source = str(tmp_path / "elsewhere" / "cross_d110w1" / "run3")
     make_paper_run(tmp_path, 1, 4.0, init_from=source)
     first, second = sorted(collect(tmp_path)[0], key=lambda result: len(result.recipe))
-    assert (first.recipe, second.recipe) == ("deep-fusion", "deep-fusion, from cross_d110w1/run3")
+    assert (first.recipe, second.recipe) == (
+        "deep-fusion",
+        "deep-fusion, from elsewhere/cross_d110w1/run3",
+    )
     assert (first.paper_note, second.paper_note) == ("", "started from trained parameters")
+
+
+def test_runs_from_equally_named_files_are_told_apart(tmp_path):
+    """A run's folder, or a checkpoint in it, is named from its data set on."""
+    for seed, source in enumerate(
+        (
+            "cifar10/cross_d26w1/run1",
+            "cifar100/cross_d26w1/run1",
+            "/x/a/one.params",
+            "/x/b/one.params",
+        )
+    ):
+        make_run(tmp_path, seed, [5.0], init_from=str(tmp_path / source))
+    assert {result.recipe for result in collect(tmp_path)[0]} == {
+        "deep-fusion, from cifar10/cross_d26w1/run1",
+        "deep-fusion, from cifar100/cross_d26w1/run1",
+        "deep-fusion, from a/one.params",
+        "deep-fusion, from b/one.params",
+    }
+
+
+def test_results_on_other_images_of_the_same_names_are_told_apart(tmp_path):
+    """Such as those of published runs, on JPEG copies, and those of the original CIFAR-10."""
+    data = {"train": {"examples": 50_000, "crc32": 1}, "test": {"examples": 10_000, "crc32": 2}}
+    copies = {**data, "train": {"examples": 50_000, "crc32": 0xDE8BB5A5}}
+    make_run(tmp_path, 1, [5.0], data=data)
+    make_run(tmp_path, 2, [6.0], data=data, dataset="cifar100")
+    assert {result.recipe for result in collect(tmp_path)[0]} == {"deep-fusion"}
+    make_run(tmp_path, 3, [7.0], data=copies)
+    make_run(tmp_path, 4, [8.0], data=data, val_split=10)
+    settings, _ = read_settings(tmp_path)
+    found = {result.test_error.errors: result.recipe for result in tabulate(settings)}
+    original = "deep-fusion, images CRC-32 00000001 and 00000002"
+    other = "deep-fusion, images CRC-32 de8bb5a5 and 00000002"
+    assert found == {
+        (5.0,): original,
+        (6.0,): "deep-fusion",
+        (7.0,): other,
+        (8.0,): "deep-fusion, on 10 held out",
+    }
+    labels = [setting.label for setting in compare_settings(settings)["cifar10"]]
+    assert sorted(labels) == [f"cross 110 widen 1, {recipe}" for recipe in (original, other)]
+
+
+def test_changed_values_are_those_of_todays_recipe(tmp_path):
+    """The recipe of a name was another one when the run was made."""
+    old = get_recipe("fast", epochs=4, optimizer="nesterov")
+    make_run(tmp_path, 1, [5.0] * 4, recipe=old, recipe_name="fast", recipe_changes={})
+    lost = {"recipe_name": "faster", "recipe_changes": {"lr": 0.3}}
+    make_run(tmp_path, 2, [6.0] * 4, recipe=replace(old, lr=0.3), **lost)
+    found = {result.test_error.errors: result.recipe for result in collect(tmp_path)[0]}
+    assert found == {(5.0,): "fast, optimizer nesterov", (6.0,): "faster, lr 0.3"}
+
+
+def test_a_run_left_out_has_one_line(tmp_path):
+    folder = tmp_path / "a\nb" / "run1"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("[]")
+    for name in ("text", "markdown"):
+        heading, line = REPORT_FORMATS[name](*collect(tmp_path)).splitlines()
+        assert heading == "left out:" and r"a\nb/run1: damaged" in line
 
 
 def test_a_run_in_another_precision_is_not_the_papers(tmp_path):
