@@ -43,7 +43,7 @@ def test_newest_is_the_highest_epoch(tmp_path):
 
 @pytest.mark.parametrize("name", ["net.params", "optimizer.params", "state.json"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped", "longer"])
-def test_a_damaged_checkpoint_is_passed_over_and_never_read(tmp_path, name, damage):
+def test_a_damaged_checkpoint_is_passed_over_and_never_read(tmp_path, capsys, name, damage):
     good = checkpoint.save(tmp_path, 1, *SAVED)
     file = checkpoint.save(tmp_path, 2, *SAVED) / name
     content = bytearray(file.read_bytes())
@@ -58,8 +58,10 @@ def test_a_damaged_checkpoint_is_passed_over_and_never_read(tmp_path, name, dama
     with pytest.raises(InputError, match=name):
         checkpoint.load(file.parent)
     assert checkpoint.latest(tmp_path) == good
+    note = f"note: {file} is missing or damaged: epoch0001 is used instead\n"
+    assert capsys.readouterr().err == note
     shutil.rmtree(good)
-    with pytest.raises(InputError, match="no checkpoint can be used"):
+    with pytest.raises(InputError, match="no checkpoint can be used .*: start a new run"):
         checkpoint.latest(tmp_path)
 
 

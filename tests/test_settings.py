@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import train_cifar
-from command import InputError
+from command import CommandError, InputError
 from data import spec
+from engine.distributed import Alone
 from engine.optimizer_state import OptimizerState
 from engine.torch_process import require_compiler
 from network import get_model
@@ -22,11 +23,12 @@ from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
 from training import evaluation, initialization, messages
 from training.messages import describe_resuming
+from training.meter import Divergence
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run
 from training.run_data import RunData
 from training.run_folder import NoLog, read_config, read_log
-from training.trainer import Trainer
+from training.trainer import Trainer, _resumable
 
 pytestmark = pytest.mark.medium
 
@@ -188,12 +190,13 @@ def test_a_run_that_starts_from_another_is_resumed_in_any_folder(data, tmp_path,
     monkeypatch.chdir(tmp_path)
     train_cifar.main(["--resume", str(second), "--quiet"])
     assert result(second) == before
-    shutil.rmtree(second / "checkpoints" / "epoch0002")
-    rows = (second / "log.jsonl").read_text().splitlines(True)
-    (second / "log.jsonl").write_text(rows[0])
+    row = (second / "log.jsonl").read_text().splitlines(True)[0]
     shutil.rmtree(first)  # is needed no more
-    train_cifar.main(["--resume", str(second), "--quiet"])
-    assert result(second) == before
+    for rows in (row, "", "damaged\n"):  # a full disk may end a run before it writes the first row
+        shutil.rmtree(second / "checkpoints" / "epoch0002")
+        (second / "log.jsonl").write_text(rows)
+        train_cifar.main(["--resume", str(second), "--quiet"])
+        assert result(second) == before
 
 
 @pytest.mark.parametrize(("rank", "error", "stops"), [(0, 9, True), (1, 9, False), (1, 3, True)])
@@ -207,6 +210,24 @@ def test_the_first_worker_decides_whether_all_stop_early(rank, error, stops):
     rows = [{"epoch": 1, "test_error": 5}, {"epoch": 2, "test_error": error}]
     assert worker._stops_early(rows) is stops
     assert rows[-1].get("stopped_early", False) is stops
+
+
+def test_a_worker_without_the_runs_folder_names_none_in_its_errors():
+    run, workers = SimpleNamespace(recipe=Recipe(epochs=1)), SimpleNamespace(rank=1)
+    with pytest.raises(CommandError, match="^a device is out of memory"):  # noqa: SIM117
+        with _resumable(None, run, workers):
+            raise RuntimeError("CUDA out of memory")
+    worker = object.__new__(Trainer)
+    worker._run, worker._folder, worker._first, worker._log = run, None, False, NoLog()
+    worker._config = SimpleNamespace(tensorboard=False)
+    worker._engine, worker._steps = SimpleNamespace(workers=Alone()), 4
+    worker._begin, worker._train_epoch = (lambda rows: None), diverge
+    with pytest.raises(CommandError, match="^in epoch 1 the loss exploded to 1.0e.05 at step 3, "):
+        worker.train()
+
+
+def diverge(epoch, clock):
+    raise Divergence(1e5, "step", 3)
 
 
 def test_the_command_that_resumes_a_run_is_a_training_program(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import mxnet as mx
@@ -58,22 +59,29 @@ def save(folder, epoch, values, momenta, rows):
 def latest(folder):
     """Return the newest complete checkpoint in ``folder``; None if there is no checkpoint.
 
+    A note on stderr names newer checkpoints that are damaged.
+
     Raises:
         InputError: there are checkpoints, and every one of them is damaged.
     """
     problems = []
-    found = [path for path in Path(folder).glob("epoch*") if parse_epoch(path)]
-    for path in sorted(found, key=parse_epoch, reverse=True):
+    for path in reversed(list_checkpoints(folder)):
         try:
             check(path)
-            return path
         except InputError as error:
             problems.append(str(error))
+            continue
+        if problems:
+            sys.stderr.write(f"note: {'; '.join(problems)}: {path.name} is used instead\n")
+        return path
     if problems:
-        raise InputError(
-            f"no checkpoint can be used ({'; '.join(problems)}): remove {folder} to start over"
-        )
+        raise InputError(f"no checkpoint can be used ({'; '.join(problems)}): start a new run")
     return None
+
+
+def list_checkpoints(folder):
+    """Return the paths of the checkpoints in ``folder``, also of damaged ones, oldest first."""
+    return sorted(filter(parse_epoch, Path(folder).glob("epoch*")), key=parse_epoch)
 
 
 def check(path):

@@ -60,11 +60,12 @@ def _read_run(folder, epoch):
     run, info = Run.from_json(config), from_plain(RunInfo, config)
     require_checkpoints(folder)
     checkpoints = folder / checkpoint.FOLDER
-    path = checkpoint.latest(checkpoints)
-    if epoch is not None:
+    if epoch is None:
+        path = checkpoint.latest(checkpoints)
+    else:
         path = checkpoint.checkpoint_path(checkpoints, epoch)
     if path is None or not path.is_dir():
-        there = sorted(filter(None, map(checkpoint.parse_epoch, checkpoints.glob("epoch*"))))
+        there = [*map(checkpoint.parse_epoch, checkpoint.list_checkpoints(checkpoints))]
         what = "" if epoch is None else f" of epoch {epoch} (there are: {there or 'none'})"
         raise InputError(f"{folder} has no checkpoint{what}")
     values, momenta, rows = checkpoint.load(path)

@@ -116,7 +116,7 @@ def _require_usable(config, run, devices):
 
 def _initialize(engine, run, folder):
     """Load the initial parameters of a new run, if it has any; return a line about them."""
-    begun = folder is not None and read_log(folder)
+    begun = folder is not None and checkpoint.list_checkpoints(folder / checkpoint.FOLDER)
     return initialize_from(engine, run.init_from) if run.init_from and not begun else ""
 
 
@@ -154,7 +154,7 @@ def _start_folder(run, config, info):
 def _resumable(folder, run, workers):
     """Lock ``folder``; convert exceptions in the block to errors that say how to resume."""
     again = describe_resuming(folder, run, workers.launcher) if workers.rank == 0 else ""
-    memory = _enough_memory("lower batch_size", "batch_size", f"{folder}: ")
+    memory = _enough_memory("lower batch_size", "batch_size", _locate(folder))
     try:
         with locked(folder) if workers.rank == 0 else nullcontext(), memory:
             yield
@@ -168,6 +168,11 @@ def _resumable(folder, run, workers):
         if error.errno is None and not isinstance(error, StorageError):
             raise  # not an error of the system
         raise StorageError(f"{error}; after fixing this, resume with: {again}") from None
+
+
+def _locate(folder):
+    """Return the start of a message: the run's folder, which only its first worker may know."""
+    return f"{folder}: " if folder else ""
 
 
 @contextmanager
@@ -227,8 +232,8 @@ class Trainer:
                 step = error.step - 1 if error.unit == "step" else self._steps - 1
                 rate = self._learning_rate(epoch)(step)
                 raise CommandError(
-                    f"{self._folder}: in epoch {epoch} {error}, with learning rate {rate:g}: try a "
-                    "smaller lr",
+                    f"{_locate(self._folder)}in epoch {epoch} {error}, with learning rate "
+                    f"{rate:g}: try a smaller lr",
                     argument="lr",
                 ) from None
             rows.append(row)
