@@ -7,6 +7,7 @@ on stderr says so.
 import contextlib
 import errno
 import functools
+import hashlib
 import mmap
 import os
 import re
@@ -145,6 +146,15 @@ def _is_there(file, path):
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def hash_file(path):
+    """Return the SHA-256 of the file ``path``, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

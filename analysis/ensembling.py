@@ -1,6 +1,7 @@
 """Measure what each member of a network contributes to their ensemble."""
 
 import math
+import random
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import List, Optional, Sequence, Tuple
@@ -114,11 +115,15 @@ def measure_members(
     engine = trained.engine
     net, uncoupled = engine.net, bool(engine.loss_weights)
     there = len(net.subnetworks) if uncoupled else members.count_members(net)
-    paths = net.paths if uncoupled else members.sample_paths(net, size, seed)
+    if uncoupled:
+        paths = net.paths if size >= there else random.Random(seed).sample(net.paths, size)
+    else:
+        paths = members.sample_paths(net, size, seed)
     trained.require_training_images()
     found = []
-    for index, path in enumerate(tqdm(paths, "members", leave=False, disable=None)):
+    for path in tqdm(paths, "members", leave=False, disable=None):
         if uncoupled:
+            index = net.paths.index(path)
             member, predicted = net.subnetworks[index], trained.predictions(subnetwork=index)
         else:
             member = members.Member(net, path, prefix=f"{net.prefix}member_")

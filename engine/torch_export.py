@@ -1,5 +1,6 @@
 """Write a compiled network to files for PyTorch and ONNX runtimes, by means of PyTorch."""
 
+import io
 import logging
 import warnings
 from contextlib import contextmanager
@@ -48,14 +49,17 @@ def write_torch(graph, values, shape, stem):
         InputError: the network has an operator that ``engine.torch_operators`` does not support.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     program, parameters = Path(f"{stem}.pt2"), Path(f"{stem}.safetensors")
     exported = _export_program(_make_module(graph, values), shape)
+    content = io.BytesIO()  # if PyTorch writes a file itself, a full disk aborts the process
     with _quiet():
-        torch.export.save(exported, str(program))
+        torch.export.save(exported, content)
+    program.write_bytes(content.getvalue())
     tensors = {name: t.detach().contiguous() for name, t in exported.state_dict.items()}
-    save_file(tensors, str(parameters), metadata={"format": "pt"})
+    # safetensors' own files can be read by their owner alone
+    parameters.write_bytes(save(tensors, metadata={"format": "pt"}))
     return [program, parameters]
 
 

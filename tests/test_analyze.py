@@ -100,6 +100,16 @@ def test_members_of_the_ensemble_are_as_they_were_trained(runs, capsys):
     assert re.search(rf"ensemble of its members +{row['test_error']:.2f}%", out)
 
 
+def test_some_members_of_the_ensemble(runs, tmp_path, capsys):
+    words = ["--members", "3", "--seed", "1", "--output", tmp_path / "some.png"]
+    out = said(capsys, "members", runs["ensemble"], *words)
+    (row,) = read_log(runs["ensemble"])
+    shown = re.findall(r"^5 +([\d.]+)", out, re.M)
+    assert len(shown) == 3
+    assert set(shown) <= {f"{error:.2f}" for error in row["member_errors"]}
+    assert "3 drawn of 8" in out
+
+
 def test_moving_averages_are_of_50_batches_however_few_an_epoch_has(runs, quick_runs, monkeypatch):
     monkeypatch.setattr(evaluation, "BN_BATCHES", quick_runs)
     run, seen = Run.from_json(read_config(runs["fuse3"])), []

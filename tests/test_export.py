@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -473,6 +474,32 @@ def test_nothing_is_left_of_files_that_cannot_be_written(fractal, tmp_path, caps
     status, err = refused(capsys, fractal, *flags, main=script.main)
     assert status == 2
     assert "no space" in err
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_a_full_disk_is_one_line(fractal, tmp_path, capsys, kind):
+    """PyTorch itself aborts the process."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        flags = ["--format", kind, "--out", tmp_path / "out"]
+        status, err = refused(capsys, fractal, *flags, main=script.main)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 2 and "File too large" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_files_of_a_set_have_the_same_permissions(exported):
+    modes = {path.suffix: path.stat().st_mode for path in exported("--format", "torch").iterdir()}
+    assert len(modes) == 3 and len(set(modes.values())) == 1
+
+
+def test_a_diverged_network_is_not_written(tmp_path):
+    logits = np.array([[0, np.nan]])
+    with pytest.raises(InputError, match="logits are not finite .* training diverged"):
+        exporting.export(None, {}, (3, 1, 1), "symbol", tmp_path / "a" / "b", {}, None, logits)
     assert not [*tmp_path.iterdir()]
 
 

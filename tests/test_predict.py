@@ -334,6 +334,38 @@ def test_exported_files_classify_as_the_run(run, tmp_path, capsys, kind, pixels)
     assert capsys.readouterr().out.splitlines()[1].split()[1] == best
 
 
+def test_exported_files_that_changed_are_refused(run, tmp_path, capsys):
+    """MXNet takes damaged weights without an error."""
+    export.main([str(run), "--format", "symbol", "--out", str(tmp_path)])
+    file = tmp_path / "network-0000.params"
+    written = file.read_bytes()
+    file.write_bytes(written[:-500] + bytes([written[-500] ^ 64]) + written[-499:])
+    status, err = refused(capsys, "x.png", "--exported", file, main=predict.main)
+    assert status == 2 and f"{file} is damaged, or of another export" in err
+    file.write_bytes(written)
+    classification.load_exported(file)
+    file.unlink()
+    status, err = refused(
+        capsys, "x.png", "--exported", tmp_path / "network-symbol.json", main=predict.main
+    )
+    assert status == 2 and f"there is no file {file}" in err
+
+
+@pytest.mark.parametrize(
+    "changes,message",
+    [
+        ({"output": {"shape": ["batch", 4]}, "classes": None}, "the outputs are (1, 10)"),
+        ({"input": {"shape": ["batch", 3, 1 << 40, 1]}}, "cannot be loaded"),
+    ],
+)
+def test_a_description_of_another_network_is_refused(run, tmp_path, capsys, changes, message):
+    export.main([str(run), "--format", "symbol", "--out", str(tmp_path)])
+    file = tmp_path / "network.symbol.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    status, err = refused(capsys, "x.png", "--exported", file, main=predict.main)
+    assert status == 2 and message in err
+
+
 def test_features_are_what_the_classifier_takes(run, tmp_path, capsys):
     paths, file = pictures(tmp_path), tmp_path / "features.npy"
     predict.main([*map(str, paths), "--run", str(run), "--features", str(file), "--gpus", "cpu"])
@@ -368,6 +400,7 @@ def test_missing_exported_files_are_found_before_libraries_are_loaded(
         {"output": {"shape": ["batch", 3.5]}},
         {"output": {"shape": ["batch", 0]}},
         {"input": {"shape": ["batch", 3, -1, -1]}},
+        {"sha256": 3},
     ],
 )
 def test_a_damaged_description_is_refused_in_a_line(tmp_path, capsys, changes):
@@ -381,6 +414,7 @@ def test_a_damaged_description_is_refused_in_a_line(tmp_path, capsys, changes):
         "output": {"shape": ["batch", 3]},
     }
     (tmp_path / "x-symbol.json").touch()
+    (tmp_path / "x-0000.params").touch()
     messages = []
     for each in (described, {**described, **changes}):
         (tmp_path / "x.symbol.json").write_text(json.dumps(each))

@@ -17,7 +17,7 @@ from pathlib import Path
 import mxnet as mx
 
 from command import InputError, StorageError, last_line
-from filesystem import plain_path, rename_folder, sync
+from filesystem import hash_file, plain_path, rename_folder, sync
 from training.serialization import write_whole
 
 FOLDER = "checkpoints"  # in a run's folder
@@ -43,7 +43,7 @@ def save(folder, epoch, values, momenta, rows):
     try:
         for name, arrays in zip(FILES, (values, momenta)):
             _write_arrays(aside / name, arrays)
-        digests = {name: _digest(aside / name) for name in FILES}
+        digests = {name: hash_file(aside / name) for name in FILES}
         digests["rows"] = _digest_rows(rows)
         state = {"epoch": epoch, "sha256": digests, "rows": rows}
         write_whole(aside / "state.json", json.dumps(state, indent=1))
@@ -103,7 +103,7 @@ def check(path):
         raise InputError(f"{path / 'state.json'} is of epoch {epoch}")
     for name in FILES:
         try:
-            whole = _digest(path / name) == digests[name]
+            whole = hash_file(path / name) == digests[name]
         except OSError:
             whole = False
         if not whole:
@@ -162,11 +162,3 @@ def _read_arrays(path):
 
 def _digest_rows(rows):
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
-def _digest(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

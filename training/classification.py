@@ -12,14 +12,16 @@ import numpy as np
 from command import InputError, last_line
 from data.sources import Photographs, SmallImages
 from data.spec import DatasetSpec
-from filesystem import plain_path
+from filesystem import hash_file, plain_path
 from network import features
 from network.exporter import to_pixels
 from network.registry import require_columns
 from training.early_exit import answer_early
 from training.evaluation import restore
 from training.exporting import EXPORT_FORMATS, require_packages
-from training.metrics import probabilities
+from training.metrics import probabilities, require_finite
+
+PARAMETERS = ".safetensors"  # file of parameters for other programs, which may change it
 
 
 class Answer(NamedTuple):
@@ -120,22 +122,21 @@ def load_exported(path: Union[str, Path]) -> Classifier:
     """
     kind, stem = _find_format(path)
     described = _read_description(Path(f"{stem}.{kind}.json"))
-    for name in (path, f"{stem}{EXPORT_FORMATS[kind].endings[0]}"):
+    files = [f"{stem}{ending}" for ending in EXPORT_FORMATS[kind].endings if ending != PARAMETERS]
+    for name in (path, *files):
         if not Path(name).is_file():
             raise InputError(f"there is no file {name}")
     require_packages(kind)
     try:
         classes, size, names, mean, std = _parse_description(described)
         pixels, dataset = described["normalized_inside"], described["dataset"]
+        digests = dict(described.get("sha256", {}))  # earlier versions wrote none
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
             f"{stem}.{kind}.json is not a description that export.py wrote: {error}"
         ) from None
-    try:
-        with plain_path(stem) as plain:
-            predict = EXPORT_FORMATS[kind].load(plain)
-    except Exception as error:  # each library raises its own errors for damaged files
-        raise InputError(f"{path} cannot be loaded: {last_line(error)}") from None
+    _require_whole(files, digests)
+    predict = _load_network(kind, stem, size, classes)
     source: Union[Photographs, SmallImages] = Photographs(None, classes, size)
     if [mean, std] != [[*source.mean], [*source.std]]:  # small images have statistics of their own
         spec = DatasetSpec(dataset, tuple(names), tuple(mean), tuple(std), 0, 0, size=size)
@@ -148,6 +149,41 @@ def load_exported(path: Union[str, Path]) -> Classifier:
     numbers = [str(label) for label in range(classes)]
     problem = "" if names else f"{stem}.{kind}.json has none"
     return Classifier(read, predict, names or numbers, problem)
+
+
+def _require_whole(files, digests):
+    """Check that ``files`` are those that the description was written for.
+
+    MXNet reads damaged parameters without an error, or reserves memory for impossible sizes.
+
+    Args:
+        digests: {name of a file: its SHA-256}; others are not checked.
+
+    Raises:
+        InputError: a file is not.
+    """
+    for file in files:
+        name = Path(file).name
+        if name in digests and hash_file(file) != digests[name]:
+            raise InputError(f"{file} is damaged, or of another export: export the network again")
+
+
+def _load_network(kind, stem, size, classes):
+    """Return the network in files as a function: images of ``size`` -> logits.
+
+    Raises:
+        InputError: the files are damaged, or their network is of another size.
+    """
+    try:
+        with plain_path(stem) as plain:
+            predict = EXPORT_FORMATS[kind].load(plain)
+        outputs = predict(np.zeros((1, 3, size, size), np.float32)).shape
+    except Exception as error:  # each library raises its own errors
+        file = f"{stem}{EXPORT_FORMATS[kind].endings[0]}"
+        raise InputError(f"{file} cannot be loaded: {last_line(error)}") from None
+    if outputs != (1, classes):
+        raise InputError(f"{stem}.{kind}.json is wrong: the outputs are {outputs}")
+    return predict
 
 
 def _parse_description(described):
@@ -203,9 +239,8 @@ def rank_classes(classifier: Classifier, logits: np.ndarray, top: int) -> List[T
     Raises:
         InputError: a logit is not a finite number.
     """
+    require_finite(logits)
     shares = probabilities(logits[None])[0]
-    if not np.isfinite(shares).all():
-        raise InputError("the network's logits are not finite numbers: its training diverged")
     best = np.argsort(-shares, kind="stable")[:top]
     return [(classifier.names[index], float(shares[index])) for index in best]
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from command import CommandError, InputError, StorageError, last_line
 from engine.torch_export import load_onnx, load_torch, write_onnx, write_torch
-from filesystem import new_folder, plain_path
+from filesystem import hash_file, new_folder, plain_path
 from network.exporter import load_symbol, write_symbol
 from network.graph import PIXEL_CONSTANTS
+from training.metrics import require_finite
 
 TOLERANCE = 1e-4  # largest allowed difference, divided by the largest logit
 
@@ -100,10 +101,12 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
         (paths of the files, contents of their JSON file).
 
     Raises:
-        InputError: the network has an operator that ``kind`` does not support.
+        InputError: the network has an operator that ``kind`` does not support, or its logits are
+            not finite numbers.
         CommandError: the files compute different logits; they have been removed.
     """
     folder, name = place.parent, place.name
+    require_finite(logits)
     with new_folder(folder), TemporaryDirectory(dir=folder) as aside, plain_path(
         Path(aside) / name
     ) as plain:
@@ -119,6 +122,7 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
         described["largest_difference"] = difference
         if quantize:
             described["int8"] = quantize(stem)
+        described["sha256"] = {file.name: hash_file(file) for file in files}
         described["usage"] = EXPORT_FORMATS[kind].usage.format(name=name).splitlines()
         return replace_set([*files, write_description(stem, kind, described)], folder), described
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from command import InputError
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -113,6 +115,16 @@ def score(predictions: Predictions, workers: Any) -> Scores:
     *totals, examples = map(float, workers.sum(sums))
     loss, error, top5_error = (total / examples for total in totals)
     return Scores(loss, 100 * error, 100 * top5_error)
+
+
+def require_finite(logits: np.ndarray) -> None:
+    """Check the logits of a network.
+
+    Raises:
+        InputError: one of them is not a finite number.
+    """
+    if not np.isfinite(logits).all():
+        raise InputError("the network's logits are not finite numbers: its training diverged")
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
