@@ -123,8 +123,14 @@ def _end_output():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _print_everything():
-    """Make stdout escape characters that its encoding lacks, such as in names of files."""
+def _prepare_outputs():
+    """Make stdout escape characters that its encoding lacks, such as in names of files.
+
+    Outputs that the caller has closed, as in ``>&-``, become ``os.devnull``.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (open until the end)
     if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -147,7 +153,7 @@ def command(main):
 
     @functools.wraps(main)
     def run(argv=None):
-        _print_everything()
+        _prepare_outputs()
         if threading.current_thread() is threading.main_thread():
             # SIGTERM stops the command like Ctrl-C
             signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -190,6 +190,20 @@ def sync(file):
         _lacks(error, os.path.dirname(path), "flushing: a crash of the machine may lose files")
 
 
+def write_bytes(path, data):
+    """Write a file aside, flush it to the disk and rename it to ``path``."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        with open(aside, "wb") as file:
+            file.write(data)
+            file.flush()
+            sync(file)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def rename_folder(old, new):
     """Rename a folder of files, or move the files one by one in the order of their names."""
     try:

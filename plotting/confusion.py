@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Sequence, Union
 
-from plotting.figure import literal_text, new_figure, save_figure
+from plotting.figure import add_title, estimate_width, literal_text, new_figure, save_figure
 
 MOST_NUMBERED = 20  # classes whose counts can still be read in their cells
 MOST_NAMED = 200  # classes whose names can still be read beside the cells
@@ -30,8 +30,7 @@ def draw_confusion(counts: Any, names: Sequence[str], path: Union[str, Path], ti
     diagonal = np.eye(len(names), dtype=bool)
     wrong, right = np.where(diagonal, 0, percent), np.where(diagonal, percent, 0)
     without = np.broadcast_to(totals == 0, counts.shape)
-    side = max(5, 0.16 * len(names) + 2) if len(names) <= MOST_NAMED else 14
-    figure = new_figure((side + 2.4, side))
+    figure = new_figure(_measure_figure(names))
     axes = figure.subplots()
     axes.set_facecolor("0.85")
     for kind, values, hidden, top in (
@@ -47,8 +46,21 @@ def draw_confusion(counts: Any, names: Sequence[str], path: Union[str, Path], ti
     axes.set(xlabel="predicted", ylabel="label")
     if len(names) <= MOST_NAMED:
         _name_classes(axes, names, totals[:, 0])
-    figure.suptitle(literal_text(title))
+    add_title(figure, title)
     save_figure(figure, path)
+
+
+def _measure_figure(names):
+    """Return the (width, height) of the figure in inches, with room for the names."""
+    side = 14
+    if len(names) <= MOST_NAMED:
+        longest = max(estimate_width(literal_text(name), _font_size(names)) for name in names)
+        side = max(5, 0.16 * len(names) + 2) + longest
+    return side + 2.4, side
+
+
+def _font_size(names):
+    return 5 if len(names) > MOST_NUMBERED else 9
 
 
 def _write_counts(axes, counts, darkness):
@@ -62,7 +74,7 @@ def _write_counts(axes, counts, darkness):
 
 def _name_classes(axes, names, totals):
     """Write the names of the classes along both axes, and mark those without images."""
-    size = 5 if len(names) > MOST_NUMBERED else 9
+    size = _font_size(names)
     names = [literal_text(name) for name in names]
     labels = [name if total else f"{name} (no images)" for name, total in zip(names, totals)]
     axes.set_xticks(range(len(names)), names, fontsize=size, rotation=90)

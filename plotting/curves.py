@@ -4,11 +4,12 @@ from itertools import cycle
 from pathlib import Path
 from typing import Mapping, Sequence, Union
 
-from plotting.figure import BLACK, COLOURS, literal_text, new_figure, save_figure
+from plotting.figure import BLACK, COLOURS, add_title, new_figure, save_figure
 
 QUANTITIES = {"error": "error (%)", "loss": "loss"}
 SUBNETWORKS = ("column", "member")
 STYLES = ("-", ":")
+LINEAR = 20  # nats: beside higher losses, usual ones can only be seen on a logarithmic axis
 
 
 def draw_curves(
@@ -16,7 +17,7 @@ def draw_curves(
 ) -> None:
     """Draw error (%), loss and learning rate over epochs into the PNG at ``path``.
 
-    Training curves are dashed, test curves solid.
+    Training curves are dashed, test curves solid. If the loss exploded, its axis is logarithmic.
 
     Args:
         rows: rows of a run's log, see training.run_folder.
@@ -31,7 +32,7 @@ def draw_curves(
         ]
         _draw_panel(axes, rows, lines, quantity)
     _draw_rates(rates, rows)
-    figure.suptitle(literal_text(title))
+    add_title(figure, title)
     save_figure(figure, path)
 
 
@@ -59,7 +60,7 @@ def draw_subnetworks(
         ]
         lines.append(([row[f"test_{quantity}"] for row in rows], "--", BLACK, "whole"))
         _draw_panel(axes, rows, lines, quantity)
-    figure.suptitle(literal_text(f"{title}, {tested_on} images"))
+    add_title(figure, f"{title}, {tested_on} images")
     save_figure(figure, path)
 
 
@@ -71,7 +72,11 @@ def _draw_panel(axes, rows, lines, quantity):
         look = {"marker": marker, "markerfacecolor": "none" if style == "--" else colour}
         axes.plot(epochs, values, style, color=colour, label=name, **look)
     _finish(axes, QUANTITIES[quantity])
-    axes.set_ylim(0, 1.05 * max(max(values) for values, *_ in lines) or 1)
+    highest = max(max(values) for values, *_ in lines)
+    if quantity == "loss" and highest > LINEAR:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.05 * highest or 1)
     if len(rows) == 1:
         axes.set_xticks(epochs)
     axes.legend()

@@ -10,6 +10,8 @@ from typing import Optional, Tuple
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 BLACK = "#000000"
 MARKERS = "osD^vP"
+TITLE = 12  # points
+GLYPH = 0.62  # approximate width of a character, as a share of its font's size
 _LETTER = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]"  # letters of Hebrew, Arabic, Syriac, ...
 RIGHT_TO_LEFT = re.compile(f"{_LETTER}(?:[ {_LETTER[1:-1]}]*{_LETTER})?")
 
@@ -27,6 +29,18 @@ def new_figure(size: Tuple[float, float] = (9, 3.6)):
 def start_at_zero(axes) -> None:
     """Start the vertical axis at 0 and leave room for the markers of the highest values."""
     axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
+
+
+def estimate_width(text: str, points: float) -> float:
+    """Return the approximate width, in inches, of a line of text of the size ``points``."""
+    return GLYPH * points * len(text) / 72
+
+
+def add_title(figure, title: str) -> None:
+    """Write a user's ``title`` above all panels; one that is too long has smaller letters."""
+    text = literal_text(title)
+    share = figure.get_figwidth() / max(estimate_width(text, TITLE), 1)
+    figure.suptitle(text, fontsize=TITLE * min(share, 1))
 
 
 def save_figure(figure, path) -> None:

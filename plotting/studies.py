@@ -7,6 +7,7 @@ from plotting.figure import (
     BLACK,
     COLOURS,
     MARKERS,
+    add_title,
     literal_text,
     new_figure,
     save_figure,
@@ -88,7 +89,7 @@ def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
         axes.grid(alpha=0.3)
     for axes in (alone, growing):
         axes.legend()
-    figure.suptitle(literal_text(title))
+    add_title(figure, title)
     save_figure(figure, path)
 
 
@@ -123,7 +124,7 @@ def draw_lesions(study: Any, path: Union[str, Path], title: str) -> None:
         axes.set_axisbelow(True)
         axes.grid(alpha=0.3)
     several.legend()
-    figure.suptitle(literal_text(title))
+    add_title(figure, title)
     save_figure(figure, path)
 
 
@@ -140,7 +141,7 @@ def draw_anytime(points: Sequence, path: Union[str, Path], title: str) -> None:
         axes.plot(*places[-1], "s", color=BLACK)
         axes.set(xlabel=f"latency (ms), batch {size}", ylabel="error (%)")
         _name_points(axes, points, places)
-    figure.suptitle(literal_text(title))
+    add_title(figure, title)
     save_figure(figure, path)
 
 
@@ -169,7 +170,7 @@ def draw_early_exit(
         axes.set(xlabel=words[cost], ylabel="error (%)")
         _name_points(axes, points, [(single[cost], single[2]) for single in singles])
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncol=4, fontsize=8)
-    figure.suptitle(literal_text(title))
+    add_title(figure, title)
     save_figure(figure, path)
 
 

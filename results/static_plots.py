@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
 from command import InputError, require_file_path
-from plotting.figure import BLACK, literal_text, new_figure, save_figure, start_at_zero
+from plotting.figure import (
+    BLACK,
+    add_title,
+    literal_text,
+    new_figure,
+    save_figure,
+    start_at_zero,
+)
 from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit
 
 PICTURE_SUFFIXES = (".png", ".svg")
@@ -69,7 +76,7 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
     for axes in (curves, *sizes):
         axes.grid(alpha=0.3)
     figure.legend(handles=[*legend, *shown], loc="outside lower center", ncols=columns)
-    figure.suptitle(literal_text(name))
+    add_title(figure, name)
     for path in paths:
         save_figure(figure, path)
 

@@ -1,4 +1,5 @@
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,13 @@ def test_a_full_disk_below_what_is_printed_is_one_line():
         words = [sys.executable, "-c", PROGRAM]
         done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+
+
+def test_closed_outputs_do_not_end_a_command():
+    """As in cron jobs that close them; Python then has None in their place."""
+    program = PROGRAM.replace("print(", "sys.stderr.write('a note'); print(")
+    words = f"{shlex.quote(sys.executable)} -c {shlex.quote('import sys;' + program)} >&- 2>&-"
+    assert subprocess.run(["sh", "-c", words], cwd=ROOT).returncode == 0
 
 
 def test_command_passes_arguments_and_result_on():

@@ -1,9 +1,13 @@
 """The launcher: who gets which role, and that all end together. The jobs here train nothing."""
 
+import errno
+import io
 import os
 import re
 import stat
+import sys
 import time
+from unittest import mock
 
 import pytest
 
@@ -44,6 +48,21 @@ def test_when_one_fails_all_end(capsys, failing):
     pids = [int(pid) for pid in re.findall(r"\] (\d+)", said.out)]
     assert len(pids) == 3
     assert not any(map(is_alive, pids))
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError(errno.ENOSPC, "No space left")])
+def test_all_end_when_their_output_cannot_be_shown(monkeypatch, tmp_path, error):
+    """As with ``| head``, or on a full disk."""
+    output = io.StringIO()
+    output.write = mock.Mock(side_effect=error)
+    output.fileno = lambda: os.open(os.devnull, os.O_WRONLY)
+    monkeypatch.setattr(sys, "stdout", output)
+    script = f"echo $$ > {tmp_path}/$DMLC_ROLE; echo a line; exec sleep 600"
+    with pytest.raises(SystemExit) as caught:
+        run("-n", 1, "-s", 1, "--", "sh", "-c", script)
+    assert caught.value.code == (1 if error is BrokenPipeError else 2)
+    pids = [int(file.read_text()) for file in tmp_path.iterdir() if file.stat().st_size]
+    assert pids and not any(map(is_alive, pids))
 
 
 def test_a_process_that_is_killed_fails(capsys):

@@ -1,5 +1,6 @@
 """The picture: places, lines, texts, and the files that are drawn from it."""
 
+import errno
 import re
 import struct
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 from mxnet.gluon import HybridBlock, nn
 
+import filesystem
 from command import CommandError, InputError
 from network import get_model, image_shape, list_models
 from network.drawing import diagram, picture
@@ -293,6 +295,20 @@ def test_a_program_that_fails_is_reported(tmp_path, monkeypatch):
     with pytest.raises(CommandError, match="dot failed: no layout engine"):
         visualize("half", 14, out=tmp_path / "out")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["half_d14.gv"]
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture, "draw_with_program", lambda text, dpi: (b"<svg/>", b""))
+    monkeypatch.setattr(picture, "draw_with_libraries", lambda text, dpi: (b"<svg/>", b""))
+    monkeypatch.setattr(picture, "reduce_colours", lambda png: b"png")
+
+    def fail(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(filesystem, "sync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        picture.write("digraph {}", tmp_path / "new" / "half_d14", 72)
+    assert not list(tmp_path.iterdir())
 
 
 def test_long_pictures_have_fewer_pixels(tmp_path, monkeypatch):

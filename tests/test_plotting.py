@@ -113,6 +113,33 @@ def test_many_classes_have_numbers_for_names(tmp_path, drawn):
     assert drawn[0].get_size_inches().max() < 20
 
 
+@pytest.mark.filterwarnings("error")  # matplotlib warns if the names leave no room
+def test_long_names_and_titles_are_not_cut_off(tmp_path, drawn):
+    names = [f"class {number}, with a rather long name of many words" for number in range(12)]
+    title = "a_long_name_of_a_run_" * 5 + "on a data set"
+    draw_confusion(np.eye(12, dtype=int), names, tmp_path / "c.png", title)
+    draw_curves(rows([0.1]), tmp_path / "d.png", title + title)
+    for figure in drawn:
+        figure.draw_without_rendering()  # at the figure's own resolution
+        picture = figure.bbox.get_points()
+        texts = [figure._suptitle, *figure.axes[0].get_yticklabels()]
+        for place in (text.get_window_extent() for text in texts):
+            assert picture[0, 0] <= place.x0 < place.x1 <= picture[1, 0]
+    for label in drawn[0].axes[0].get_xticklabels():
+        assert label.get_window_extent().y0 >= 0
+    assert drawn[0].axes[0].bbox.height > 3 * drawn[0].dpi
+
+
+def test_an_exploded_loss_leaves_the_others_visible(tmp_path, drawn):
+    exploded = [
+        {**row, "train_loss": 1e28 if row["epoch"] == 2 else 1.0} for row in rows([1, 1, 1])
+    ]
+    for made in (exploded, rows([1, 1, 1])):
+        draw_curves(made, tmp_path / "c.png", "title")
+    assert [figure.axes[1].get_yscale() for figure in drawn] == ["log", "linear"]
+    assert [figure.axes[0].get_yscale() for figure in drawn] == ["linear", "linear"]
+
+
 def test_the_rate_is_a_panel_logarithmic_over_decades(tmp_path, drawn):
     draw_curves(rows([0.1, 0.1, 0.01]), tmp_path / "c.png", "title", "held-out")
     error, loss, rate = drawn[0].axes

@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         visualize.main(["--network", "half", "--depth", "14", "--out", str(tmp_path / "file")])
     err = capsys.readouterr().err
-    assert (caught.value.code, err.count("\n")) == (2, 1) and "file" in err
+    assert (caught.value.code, err.count("\n")) == (2, 1) and "file is a file: name a folder" in err
 
 
 def test_help_teaches(capsys):

@@ -132,19 +132,27 @@ def start(member, job, words):
 
 
 def follow(member, process, ended):
-    """Show a process's output until it ends; then put (member, status) into ``ended``."""
-    with process.stdout as lines:
-        for line in lines:
-            sys.stdout.write(f"[{member.name}] {line}")
-            sys.stdout.flush()
-    ended.put((member, process.wait()))
+    """Show a process's output until it ends; then put (member, status) into ``ended``.
+
+    If the output cannot be shown, because its reader has ended or a disk is full, the status is the
+    OSError.
+    """
+    try:
+        with process.stdout as lines:
+            for line in lines:
+                sys.stdout.write(f"[{member.name}] {line}")
+                sys.stdout.flush()
+        ended.put((member, process.wait()))
+    except OSError as error:
+        ended.put((member, error))
+        process.wait()
 
 
 def watch(processes, ended):
     """Wait until all workers have ended or one process has failed.
 
     Returns:
-        (the Process that failed, or None; its status, or 0)
+        (the Process that failed, or None; its status, or 0), see ``follow``.
     """
     left = {member for member in processes if member.role == "worker"}
     while left:
@@ -216,6 +224,8 @@ def main(argv=None):
         failed, status = run(job, list_processes(args.workers, args.servers, hosts), args.words)
     except KeyboardInterrupt:
         raise Interrupted("interrupted; the same command with --resume resumes the run") from None
+    if isinstance(status, OSError):
+        raise status
     if failed is not None:
         sys.stderr.write(f"error: {failed.name} ended with status {status}; the job was ended\n")
     return status

