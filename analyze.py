@@ -55,9 +55,9 @@ LESION = """Measure the errors of a trained network without some summands of its
 its joins, on the images that the run was tested on.
 
 First, each summand with weights is removed alone, and all branches of a block together if an
-identity remains. Then 1, 2, 4, ... summands are removed at random, in several draws; each sum keeps
-at least one. A join (FractalNet) is the mean of its remaining inputs. Moving averages are those of
-the whole network.
+identity remains. Then 1, 2, 4, ... summands are removed at random, in several draws; each block,
+and each join of FractalNet, keeps at least one. A join is the mean of its remaining inputs. Moving
+averages are those of the whole network.
 """
 
 

@@ -147,7 +147,7 @@ def early_exit_table(points: Sequence[Point], matched: Sequence[Optional[Exit]])
             continue
         cells += [
             *_words(found.error, found.seconds, found.multiply_adds),
-            f"{found.threshold:.6f}",  # networks are often sure to 99.99%
+            str(found.threshold),  # exact: networks are often sure to 99.9999%
         ]
         shares = (f"{points[i].name} {100 * s:.0f}%" for i, s in zip(found.chain, found.shares))
         rows.append([*cells, ", ".join(shares)])

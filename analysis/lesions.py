@@ -21,7 +21,7 @@ from training.evaluation import TrainedRun
 
 @dataclass(frozen=True)
 class Fusion:
-    """A sum or a mean in a network."""
+    """A sum or a mean in a network; for two streams, the sums of a block count as one."""
 
     norms: Dict[str, nn.BatchNorm]  # name of a summand with weights -> its last batch normalisation
     is_mean: bool

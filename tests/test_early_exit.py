@@ -112,8 +112,9 @@ def test_thresholds_are_picked_on_other_images():
     assert [row[0] for row in rows[1:]] == [point.name for point in POINTS]
     assert rows[1][4:7] == [f"{first.error:.2f}", "1.00", "0.0"]
     assert rows[3][4:] == ["-"] * 5
-    sure = early_exit_table(POINTS, [replace(first, threshold=0.99998)])
-    assert sure[1][7] == "0.999980"  # predict.py --early-exit 1 would be another chain
+    for threshold in (0.99998, 0.9999999987654321, 1 / 3):
+        sure = early_exit_table(POINTS, [replace(first, threshold=threshold)])
+        assert float(sure[1][7]) == threshold  # predict.py --early-exit 1 would be another chain
 
 
 @pytest.fixture(scope="module")
