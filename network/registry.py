@@ -175,7 +175,7 @@ def get_model(
     pretrained: Optional[str] = None,
     **options: Any,
 ) -> HybridBlock:
-    """Build the network ``name``.
+    """Build the network ``name``: images (batch, 3, height, width) -> logits (batch, classes).
 
     Args:
         name: one of ``list_models()``, or ``gluoncv:NAME`` for a network of gluoncv's model zoo.
@@ -183,13 +183,9 @@ def get_model(
         classes: number of logits; see ``default_classes`` for what the network is made for.
         widen_factor: multiplies the network's widths.
         pretrained: data set of trained parameters that come with the project; see
-            ``list_pretrained``. None leaves the network uninitialized.
+            ``list_pretrained``. They are loaded on the CPU. None leaves the network uninitialized.
         options: the network's own, and ``prefix`` and ``params`` as for any Gluon block. A network
             of gluoncv raises a TypeError for an option that it does not know.
-
-    Returns:
-        A HybridBlock, images (batch, 3, height, width) -> logits (batch, classes), not yet
-        initialized or, with ``pretrained``, on the CPU.
 
     Raises:
         InputError: (a ValueError) the name or an option is unknown, the depth, width or number of

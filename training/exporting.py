@@ -94,8 +94,7 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
         kind: one of EXPORT_FORMATS.
         place: path of the files without their endings.
         images, logits: arrays (N, *shape) and (N, classes).
-        quantize: called with the path of the files that were checked, without their endings, to
-            make them smaller; its result goes into the description as ``int8``.
+        quantize: a function like ``training.quantization.Int8.quantize``, called after the check.
 
     Returns:
         (paths of the files, contents of their JSON file).
