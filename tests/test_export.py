@@ -302,6 +302,14 @@ def test_foreign_parameters_are_refused(fractal, exported, tmp_path, capsys):
         assert message in err
 
 
+def test_a_data_type_that_numpy_lacks_is_named(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(3).to(torch.float8_e4m3fn)}, str(tmp_path / "x.safetensors"))
+    with pytest.raises(InputError, match="that NumPy lacks .*float8_e4m3fn.*: save it as float32"):
+        exporting.read_safetensors(tmp_path / "x.safetensors")
+
+
 def test_a_set_of_files_never_mixes_with_an_older_one(tmp_path, monkeypatch):
     """Whatever call a crash comes at, what is there is of one set."""
     names = ["a", "b", "a.json"]

@@ -163,8 +163,12 @@ def read_safetensors(path):
     try:
         with plain_path(path) as plain:
             arrays = load_file(plain)
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError) as error:
         raise InputError(f"{path} cannot be read as .safetensors: {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:  # its versions differ
+        raise InputError(
+            f"{path} has a data type that NumPy lacks ({error}): save it as float32"
+        ) from None
     return {name: array for name, array in arrays.items() if name not in PIXEL_CONSTANTS}
 
 
