@@ -2,7 +2,9 @@
 
 import errno
 import re
+import shutil
 import struct
+import subprocess
 import sys
 
 import pytest
@@ -43,7 +45,11 @@ def places(graph, layout, kind="conv", role="branch"):
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize("folded,detail", FORMS)
 def test_nothing_lies_on_anything_else(name, folded, detail):
-    graph, layout = laid_out(name, folded=folded, detail=detail)
+    require_free_places(*laid_out(name, folded=folded, detail=detail))
+
+
+def require_free_places(graph, layout):
+    """No node lies on another, and no line goes up or through a node."""
     boxes = [layout.box([position]) for position in range(len(graph.nodes))]
     for position, (left, top, right, bottom) in enumerate(boxes):
         for other in boxes[:position]:
@@ -57,6 +63,34 @@ def test_nothing_lies_on_anything_else(name, folded, detail):
             for position, (left, top, right, bottom) in enumerate(boxes):
                 hit = low < right and high > left and near < bottom - 0.1 and far > top + 0.1
                 assert not hit or position in ends, (ends, position)
+
+
+class Nested(HybridBlock):
+    """Two branches that fork once more, as at the end of Inception v3."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.HybridSequential()
+        for channels in (3, 3, 4, 4, 4, 4):
+            self.convs.add(nn.Conv2D(4, 3, padding=1, in_channels=channels))
+
+    def hybrid_forward(self, F, x):
+        ends = [conv(x) for conv in self.convs[:2]]
+        inner = [conv(ends[index // 2]) for index, conv in enumerate(self.convs[2:])]
+        return F.concat(F.concat(*inner[:2], dim=1), F.concat(*inner[2:], dim=1), dim=1)
+
+
+@pytest.mark.parametrize("detail", [False, True])
+def test_forks_within_branches_have_room(detail):
+    graph = read_graph(Nested())
+    require_free_places(graph, lay_out(graph, [measure_node(node, detail) for node in graph.nodes]))
+
+
+@pytest.mark.skipif(not shutil.which("dot"), reason="needs Graphviz's dot")
+def test_dot_makes_other_formats_without_warnings(tmp_path):
+    (source, *_), _ = visualize("half", 14, detail=True, path="1", out=tmp_path)
+    done = subprocess.run(["dot", "-Tpdf", source], capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout.startswith(b"%PDF")
 
 
 def test_cross_has_two_straight_streams_in_the_same_rows():

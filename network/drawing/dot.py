@@ -57,7 +57,7 @@ def make_text(name, text, x, y, points=TEXT, side="l", **attributes):
     Args:
         side: "l" if the text starts at x, "r" if it ends there, "n" if x is its middle.
     """
-    width = estimate_width(text, points)
+    width = estimate_width(text, points) + points / 2  # dot warns if a text is wider
     x += {"l": width / 2, "r": -width / 2, "n": 0}[side]
     return make_statement(
         name,

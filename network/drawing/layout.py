@@ -1,8 +1,9 @@
 """Lay out a network's picture: straight columns, aligned rows, lines with right angles.
 
 Coordinates are points (1/72 inch), x to the right, y downwards. A column holds nodes that follow
-one another. If as many columns leave a merge as enter it, each continues straight. A node that can
-move along its column stands in the middle of the free space.
+one another. If as many columns leave a merge as enter it, each continues straight. A branch with
+forks of its own has room for their columns. A node that can move along its column stands in the
+middle of the free space.
 """
 
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ class Columns:
 
     Attributes:
         sizes: (width, height) of each node; ``place`` makes joins bars.
+        columns: the number of columns that each node needs for itself and the branch below it,
+            which may have forks of its own.
         narrow, wide: distances between columns that leave a fork; ``wide`` is used if shortcuts or
             identities leave the fork, too.
     """
@@ -82,11 +85,23 @@ class Columns:
         self.nodes, self.consumers, self.sizes = graph.nodes, consumers, list(sizes)
         self.widest = find_widest(graph, sizes)
         self.xs = [0.0] * len(self.nodes)
+        self.columns = self._count_columns()
         merge = self._max_width(lambda position, node: node.is_merge)
         between = self._max_width(self._stands_between_columns)
         shortcut = self._max_width(lambda position, node: node.role == "shortcut")
         self.narrow = self.widest + LANE + between
         self.wide = self.widest + merge + 2 * (shortcut + LANE)  # a shortcut on each side of it
+
+    def _count_columns(self):
+        columns = [1] * len(self.nodes)
+        for position in reversed(range(len(self.nodes))):
+            leaving = (columns[user] for user in self._find_leaving(position))
+            columns[position] = max(sum(leaving), 1)
+        return columns
+
+    def _find_leaving(self, position):
+        """Return the nodes that continue below a node in columns."""
+        return [user for user in self.consumers[position] if stands_in_column(self.nodes[user])]
 
     def _max_width(self, belongs):
         """Return the width of the widest node for which ``belongs(position, node)``, or 0."""
@@ -133,12 +148,12 @@ class Columns:
 
     def _place_consumers(self, position, arriving):
         """Place the nodes that continue below a node in columns; return x of these columns."""
-        leaving = [user for user in self.consumers[position] if stands_in_column(self.nodes[user])]
-        places = arriving
-        if len(leaving) != len(arriving):
+        leaving, places = self._find_leaving(position), arriving
+        needed = [self.columns[user] for user in leaving]
+        if needed != [1] * len(arriving):
             step = self.narrow if len(leaving) == len(self.consumers[position]) else self.wide
-            left = -(len(leaving) - 1) / 2
-            places = [self.xs[position] + step * (i + left) for i in range(len(leaving))]
+            middles = [sum(needed[:i]) + (needed[i] - sum(needed)) / 2 for i in range(len(leaving))]
+            places = [self.xs[position] + step * middle for middle in middles]
         for user, x in zip(leaving, places):
             self.xs[user] = x
         return places
