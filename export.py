@@ -11,6 +11,7 @@ from network.graph import strip_prefix, to_symbol
 from network.registry import require_columns
 from training.evaluation import restore
 from training.exporting import EXPORT_FORMATS, export, require_packages
+from training.metrics import require_finite
 from training.quantization import CALIBRATION_IMAGES, Int8
 
 INT8_TOLERANCE = 1.0  # points
@@ -141,6 +142,7 @@ def export_network(args, trained):
 
     images = next(iter(data.test_batches(data.test, CHECKED))).images
     logits = engine.to_numpy(engine.predict(images, args.column))
+    require_finite(logits)
     name = "network" if args.column is None else f"column{args.column}"
     tolerance = INT8_TOLERANCE if args.int8_tolerance is None else args.int8_tolerance
     int8 = Int8(trained, args.column, prepare, tolerance)

@@ -21,6 +21,7 @@ import train_cifar
 import train_imagenet
 from command import InputError
 from data.spec import get_spec
+from engine.mxnet_engine import MXNetEngine
 from network import list_models
 from network.exporter import read_parameters
 from network.folding import simplify
@@ -504,11 +505,12 @@ def test_all_files_of_a_set_have_the_same_permissions(exported):
     assert len(modes) == 3 and len(set(modes.values())) == 1
 
 
-def test_a_diverged_network_is_not_written(tmp_path):
-    logits = np.array([[0, np.nan]])
-    with pytest.raises(InputError, match="logits are not finite .* training diverged"):
-        exporting.export(None, {}, (3, 1, 1), "symbol", tmp_path / "a" / "b", {}, None, logits)
-    assert not [*tmp_path.iterdir()]
+def test_a_diverged_network_is_not_written(fractal, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(MXNetEngine, "to_numpy", lambda *arguments: np.array([[0, np.nan]]))
+    flags = ["--format", "symbol", "--out", tmp_path / "out"]
+    status, err = refused(capsys, fractal, *flags, main=script.main)
+    assert status == 2 and "logits are not finite numbers: its training diverged" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_logits_are_a_difference():

@@ -16,7 +16,6 @@ from engine.torch_export import load_onnx, load_torch, write_onnx, write_torch
 from filesystem import hash_file, new_folder, plain_path
 from network.exporter import load_symbol, write_symbol
 from network.graph import PIXEL_CONSTANTS
-from training.metrics import require_finite
 
 TOLERANCE = 1e-4  # largest allowed difference, divided by the largest logit
 
@@ -84,8 +83,7 @@ def require_packages(kind, *more):
 def export(graph, values, shape, kind, place, description, images, logits, quantize=None):
     """Write ``graph`` as files that compute ``logits`` for ``images``.
 
-    The ``description`` is written beside them as ``<place>.<kind>.json``. Everything is written
-    aside and checked before it is renamed.
+    ``<place>.<kind>.json`` has the ``description``. All is written aside, checked, then renamed.
 
     Args:
         graph: a symbol with the input ``data``, and one output (batch, classes).
@@ -100,12 +98,10 @@ def export(graph, values, shape, kind, place, description, images, logits, quant
         (paths of the files, contents of their JSON file).
 
     Raises:
-        InputError: the network has an operator that ``kind`` does not support, or its logits are
-            not finite numbers.
+        InputError: the network has an operator that ``kind`` does not support.
         CommandError: the files compute different logits; they have been removed.
     """
     folder, name = place.parent, place.name
-    require_finite(logits)
     with new_folder(folder), TemporaryDirectory(dir=folder) as aside, plain_path(
         Path(aside) / name
     ) as plain:
