@@ -46,16 +46,7 @@ def read_npz(source, size=None):
     Raises:
         InputError: the file is damaged, lacks arrays, or has unusable ones.
     """
-    try:
-        arrays = {}
-        with zipfile.ZipFile(source) as file:
-            for name in file.namelist():
-                if name.endswith(".npy"):
-                    with file.open(name) as member:  # it refuses arrays of Python objects
-                        arrays[name[:-4]] = np.lib.format.read_array(member)
-    except _NPZ_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{source} is not an .npz file of arrays ({reason})") from None
+    arrays = _read_arrays(source)
     keys = next((keys for keys in ARRAYS if set(keys[:2]) <= set(arrays)), None)
     if keys is None:
         known = "; ".join(" and ".join(names[:2]) for names in ARRAYS)
@@ -78,6 +69,21 @@ def read_npz(source, size=None):
         _, labels = _check_labels(source, keys[3], arrays, names)
         test = _make_part(source, images, labels, size)
     return names, train, test, [name for name in arrays if name not in (*keys, *CLASS_NAMES)]
+
+
+def _read_arrays(source):
+    """Return {name: array} of an .npz file."""
+    try:
+        arrays = {}
+        with zipfile.ZipFile(source) as file:
+            for name in file.namelist():
+                if name.endswith(".npy"):
+                    with file.open(name) as member:  # it refuses arrays of Python objects
+                        arrays[name[:-4]] = np.lib.format.read_array(member)
+    except _NPZ_ERRORS as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{source} is not an .npz file of arrays ({reason})") from None
+    return arrays
 
 
 def _make_part(source, images, labels, size):

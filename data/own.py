@@ -56,16 +56,7 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
         InputError: the source has another layout, or a class has no training or test images.
     """
     source = Path(source)
-    if size is not None and size not in SIZES:
-        raise InputError(f"size must be {SIZES[0]} to {SIZES[-1]}, not {size!r}", argument="size")
-    if not 0 < test_share < 1:
-        raise InputError(
-            f"test_share must lie between 0 and 1, not {test_share}", argument="test_share"
-        )
-    if not 0 <= seed < 1 << 32:
-        raise InputError(
-            f"split_seed must be 0 to {(1 << 32) - 1}, not {seed}", argument="split_seed"
-        )
+    _check_settings(size, test_share, seed)
     if source.is_dir():
         own = _read_folders(source, size or SIZE, mapping)
     elif source.is_file():
@@ -81,6 +72,19 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
     if not len(own.test):
         raise InputError(f"{source} has no images to test on{left_out}")
     return own
+
+
+def _check_settings(size, test_share, seed):
+    if size is not None and size not in SIZES:
+        raise InputError(f"size must be {SIZES[0]} to {SIZES[-1]}, not {size!r}", argument="size")
+    if not 0 < test_share < 1:
+        raise InputError(
+            f"test_share must lie between 0 and 1, not {test_share}", argument="test_share"
+        )
+    if not 0 <= seed < 1 << 32:
+        raise InputError(
+            f"split_seed must be 0 to {(1 << 32) - 1}, not {seed}", argument="split_seed"
+        )
 
 
 def _require_every_class(source, own, reason):

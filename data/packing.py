@@ -53,15 +53,7 @@ def prepare_dataset(
     """
     spec = get_spec(dataset)
     out = Path(out or default_folder(dataset)).absolute()
-    if partial and source is None:
-        raise InputError(
-            "partial is for files of your own: name them with source",
-            argument=("partial", "source"),
-        )
-    if source is not None and not spec.archives:
-        raise InputError(
-            f"{dataset} comes with a Python package: leave source out", argument="source"
-        )
+    _check_source(spec, source, partial)
     read = functools.partial(read_idx_source if dataset in DATASETS else read_source, dataset)
     with new_folder(out), locked(out / LOCK, out, remove=True):
         if spec.archives:
@@ -76,6 +68,19 @@ def prepare_dataset(
         _write_all(out, train, test, spec)
     _remove_download(spec, out / "download")
     return counts
+
+
+def _check_source(spec, source, partial):
+    """Raise an InputError if the data set needs a ``source``, or can have none."""
+    if partial and source is None:
+        raise InputError(
+            "partial is for files of your own: name them with source",
+            argument=("partial", "source"),
+        )
+    if source is not None and not spec.archives:
+        raise InputError(
+            f"{spec.name} comes with a Python package: leave source out", argument="source"
+        )
 
 
 def ensure_prepared(dataset, say):
