@@ -24,8 +24,8 @@ prints it; `python -m tools.pages` writes it from the published runs only.
 
 **{state}**
 
-The runs that come with the project reproduce no figure of the papers: the papers train 400 epochs on GPUs, these runs 15 epochs on CPU
-cores. The lengths of paths need no training and are exact. Short runs on two CPU cores are in [training.md](training.md#results),
+The runs that come with the project reproduce no figure of the papers: the papers train 400 epochs on GPUs, these runs 15 or 30 epochs on
+CPU cores. The lengths of paths need no training and are exact. Short runs on two CPU cores are in [training.md](training.md#results),
 [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
 ## Verdicts
