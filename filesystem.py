@@ -190,18 +190,28 @@ def sync(file):
         _lacks(error, os.path.dirname(path), "flushing: a crash of the machine may lose files")
 
 
-def write_bytes(path, data):
-    """Write a file aside, flush it to the disk and rename it to ``path``."""
+@contextlib.contextmanager
+def whole_file(path):
+    """Yield a binary file to write; then flush it to the disk and rename it to ``path``.
+
+    If the block raises an exception, ``path`` stays as it is.
+    """
     path = Path(path)
     aside = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         with open(aside, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             sync(file)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_bytes(path, data):
+    """Write ``data`` into the file ``path``: completely or not at all."""
+    with whole_file(path) as file:
+        file.write(data)
 
 
 def rename_folder(old, new):

@@ -15,6 +15,7 @@ from command import InputError, Parser, command, require_file_path, require_posi
 from data.class_folders import CIRCLE, LOST, Ignored, walk_images
 from data.images import name_formats
 from data.lists import find_encoding
+from filesystem import whole_file
 from network import read_card
 from plotting.tables import TABLE_FORMATS
 from training.classification import Answer, classify, load_exported, load_run, rank_classes
@@ -199,14 +200,9 @@ def write_features(found, path):
     for picture, row in found:
         pictures.append(picture)
         rows.append(row)
-    aside = f"{path}.part"
     if rows:
-        try:
-            with open(aside, "wb") as file:
-                np.save(file, np.stack(rows))
-            os.replace(aside, path)
-        finally:
-            Path(aside).unlink(missing_ok=True)
+        with whole_file(path) as file:
+            np.save(file, np.stack(rows))
         print("\n".join(pictures))
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from command import InputError
 from data.recordio import frame
-from filesystem import sync
+from filesystem import sync, whole_file
 
 AT_ONCE = 256  # examples between two entries of the journal
 
@@ -151,8 +151,6 @@ class Journal:
 
 
 def write_lines(path, lines):
-    """Write a text file aside and rename it to ``path``; keep bytes that are not UTF-8."""
-    aside = path.with_name(f".{path.name}")
-    with open(aside, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.writelines(f"{line}\n" for line in lines)
-    os.replace(aside, path)
+    """Write a text file, completely or not at all; keep bytes that are not UTF-8."""
+    with whole_file(path) as file:
+        file.writelines(f"{line}\n".encode("utf-8", "surrogateescape") for line in lines)
