@@ -1,5 +1,6 @@
 """Compare the speed of networks and libraries, which take turns, each in its own process."""
 
+import argparse
 import json
 import math
 import sys
@@ -48,7 +49,8 @@ def make_parser():
         metavar="PNG",
         help="draw speed and memory over depth, widen factor and batch size, if they vary",
     )
-    parser.add_argument("--case", help="run as a timed process of this case (internal)")
+    # a timed process is started with this flag; see tools.timing
+    parser.add_argument("--case", help=argparse.SUPPRESS)
     return parser
 
 
@@ -83,7 +85,9 @@ def add_case_flags(group):
         nargs="+",
         choices=LIBRARIES,
         default=["mxnet", "torch"],
-        help="; ".join(f"{name}: {what}" for name, what in LIBRARIES.items()),
+        metavar="NAME",
+        help="; ".join(f"{name}: {what}" for name, what in LIBRARIES.items())
+        + "; default: mxnet torch",
     )
     group.add_argument(
         "--threads",

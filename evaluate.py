@@ -62,7 +62,7 @@ def add_image_flags(group):
     group.add_argument(
         "--images",
         choices=("test", "held-out", "train"),
-        help="images to evaluate on, without augmentation; default: those of the log's errors",
+        help="images to evaluate on, without augmentation; default: those of the run's tests",
     )
     group.add_argument(
         "--crops",
@@ -111,7 +111,7 @@ def add_machine_flags(group):
     group.add_argument(
         "--dtype", choices=DTYPES, help="data type to compute in; default: the run's"
     )
-    group.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
+    group.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that the engine sees")
     group.add_argument(
         "--test-batch-size",
         type=int,

@@ -84,7 +84,7 @@ PROGRAM = cli.Program(
             "help": "weight layers of the corresponding plain network: cross 50 or 26, resnet 98 "
             "or 26, fractal 34, 18, 10 or 6; default: the first"
         },
-        "dataset": {"help": "name in results and folders; default: imagenet"},
+        "dataset": {"help": "name of the data set, in data/ and in results; default: imagenet"},
         "data_shape": {
             "default": 224,
             "help": "height and width of the network's input; scales of the augmentation are in "

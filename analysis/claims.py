@@ -190,10 +190,7 @@ DEEPEST = (
     "whose removal costs most in the runs of the other seeds"
 )
 FUSION, FRACTAL = "Zhao et al., arXiv 1611.07718", "Larsson et al., ICLR 2017"
-NAMED = (
-    f"{FUSION}; its project page names these networks without their errors, and the text of the "
-    "paper was not at hand"
-)
+NAMED = f"{FUSION}; only its project page was read, which names these networks without errors"
 
 CLAIMS = (
     Claim(
@@ -247,7 +244,7 @@ CLAIMS = (
     ),
     Claim(
         "deepest-member-coupled",
-        "The deepest member of three deep fusions does not contribute most (coupled).",
+        "The deepest member of three deep fusions does not contribute most.",
         f"{FUSION}, project page: the deepest network does not contribute the most",
         (FUSE3,),
         _deepest_contribution,
@@ -256,7 +253,7 @@ CLAIMS = (
     ),
     Claim(
         "deepest-member-uncoupled",
-        "The deepest member of the weight-sharing ensemble does not contribute most (uncoupled).",
+        "The deepest member of the weight-sharing ensemble does not contribute most.",
         f"{FUSION}, project page: the deepest network does not contribute the most",
         (ENSEMBLE,),
         _deepest_contribution,
@@ -305,7 +302,7 @@ CLAIMS = (
     ),
     Claim(
         "more-columns-do-not-hurt",
-        "More columns, and depth, do not hurt: 40 layers lose less than 1 point against 20.",
+        "More columns and more depth do not hurt: 40 layers err less than 1 point more than 20.",
         f"{FRACTAL}, table 3",
         (TABLE3_40, TABLE3_20),
         _difference,

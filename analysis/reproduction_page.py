@@ -25,14 +25,14 @@ prints it; `python -m tools.pages` writes it from the published runs only.
 **{state}**
 
 The runs that come with the project reproduce no figure of the papers: the papers train 400 epochs on GPUs, these runs 15 or 30 epochs on
-CPU cores. The lengths of paths need no training and are exact. Short runs on two CPU cores are in [training.md](training.md#results),
+CPUs. The lengths of paths need no training and are exact. The results of all runs are in [training.md](training.md#results),
 [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
 ## Verdicts
 
 These are the verdicts at the scale `{scale}` ([explained below](#how-it-works)). Most effects are differences of test errors after the last
-epoch, in percentage points; each claim says that its effect is below a number. [Further below](#how-each-claim-is-tested) are the
-statistic, the paper's figures and the runs of each claim.
+epoch, in percentage points. The column "claimed" has the number below which the effect must be.
+[How each claim is tested](#how-each-claim-is-tested) has the statistic, the paper's figures and the runs of each claim.
 
 {verdicts}
 
@@ -74,17 +74,18 @@ difference of 10 points.
 - A finished run counts if it was trained in float32 on all training images, on one device, from random initial values, and tested on the
   test set. Of runs with the same seed, the newest counts; a published run counts only where there is no other. No seed is left out.
 - If the loss of a run diverged, the claims about its setting are undecided, because the mean of the other runs would favour the setting.
-  This includes runs that finished with `--on-divergence continue`. The tables have the number of such runs.
-- Runs without the figures that a claim needs, such as those of members, do not count for it. The tables have their number, too.
+  This includes runs that finished with `--on-divergence continue`. The column "runs" has their number.
+- Runs without the figures that a claim needs, such as those of members, do not count for it. The column "runs" has their number, too.
 - The contribution of a member is the error of the ensemble without it. The deepest member is compared with its strongest rival: in each
-  run, the other member whose removal costs most on average in the runs of the other seeds. (In the same run, the largest of many errors
-  would be large by chance.)
+  run, the other member whose removal costs most on average in the runs of the other seeds. (The other seeds choose the rival, because the
+  largest of many errors in a single run is large by chance.)
 - For each claim, only runs on the same version of the images are compared, such as the original pixels or JPEG copies. If there are several
   versions, the one with the most complete set of runs counts.
 
 ## How each claim is tested
 
-The numbers are those of the verdicts above. The column "the paper" has the figures that the paper prints for its own recipe.
+The numbers of the claims are those above. The column "the paper" has the figures that the paper prints for its own recipe. The column
+"runs" has the settings that a claim compares, each with its number of runs.
 
 {tests}
 
@@ -94,10 +95,11 @@ The numbers are those of the verdicts above. The column "the paper" has the figu
 
 ## What could not be tested, and what it would take
 
-Hours are computed from the measured speeds below, for training only. The two CPU cores are those of a Xeon with AVX-512; other processors
-can be much slower. Where the network's own speed was measured, the last column says so. Otherwise, it is estimated from the measured
-network of the same kind that is most similar in multiply-adds. The speed of fractal 20 was measured with mixed drop-path; without drop-path
-it is lower. That of cross_imagenet 50 is twice the measured speed of one thread.
+Hours are for training only, and are computed from the measured speeds below. The two CPU cores are those of a Xeon with AVX-512; other
+processors can be much slower. Multiply-adds are those of the forward passes. The last column says whether the network's own speed was
+measured. Otherwise, it is estimated from the measured network of the same kind that is most similar in multiply-adds. The speed of
+fractal 20 was measured with mixed drop-path; without drop-path, it is lower. That of cross_imagenet 50 is twice the measured speed of one
+thread.
 
 {speeds}
 
@@ -109,10 +111,10 @@ At the scale `paper`, and the papers' largest networks:
 
 {paper}
 
-No speed was measured on a GPU. `make gpu` checks, measures and trains there in the right order. A speed that is added to `SPEEDS` in
-`analysis/costs.py` becomes a column of these tables. In theory, a step of training needs three times the multiply-adds of its forward pass.
-400 epochs of DFN-MR1 are then 3e16 operations and, if nothing is fused, some 30 MB of memory traffic for each image: about two minutes at
-the memory bandwidth of an H200. A step of 64 images starts about a thousand kernels, so the real time will be longer.
+No speed was measured on a GPU; `make gpu` measures it. Speeds that are added to `SPEEDS` in `analysis/costs.py` become a column of these
+tables. In theory, training needs three times the multiply-adds of the forward passes. 400 epochs of DFN-MR1 are then 3e16 operations and,
+if nothing is fused, some 30 MB of memory traffic for each image: about two minutes at the memory bandwidth of an H200. A step of 64 images
+starts about a thousand kernels, so the real time will be longer.
 """  # noqa: E501
 
 

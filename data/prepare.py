@@ -17,9 +17,9 @@ from filesystem import is_path
 DESCRIPTION = """\
 Make the .rec files that training reads: train.rec, train.idx, test.rec and test.idx.
 
-The pixels are not changed (records contain PNG). Training images are shuffled, always in the same
-way; test images keep their order. Without --source, the official archives are downloaded, and an
-interrupted download is resumed. digits is part of scikit-learn.
+The pixels of built-in data sets are not changed (records contain PNG). Training images are
+shuffled, always in the same way; test images keep their order. Without --source, the official
+archives are downloaded, and an interrupted download is resumed. digits is part of scikit-learn.
 
 --source takes
   cifar10, cifar100   the python or the binary version: the archive (.tar.gz), the folder it
@@ -33,11 +33,12 @@ interrupted download is resumed. digits is part of scikit-learn.
                       with images and labels. They are made --size x --size pixels and described
                       by dataset.json. After --out data/NAME, --dataset NAME trains on them.
   imagenet            a folder with train/CLASS/FILE and val/CLASS/FILE: any photographs. They are
-                      stored as JPEG in train.rec and val.rec, larger ones with a shorter side of
-                      --size, and the names of the classes in classes.txt. ImageNet's own val
-                      folder is flat: --val-labels names a list of lines "FILE CLASS", such as
-                      Kaggle's LOC_val_solution.csv. Files that cannot be decoded are left out and
-                      named. After an interruption, the same command resumes the work.
+                      stored as JPEG in train.rec and val.rec; larger ones are reduced to a
+                      shorter side of --size. classes.txt lists the names of the classes.
+                      ImageNet's own val folder is flat: --val-labels names a list of lines
+                      "FILE CLASS", such as Kaggle's LOC_val_solution.csv. Files that cannot be
+                      decoded are left out and named. After an interruption, the same command
+                      resumes the work.
 """
 
 EXAMPLE = """\

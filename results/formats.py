@@ -38,12 +38,11 @@ NOTES = {  # the footnote of a mark in a column
 }
 CAPTION = "errors of the last epoch"
 EXPLANATION = (
-    "Errors are those of the last epoch, in percent. For one or two runs, the errors are listed; "
-    "for three or more, statistics are given: median (mean +/- std, best). The median is the error "
-    "of an actual run, with an even number of runs the worse of the middle two; std is the "
-    "standard deviation over the runs (population: divided by their number); best is the lowest of "
-    "their last errors. Runs in one line differ only in the seed; of runs with the same seed, only "
-    "the newest counts."
+    "Errors are those of the last epoch, in percent. One or two are listed; three or more are "
+    "summarized as median (mean +/- std, best). The median is the error of one of the runs: if "
+    "their number is even, the higher of the two in the middle. The standard deviation (std) "
+    "divides by the number of runs. Best is the lowest of these errors. Runs in one line differ "
+    "only in the seed; of runs with the same seed, only the newest counts."
 )
 
 

@@ -280,8 +280,8 @@ def test_what_median_and_deviation_are_stands_below_the_tables(snapshot):
         text = " ".join(REPORT_FORMATS[name](*collect(snapshot)).split())
         table, explanation = text.split("Errors are those of the last epoch, in percent.")
         assert "train error %" in table
-        assert "with an even number of runs the worse of the middle two" in explanation
-        assert "population: divided by their number" in explanation
+        assert "if their number is even, the higher of the two in the middle" in explanation
+        assert "(std) divides by the number of runs" in explanation
 
 
 def test_held_out_errors_are_called_so_and_stand_apart(snapshot):

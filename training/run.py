@@ -46,8 +46,8 @@ class Run:
     init_from: Optional[str] = option(
         None,
         metavar="RUN|FILE|NAME",
-        help="start from the parameters of a run, of a .params file or of a pretrained network; a "
-        "classifier with another number of classes is initialized randomly",
+        help="start from the parameters of a run, of a .params or .safetensors file, or of a "
+        "pretrained network; a classifier with another number of classes is initialized randomly",
     )
 
     def __post_init__(self):
@@ -100,8 +100,8 @@ class RuntimeConfig:
     gpus: Optional[str] = option(
         None,
         help="such as 0,1, or cpu; default: every GPU that the engine sees, else the CPU. Each "
-        "gets a share of the batch and has its own batch statistics. A process of --engine torch "
-        "uses one; torchrun starts several",
+        "gets a share of the batch and has its own batch statistics. With --engine torch, a "
+        "process uses one GPU; torchrun starts a process for each",
     )
     kv_store: str = option(
         "device",
@@ -147,7 +147,7 @@ class RuntimeConfig:
     on_divergence: str = option(
         "stop",
         choices=("stop", "continue"),
-        help="what to do when the loss explodes; a loss that is not finite always stops the run",
+        help="what to do if a mean loss exceeds 10,000; a loss that is not finite always stops it",
     )
     quiet: bool = option(False, help="show only errors")
 
