@@ -259,3 +259,7 @@ def test_profiling_removes_nothing_but_its_own_file(monkeypatch):
     assert profiling.profile_mxnet(lambda: None, 1) == {}
     folder = os.path.dirname(files[0]["filename"])
     assert folder.startswith(tempfile.gettempdir()) and not os.path.exists(folder)
+
+
+def test_the_flag_of_timed_processes_is_not_in_the_help():
+    assert "--case" not in benchmark.make_parser().format_help()
