@@ -153,6 +153,16 @@ def choose_images(args, trained):
     return kind
 
 
+def note_other_images(trained, kind):
+    """Print a note if the images are not those that the run was trained or tested on.
+
+    Its training images may be among them after a data set was prepared again.
+    """
+    if kind in ("train", trained.run.tested_on) and not trained.knows_images(kind):
+        folder = trained.run.data_dir
+        sys.stderr.write(f"note: the {kind} images in {folder} are not those of the run\n")
+
+
 def show_classes(args, trained, whole, title):
     """Print the error of each class and draw the confusion matrix, if the flags request them."""
     data = trained.data
@@ -220,6 +230,7 @@ def main(argv=None):
     kind, epoch = choose_images(args, trained), trained.row["epoch"]
     images = trained.data.images(kind)
     crops = ", 10 crops" if args.crops == 10 else ""
+    note_other_images(trained, kind)
     source, end = describe_source(args, trained)
     title = f"{trained.stored.name}{source} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
     if args.columns or args.early_exit:

@@ -148,9 +148,9 @@ def _is_there(file, path):
         return False
 
 
-def hash_file(path):
-    """Return the SHA-256 of the file ``path``, in hexadecimal digits."""
-    digest = hashlib.sha256()
+def hash_file(path, algorithm="sha256"):
+    """Return a checksum of the file ``path``, in hexadecimal digits; see hashlib.new."""
+    digest = hashlib.new(algorithm)
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)

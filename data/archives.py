@@ -39,7 +39,7 @@ _TAR_ERRORS = (
 
 @dataclass(frozen=True)
 class Part:
-    """The images of one file: uint8 (N, 32, 32, 3), RGB, often a view, and labels int64 (N,)."""
+    """Images, uint8 (N, height, width, 3) RGB, often a view, and their labels, int64 (N,)."""
 
     images: np.ndarray
     labels: np.ndarray

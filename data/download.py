@@ -1,6 +1,5 @@
 """Download official archives; resume interrupted downloads; check size and MD5."""
 
-import hashlib
 import http.client
 import os
 import urllib.error
@@ -9,6 +8,7 @@ import urllib.request
 from tqdm import tqdm
 
 from command import InputError
+from filesystem import hash_file
 
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 5
@@ -26,7 +26,7 @@ def fetch(archive, folder):
     if path.exists():
         return path
     _download(archive, part)
-    if _size(part) != archive.size or _md5(part) != archive.md5:
+    if _size(part) != archive.size or hash_file(part, "md5") != archive.md5:
         part.unlink()
         raise InputError(
             f"the file from {archive.url} had the wrong size or checksum and was deleted: run the "
@@ -90,11 +90,3 @@ def _save(response, part, have, total):
 
 def _size(path):
     return path.stat().st_size if path.exists() else 0
-
-
-def _md5(path):
-    digest = hashlib.md5()  # the data sets' authors publish MD5 sums
-    with open(path, "rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

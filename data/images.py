@@ -29,6 +29,7 @@ EXTENSIONS = {
 }
 SOURCE_FORMATS = tuple(EXTENSIONS)
 FORMATS = ("PNG", "JPEG", "BMP")  # records are given to no other format's decoder
+FILE_LIMIT = 1 << 28  # bytes of an image file; no photograph is larger
 _JPEG_END = b"\xff\xd9"
 # Signatures of other files in people's folders: (offset, bytes, name).
 _OTHERS = (
@@ -151,6 +152,20 @@ def _upper_bytes(image):
     if "transparency" in image.info:
         pixels[grey == image.info["transparency"]] = 255
     return Image.fromarray(pixels)
+
+
+def read_file(path):
+    """Return the bytes of the image file ``path``.
+
+    Raises:
+        ValueError: it has more than FILE_LIMIT bytes, or no file can have this name.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        data = file.read(FILE_LIMIT + 1)
+    if len(data) > FILE_LIMIT:
+        raise ValueError(f"it has more than {FILE_LIMIT} bytes")
+    return data
 
 
 def read_image(data):

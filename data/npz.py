@@ -46,13 +46,12 @@ def read_npz(source, size=None):
     Raises:
         InputError: the file is damaged, lacks arrays, or has unusable ones.
     """
-    arrays = _read_arrays(source)
-    keys = next((keys for keys in ARRAYS if set(keys[:2]) <= set(arrays)), None)
-    if keys is None:
+    keys, arrays, others = _read_arrays(source)
+    if not keys:
         known = "; ".join(" and ".join(names[:2]) for names in ARRAYS)
         raise InputError(
-            f"{source} has arrays {', '.join(sorted(arrays)) or 'none'}, not images and labels "
-            f"({known})"
+            f"{source} has arrays {', '.join(sorted((*arrays, *others))) or 'none'}, not images "
+            f"and labels ({known})"
         )
     images = _check_images(source, keys[0], arrays[keys[0]])
     if size is None:
@@ -68,22 +67,34 @@ def read_npz(source, size=None):
         images = _check_images(source, keys[2], arrays[keys[2]])
         _, labels = _check_labels(source, keys[3], arrays, names)
         test = _make_part(source, images, labels, size)
-    return names, train, test, [name for name in arrays if name not in (*keys, *CLASS_NAMES)]
+    return names, train, test, others
 
 
 def _read_arrays(source):
-    """Return {name: array} of an .npz file."""
+    """Read images, labels and names of classes from an .npz file.
+
+    Returns:
+        (the names from ARRAYS that it has, {name: array}, the names of the other arrays).
+    """
     try:
-        arrays = {}
         with zipfile.ZipFile(source) as file:
-            for name in file.namelist():
-                if name.endswith(".npy"):
-                    with file.open(name) as member:  # it refuses arrays of Python objects
-                        arrays[name[:-4]] = np.lib.format.read_array(member)
+            names = [name[:-4] for name in file.namelist() if name.endswith(".npy")]
+            keys = next((keys for keys in ARRAYS if set(keys[:2]) <= set(names)), ())
+            used = [name for name in names if name in (*keys, *CLASS_NAMES)]
+            arrays = {name: _read_array(file, name) for name in used}
     except _NPZ_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{source} is not an .npz file of arrays ({reason})") from None
-    return arrays
+    return keys, arrays, [name for name in names if name not in used]
+
+
+def _read_array(file, name):
+    """Return an array of an open .npz file; one of Python objects is a ValueError."""
+    with file.open(f"{name}.npy") as member:
+        try:
+            return np.lib.format.read_array(member)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
 
 def _make_part(source, images, labels, size):

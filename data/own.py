@@ -11,7 +11,7 @@ import numpy as np
 from command import InputError
 from data.archives import Part
 from data.class_folders import Ignored, find_classes, is_hidden, match_classes
-from data.images import fit, read_image
+from data.images import fit, read_file, read_image
 from data.npz import read_npz
 from data.records import Images, split
 from data.spec import SIZE, SIZES, DatasetSpec
@@ -54,6 +54,7 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
 
     Raises:
         InputError: the source has another layout, or a class has no training or test images.
+        OSError: a file cannot be read.
     """
     source = Path(source)
     _check_settings(size, test_share, seed)
@@ -167,7 +168,8 @@ def _find_parts(source):
     )
     if test and not train:
         raise InputError(f"{source} has a folder {test}, but no folder train: add it")
-    return train, test, [name for name in visible.values() if name not in (train, test)]
+    others = [name for name in folders if not is_hidden(name) and name not in (train, test)]
+    return train, test, others
 
 
 def _require_no_parts(source, names, photographs):
@@ -205,6 +207,6 @@ def _read_files(source, photographs, size, mapping, left_out):
 def _read_file(source, size, photograph):
     """Return the pixels of a file, or None and the reason, for a worker process."""
     try:
-        return fit(read_image((source / photograph.path).read_bytes()), size), None
-    except (ValueError, OSError) as error:
+        return fit(read_image(read_file(source / photograph.path)), size), None
+    except ValueError as error:
         return None, str(error).replace("its image", "it")

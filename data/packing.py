@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Optional, Tuple, Union
@@ -18,7 +19,7 @@ from data.download import fetch
 from data.idx import DATASETS, read_idx_source
 from data.images import encode
 from data.own import TEST_SHARE, Own, describe, read_own
-from data.photographs import LOCK, check_jobs
+from data.photographs import LOCK, SETS, check_jobs, refuse_mixture
 from data.recordio import frame
 from data.records import Images, split
 from data.spec import DESCRIPTION, DatasetSpec, default_folder, get_spec, list_datasets, write_spec
@@ -27,6 +28,7 @@ from filesystem import locked, new_folder
 
 SHUFFLE_SEED = 0
 FILES = ("train.rec", "train.idx", "test.rec", "test.idx")
+ASIDE = ".preparing-"  # how the folder begins in which files are written until they are complete
 
 
 def prepare_dataset(
@@ -48,12 +50,15 @@ def prepare_dataset(
         The numbers of training and test images.
 
     Raises:
-        InputError: the source is not this data set, is damaged, or cannot be downloaded.
+        InputError: the source is not this data set, is damaged, or cannot be downloaded, or ``out``
+            is the folder of another data set.
         OSError: a file cannot be written.
     """
     spec = get_spec(dataset)
     out = Path(out or default_folder(dataset)).absolute()
     _check_source(spec, source, partial)
+    _check_out(out, dataset)
+    refuse_mixture(out, DESCRIPTION, SETS["val"])
     read = functools.partial(read_idx_source if dataset in DATASETS else read_source, dataset)
     with new_folder(out), locked(out / LOCK, out, remove=True):
         if spec.archives:
@@ -66,8 +71,21 @@ def prepare_dataset(
         if dataset in DATASETS and not partial:
             _check_mean(spec, source, train)
         _write_all(out, train, test, spec)
-    _remove_download(spec, out / "download")
+    if source is None:
+        _remove_download(spec, out / "download")
     return counts
+
+
+def _check_out(out, dataset=None):
+    """Raise an InputError if the folder ``out`` has the name of a built-in set besides ``dataset``.
+
+    Programs would take its images for those of that data set.
+    """
+    if out.name in list_datasets() and out.name != dataset:
+        raise InputError(
+            f"out must not be {out.name}, the name of another data set: choose another",
+            argument="out",
+        )
 
 
 def _check_source(spec, source, partial):
@@ -134,7 +152,7 @@ def prepare_own(
         The Own and its DatasetSpec.
 
     Raises:
-        InputError: the source cannot be used, or a built-in data set has this name.
+        InputError: the source cannot be used, or ``out`` is the folder of another data set.
         OSError: a file cannot be written.
     """
     out = Path(out).absolute()
@@ -142,11 +160,8 @@ def prepare_own(
         raise InputError(
             f"out {out} ends without a name for the data set: give data/NAME", argument="out"
         )
-    if out.name in list_datasets():
-        raise InputError(
-            f"out must not be {out.name}, the name of another data set: choose another",
-            argument="out",
-        )
+    _check_out(out)
+    refuse_mixture(out, SETS["val"])
     with open_workers(check_jobs(jobs)) as mapping:
         own = read_own(source, size, test_share, seed, mapping)
     spec = describe(own, out.name)
@@ -227,7 +242,9 @@ def _write_all(out, train, test, spec, described=False):
                 f"{out / name} is a folder: move it, because a file of that name is written"
             )
     shuffled = np.random.RandomState(SHUFFLE_SEED).permutation(_count(train))
-    with tempfile.TemporaryDirectory(prefix=".preparing-", dir=out) as aside:
+    for left in out.glob(f"{ASIDE}*"):  # of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=out) as aside:
         _write(Path(aside) / "train.rec", train, shuffled, spec.classes)
         _write(Path(aside) / "test.rec", test, np.arange(_count(test)), spec.classes)
         if described:

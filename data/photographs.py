@@ -13,10 +13,11 @@ from PIL import Image
 from command import InputError, require_positive
 from data.checks import check, note_images
 from data.class_folders import survey
-from data.images import EXTENSIONS, SOURCE_FORMATS, open_image, to_rgb, turn
+from data.images import EXTENSIONS, SOURCE_FORMATS, open_image, read_file, to_rgb, turn
 from data.journal import write_lines, write_records
 from data.lists import CLASSES, read_lines
 from data.metadata import read_orientation
+from data.spec import DESCRIPTION
 from data.workers import open_workers
 from filesystem import locked
 from hardware import cores
@@ -27,7 +28,6 @@ SMALLEST = 16  # least shorter side of an image
 SLIMMEST = 16  # greatest ratio of an image's longer to its shorter side
 SETS = {"train": "train.rec", "val": "val.rec"}
 LOCK = ".lock"  # held while a folder is written
-FILE_LIMIT = 1 << 28  # bytes of a file; no photograph is larger
 MODES = {"L": "greyscale", "CMYK": "CMYK", "I": "16-bit greyscale", "I;16": "16-bit greyscale"}
 
 
@@ -50,12 +50,14 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
 
     Raises:
         InputError: ``source`` has another layout, ``labels`` does not fit, no image can be used,
-            or another process writes to ``out``.
+            another process writes to ``out``, or it has small images.
+        OSError: a file cannot be read or written.
     """
     source, out = Path(source), Path(out)
     if size < SMALLEST:
         raise InputError(f"size must be at least {SMALLEST}, not {size}", argument="size")
     jobs = check_jobs(jobs)
+    refuse_mixture(out, DESCRIPTION)
     names, photographs, ignored = survey(source, labels)
     out.mkdir(parents=True, exist_ok=True)
     reports = {}
@@ -68,6 +70,24 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
             reports[part].ignored = ignored[part]
         write_lines(out / CLASSES, names)
     return reports
+
+
+def refuse_mixture(out, *files):
+    """Check that the folder ``out`` has none of ``files``, which other kinds of data sets have.
+
+    Both kinds have a train.rec, so that training would use images of the one and test images of the
+    other.
+
+    Raises:
+        InputError: it has one.
+    """
+    for name in files:
+        if (Path(out) / name).exists():
+            raise InputError(
+                f"out must not be {out}, which has {name}, of another kind of data set: choose "
+                "another folder",
+                argument="out",
+            )
 
 
 def _forget_other_classes(path, names):
@@ -133,12 +153,13 @@ def convert(data, name, size):
 
 
 def _convert(source, size, photograph):
-    """Return (record's image or None, notes or the reason why there is none)."""
+    """Return (record's image or None, notes or the reason why there is none).
+
+    Raises:
+        OSError: the file cannot be read. The reason may lie in the disk, the network or permissions
+            and not in the file, so the file is not left out: the work is stopped, to be resumed.
+    """
     try:
-        with open(source / photograph.path, "rb") as file:
-            data = file.read(FILE_LIMIT + 1)
-        if len(data) > FILE_LIMIT:
-            raise ValueError(f"it has more than {FILE_LIMIT} bytes")
-        return convert(data, photograph.path, size)
-    except (ValueError, OSError) as error:
+        return convert(read_file(source / photograph.path), photograph.path, size)
+    except ValueError as error:
         return None, str(error).replace("its image", "it")

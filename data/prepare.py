@@ -145,7 +145,7 @@ def main(argv=None):
             raise InputError(f"--{name} is for {' and '.join(kinds)}: leave it out")
     if kind in (PHOTOGRAPHS, OWN) and (arguments.source is None or arguments.partial):
         raise InputError(f"{kind} needs --source, and no --partial")
-    if kind == OWN and arguments.out is None:
+    if kind == OWN and not arguments.out:
         raise InputError(f"{kind} needs --out data/NAME; NAME is then the name for --dataset")
     out = arguments.out or default_folder(kind)
     if kind == PHOTOGRAPHS:

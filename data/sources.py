@@ -7,11 +7,10 @@ Both have the same interface: ``classes``, ``class_names``, ``size``, ``mean``, 
 
 import zlib
 from dataclasses import replace
-from pathlib import Path
 
 from command import InputError
 from data import augment, records, stream
-from data.images import fit, read_image
+from data.images import fit, read_file, read_image
 from data.lists import read_classes
 from data.photographs import SIZE, convert
 
@@ -140,10 +139,10 @@ class Photographs:
 def _opened(path, read):
     """Return ``read(bytes)`` for the bytes at ``path``."""
     try:
-        data = Path(path).read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # no file can have this name, for example one with a null character
+    except ValueError as error:  # such as a null character in the name
         raise InputError(f"{str(path)!r} cannot be read: {error}") from None
     try:
         return read(data)

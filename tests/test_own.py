@@ -94,6 +94,10 @@ def test_train_beside_test_is_no_class(tmp_path):
     own = read_own(tree(tmp_path, parts=("Train", "Test", "Meta")))
     assert own.class_names == ("ant", "bee") and (len(own.train), len(own.test)) == (10, 10)
     assert own.ignored == {"folders besides train and test": ["Meta"]}
+    tree(tmp_path, parts=("train",), count=2)
+    own = read_own(tmp_path)
+    assert own.ignored == {"folders besides train and test": ["Meta", "Train"]}
+    assert len(own.train) == 4
 
 
 @pytest.mark.parametrize("parts", [("flowers",), ("flowers/train", "flowers/test")])
@@ -196,6 +200,9 @@ def test_folders_and_arrays_that_are_not_used_are_named(tmp_path, capsys):
     own = read_own(save(tmp_path / "a.npz", **arrays, class_names=np.array(["a", "b", "c"])))
     assert own.ignored == {"arrays that are not used": ["val_images", "val_labels"]}
     assert own.class_names == ("a", "b", "c") and len(own.test) == len(LABELS)
+    names = np.array([f"{number}.png" for number in range(12)], object)  # pickled
+    own = read_own(save(tmp_path / "b.npz", images=PIXELS, labels=LABELS, files=names))
+    assert own.ignored == {"arrays that are not used": ["files"]}
 
 
 def save(path, **arrays):
@@ -299,7 +306,7 @@ def test_impossible_names_of_classes_are_refused(tmp_path, names, message):
         ({"images": PIXELS, "labels": np.eye(12)}, "not whole numbers"),
         ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has no images to train on"),
         ({"images": PIXELS, "labels": LABELS + 10**9}, "has 100000000. among 12 labels"),
-        ({"images": PIXELS, "labels": np.array([{}] * 12)}, "not an .npz file of arrays"),
+        ({"images": PIXELS, "labels": np.array([{}] * 12)}, r"not an .npz file .*\(labels: Obj"),
     ],
 )
 def test_other_arrays_are_refused(tmp_path, arrays, message):
@@ -308,12 +315,13 @@ def test_other_arrays_are_refused(tmp_path, arrays, message):
 
 
 def write_npz(path, encrypted=False, method=0, shape=(12,)):
-    """An .npz whose only file says so of itself; it has no contents."""
+    """An .npz whose first file says so of itself; its files have no contents."""
     header = io.BytesIO()
     form = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, form)
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("images.npy", header.getvalue())
+        file.writestr("labels.npy", header.getvalue())
     data = bytearray(path.read_bytes())
     for start, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # flags, then the compression
         data[data.find(start) + place] |= encrypted
@@ -471,6 +479,24 @@ def test_a_run_knows_its_classes_whatever_becomes_of_the_images(tmp_path, capsys
     (run / "config.json").write_text(json.dumps(config))
     err = refused(capsys, *picture, main=predict.main)[1]
     assert "config.json is damaged: described: its std is not above 0" in err
+
+
+def test_images_that_were_prepared_again_are_noticed(tmp_path, capsys):
+    """Training images may be among the new test images."""
+    source, out = tree(tmp_path / "source", parts=(".",)), tmp_path / "insects"
+    prepare.prepare_own(source, out, size=28, jobs=1)
+    flags = ["--network", "plain", "--depth", "5", "--num-epochs", "1", "--batch-size", "5"]
+    train_cifar.main([*flags, "--dataset", str(out), "--log-dir", str(tmp_path / "s")])
+    evaluated = [str(tmp_path / "s" / "insects" / "plain_d5w1" / "run1"), "--gpus", "cpu"]
+    evaluate.main(evaluated)
+    assert "note" not in capsys.readouterr().err
+    prepare.prepare_own(source, out, size=28, seed=3, jobs=1)
+    for which in ("test", "train"):
+        evaluate.main([*evaluated, "--images", which])
+        assert f"note: the {which} images in {out} are not those of" in capsys.readouterr().err
+    prepare.prepare_own(source, out, size=30, jobs=1)
+    status, err = refused(capsys, *evaluated, main=evaluate.main)
+    assert status == 2 and "has images of other sizes than the run" in err
 
 
 def test_a_renamed_folder_is_found_by_its_new_name(tmp_path, monkeypatch):

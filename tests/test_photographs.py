@@ -1,5 +1,6 @@
 """Trees of photographs to .rec files."""
 
+import errno
 import io
 import os
 
@@ -9,13 +10,16 @@ import pytest
 from PIL import Image
 
 from command import InputError
-from data import journal, photographs, prepare
+from data import images, journal, own, photographs, prepare, prepare_dataset, prepare_own
 from data.class_folders import survey
 from data.journal import Journal, Report
 from data.lists import read_classes
 from data.metadata import ORIENTATION
+from data.own import read_own
 from data.photographs import convert
 from data.recordio import frame, read_records
+from data.sources import SmallImages
+from data.spec import get_spec
 from filesystem import locked
 from tests.photo_files import file_of, make_tree, picture
 from tests.test_scripts import refused
@@ -235,9 +239,58 @@ def test_a_file_larger_than_any_photograph_is_left_out(tmp_path, monkeypatch):
     source = make_tree(tmp_path / "source", train=2, val=1)
     with open(source / "train" / "ant" / "0.jpg", "ab") as file:
         file.write(bytes(30_000))
-    monkeypatch.setattr(photographs, "FILE_LIMIT", 20_000)
+    monkeypatch.setattr(images, "FILE_LIMIT", 20_000)
     report = photographs.prepare(source, tmp_path, jobs=1)["train"]
     assert report.left_out == ["train/ant/0.jpg: it has more than 20000 bytes"]
+    small = read_own(source, size=28)
+    assert small.left_out == report.left_out and len(small.train) == 3
+    with pytest.raises(InputError, match="0.jpg' cannot be read: it has more than 20000 bytes"):
+        SmallImages(get_spec("cifar10")).picture(source / "train" / "ant" / "0.jpg")
+
+
+def test_a_file_that_cannot_be_read_stops_the_work_which_is_resumed(tmp_path, monkeypatch):
+    """Otherwise a lost network drive would leave out its images, also when it is back."""
+    source = make_tree(tmp_path / "source", train=3, val=1)
+    with monkeypatch.context() as patch:
+        for module in (photographs, own):
+            patch.setattr(module, "read_file", lost_after(3))
+        with pytest.raises(OSError, match="Input/output error"):
+            photographs.prepare(source, tmp_path / "out", jobs=1)
+        with pytest.raises(OSError, match="Input/output error"):
+            read_own(source)
+    report = photographs.prepare(source, tmp_path / "out", jobs=1)["train"]
+    assert (report.written, report.left_out, written(tmp_path / "out")) == (6, [], 6)
+
+
+def lost_after(times):
+    """Return a ``read_file`` whose drive is lost after so many calls."""
+    seen = []
+
+    def reading(path):
+        seen.append(path)
+        if len(seen) > times:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return images.read_file(path)
+
+    return reading
+
+
+def test_small_images_and_photographs_are_not_mixed_in_one_folder(tmp_path):
+    """Both have a train.rec."""
+    source = make_tree(tmp_path / "source", train=2, val=1)
+    for first, second, file in (
+        (prepare_own, photographs.prepare, "dataset.json"),
+        (photographs.prepare, prepare_own, "val.rec"),
+    ):
+        out = tmp_path / file
+        for _ in range(2):  # the same kind may be prepared again
+            first(source, out, size=28, jobs=1)
+        before = {path.name: path.read_bytes() for path in out.iterdir()}
+        with pytest.raises(InputError, match=f"which has {file}, of another kind of data set"):
+            second(source, out, size=28, jobs=1)
+        with pytest.raises(InputError, match=f"which has {file}, of another kind of data set"):
+            prepare_dataset("digits", out=out)
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_nothing_but_garbage_is_refused(tmp_path):

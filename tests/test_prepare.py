@@ -182,6 +182,8 @@ def test_bad_sources_leave_nothing_behind(tmp_path):
     assert "holds cifar10, not cifar100" in refused(out, "cifar100", path)
     path.write_bytes(path.read_bytes()[:-5000])
     assert "truncated" in refused(out, "cifar10", path)
+    message = "must not be mnist, the name of another data set"
+    assert message in refused(tmp_path / "mnist", "fashion-mnist", tmp_path)
 
 
 @pytest.mark.parametrize("existing", [False, True])
@@ -223,6 +225,8 @@ def test_preparing_again_replaces_the_files(tmp_path):
     first = write_tar(tmp_path / "a.tar.gz", cifar10_python())
     second = write_tar(tmp_path / "b.tar.gz", cifar10_python((1, 1, 1, 1, 1, 1)))
     prepare("cifar10", first, tmp_path / "out", partial=True)
+    (tmp_path / "out" / ".preparing-killed").mkdir()
+    (tmp_path / "out" / ".preparing-killed" / "train.rec").write_bytes(b"half of it")
     prepare("cifar10", second, tmp_path / "out", partial=True)
     assert len(check(tmp_path / "out" / "train.rec")) == 5
     assert sorted(os.listdir(tmp_path / "out")) == sorted(FILES)
@@ -267,6 +271,13 @@ def test_download_and_prepare(tmp_path, online):
     official(online, "cifar10", ["cifar-10-python.tar.gz"], (20, 4))
     assert prepare("cifar10", out=tmp_path / "out") == (20, 4)
     assert sorted(os.listdir(tmp_path / "out")) == sorted(FILES)  # the archive is gone
+
+
+def test_a_source_is_kept_wherever_it_lies(tmp_path):
+    (tmp_path / "download").mkdir()
+    source = write_tar(tmp_path / "download" / "cifar-10-python.tar.gz", cifar10_python())
+    prepare("cifar10", source, tmp_path, partial=True)
+    assert source.exists()
 
 
 def test_download_of_several_files_that_breaks_off_goes_on(tmp_path, online):

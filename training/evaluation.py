@@ -81,13 +81,22 @@ class TrainedRun:
         averages = {engine.strip_prefix(name) for name in engine.kept_by_a_batch(subnetwork)}
         return averages <= self.replaced
 
+    def knows_images(self, which: str) -> bool:
+        """Return whether images are those that the run was trained or tested on.
+
+        Args:
+            which: "train", or the run's ``tested_on``.
+        """
+        stored = self.stored.data.get("train" if which == "train" else "test")
+        return stored == self.data.source.facts(self.data.images(which))
+
     def require_training_images(self) -> None:
         """Check that the training images are those that the run was trained on.
 
         Raises:
             InputError: the run's training images are missing or have changed.
         """
-        if self.stored.data.get("train") != self.data.source.facts(self.data.train):
+        if not self.knows_images("train"):
             name = self.stored.name if self.stored.spec else f"the run in {self.stored.folder}"
             raise InputError(f"the training images are not those of {name}")
 

@@ -197,19 +197,21 @@ class RunData:
                 "its folder with data_dir",
                 argument="data_dir",
             )
-        self._require_same_classes()
+        self._require_same_kind()
         return self.source.load(path)
 
-    def _require_same_classes(self):
+    def _require_same_kind(self):
         """Raise an InputError if the folder of a user's own images has been prepared differently.
 
-        The labels of its images then stand for other classes than those of the run.
+        The labels of its images then stand for other classes than those of the run, or the images
+        have another size.
         """
         found = read_spec(self._run.data_dir) if self._spec else None
-        if found and found.class_names != self._spec.class_names:
+        same = found is None or found.class_names == self._spec.class_names
+        if not same or (found and found.size != self._spec.size):
             raise InputError(
-                f"{self._run.data_dir} has images of other classes than the run: prepare its own "
-                "again, or name their folder with data_dir",
+                f"{self._run.data_dir} has images of other {'sizes' if same else 'classes'} than "
+                "the run: prepare its own again, or name their folder with data_dir",
                 argument="data_dir",
             )
 
