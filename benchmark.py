@@ -10,12 +10,12 @@ from pathlib import Path
 
 from command import InputError, Parser, command, require_file_path, require_positive
 from engine import precision
+from filesystem import write_text
 from hardware import cores
 from network import list_models
 from plotting.scaling import draw_scaling, varying_axes
 from tools.contestants import LIBRARIES, TASKS, contest, list_cases, profile_case
 from tools.timing import Case, table, time_cases
-from training.serialization import write_whole
 
 EXAMPLES = """examples:
   python benchmark.py
@@ -139,7 +139,7 @@ def main(argv=None):
     print(table(timings))
     if args.json:
         content = {"command": sys.argv, "timings": [asdict(timing) for timing in timings]}
-        write_whole(args.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        write_text(args.json, json.dumps(content, indent=1, allow_nan=False) + "\n")
         print(args.json)
     if args.plot:
         draw_scaling(timings, args.plot)

@@ -22,7 +22,7 @@ class CommandError(Exception):
 
     status = 1
 
-    def __init__(self, message="", argument=None):
+    def __init__(self, message, argument=None):
         super().__init__(message)
         self.argument = argument
 

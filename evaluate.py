@@ -1,6 +1,7 @@
 """Evaluate a checkpoint: loss, errors, confusion matrix, and the columns of a FractalNet."""
 
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,13 +16,13 @@ from analysis.early_exit import (
 )
 from command import InputError, Parser, command, require_file_path
 from engine.precision import DTYPES
+from filesystem import write_text
 from network.registry import require_columns
 from plotting.confusion import draw_confusion
 from plotting.studies import draw_anytime, draw_early_exit
 from plotting.tables import TABLE_FORMATS
 from training.evaluation import restore
 from training.run import ENGINES
-from training.serialization import write_whole
 
 EXAMPLES = """examples:
   python evaluate.py snapshot/cifar10/cross_d110w1/run1
@@ -130,7 +131,7 @@ def summarize(found):
 
 def describe_class_errors(found):
     """Return the error (%) of each class, or "no images"."""
-    return ["no images" if e != e else f"{e:.2f}" for e in found.class_errors()]
+    return ["no images" if math.isnan(e) else f"{e:.2f}" for e in found.class_errors()]
 
 
 def choose_images(args, trained):
@@ -214,7 +215,7 @@ def show_early_exit(args, trained, chosen, points, testing, name, title):
         "matched": matched,
         "curves": curves,
     }
-    write_whole(written, json.dumps(content, default=asdict, indent=1, allow_nan=False) + "\n")
+    write_text(written, json.dumps(content, default=asdict, indent=1, allow_nan=False) + "\n")
     print(f"{picture}\n{written}")
 
 

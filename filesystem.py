@@ -214,6 +214,14 @@ def write_bytes(path, data):
         file.write(data)
 
 
+def write_text(path, text):
+    """Write ``text`` as UTF-8 into the file ``path``, as ``write_bytes`` does.
+
+    Bytes of paths that are not UTF-8, which Python reads as surrogates, are written unchanged.
+    """
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
 def rename_folder(old, new):
     """Rename a folder of files, or move the files one by one in the order of their names."""
     try:

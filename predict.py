@@ -106,7 +106,7 @@ def check_flags(args):
     if args.columns_only and args.early_exit is None:
         raise InputError("--columns-only is for --early-exit")
     if args.network:
-        read_card(args.network)
+        read_card(args.network)  # raises an error if it is not a pretrained network
     if args.features is not None:
         check_features(args)
 

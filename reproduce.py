@@ -165,7 +165,7 @@ def train(args):
     folders = {setting.dataset: parent / setting.dataset for setting, _ in list_queue(args.scale)}
     if args.data_dir and len(folders) == 1:
         folders = dict.fromkeys(folders, parent)
-    train_queue(args.scale, config, folders, args.hours)
+    train_queue(args.scale, config, folders, print, args.hours)
 
 
 if __name__ == "__main__":

@@ -97,16 +97,6 @@ PROGRAM = cli.Program(
 )
 
 
-def make_parser():
-    """Return the parser of the command line."""
-    return cli.make_parser(PROGRAM)
-
-
-def build_run(args):
-    """Return the Run that the flags describe."""
-    return cli.build_run(args, PROGRAM)
-
-
 @command
 def main(argv=None):
     """Train every run that the flags ask for."""

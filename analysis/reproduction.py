@@ -10,8 +10,8 @@ from typing import Dict, List, Optional, Tuple, Union
 
 from analysis.claims import CLAIMS, TEST_IMAGES, TRAIN_IMAGES, Claim, require_scale
 from command import InputError
+from filesystem import write_text
 from training.run_folder import find_runs, keep_newest, read_run
-from training.serialization import write_whole
 
 MEMBERS = "members.json"  # beside a run's log: errors with and without its members
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -238,4 +238,4 @@ def write_members(folder, study):
         "alone": [each.alone for each in study.contributions],
         "without": [each.without for each in study.contributions],
     }
-    write_whole(folder / MEMBERS, json.dumps(content, indent=1) + "\n")
+    write_text(folder / MEMBERS, json.dumps(content, indent=1) + "\n")

@@ -27,7 +27,7 @@ SHORTEST, LONGEST = 1e-6, 1e8  # seconds that every system's timer can hold; 0 w
 AGAIN = 60  # seconds to the next alarm, if an exception was lost, as in the destructor of an array
 
 
-def train_queue(scale, config, folders, hours=None, say=print):
+def train_queue(scale, config, folders, say, hours=None):
     """Train the missing runs of the queue in its order, and resume the unfinished ones.
 
     The process sets itself to the lowest priority. Several processes may work on one queue: each
@@ -40,8 +40,8 @@ def train_queue(scale, config, folders, hours=None, say=print):
         scale: one of analysis.claims.SCALES.
         config: a RuntimeConfig.
         folders: {name of each data set of the scale: folder of its images}.
-        hours: how long to train; None trains to the end of the queue.
         say: called with each line to show.
+        hours: how long to train; None trains to the end of the queue.
 
     Raises:
         Interrupted: the process was interrupted (Ctrl-C).

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, Union
 
 from command import InputError, nearest
-from filesystem import is_path, project_folder
+from filesystem import is_path, project_folder, write_text
 
 DESCRIPTION = "dataset.json"
 DESCRIPTION_FORMAT = 1
@@ -299,7 +299,7 @@ def locate(dataset: str, folder: Optional[str] = None) -> Tuple[DatasetSpec, Pat
 def write_spec(spec: DatasetSpec, folder: Union[str, Path]) -> None:
     """Write the description of a user's own data set into ``folder``."""
     text = json.dumps(spec.to_json(), indent=1, ensure_ascii=False) + "\n"
-    (Path(folder) / DESCRIPTION).write_text(text, encoding="utf-8", errors="surrogateescape")
+    write_text(Path(folder) / DESCRIPTION, text)
 
 
 def read_spec(folder: Union[str, Path]) -> Optional[DatasetSpec]:

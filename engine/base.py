@@ -11,7 +11,7 @@ import numpy as np
 
 from command import InputError
 from engine.optimizer_state import OptimizerState
-from network.graph import kept_by_a_batch, to_symbol
+from network.graph import read_bn_momentum, to_symbol
 
 Arrays = Dict[str, np.ndarray]
 Subnetwork = Optional[int]  # index of a sub-network; None stands for the whole network
@@ -156,9 +156,9 @@ class NetworkEngine:
         """
         return None
 
-    def kept_by_a_batch(self, subnetwork):
-        """Return {moving average: share of its value that a training batch keeps}."""
-        return kept_by_a_batch(to_symbol(self.network(subnetwork)))
+    def bn_momentum(self, subnetwork):
+        """Return {moving average: momentum} of a sub-network; see network.graph."""
+        return read_bn_momentum(to_symbol(self.network(subnetwork)))
 
     def correct_momenta(self, lr):
         """Return the factor of the momenta before a step at the rate ``lr``."""

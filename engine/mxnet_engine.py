@@ -116,8 +116,8 @@ class MXNetEngine(NetworkEngine):
         """Recompute the moving averages from ``batches``. See engine.base.Engine."""
         self._end_training()
         net = self.network(subnetwork)
-        kept, count = self.kept_by_a_batch(subnetwork), 0
-        averages = {name: self.parameters[name] for name in kept}
+        momentum, count = self.bn_momentum(subnetwork), 0
+        averages = {name: self.parameters[name] for name in momentum}
         for parameter in averages.values():
             parameter.set_data(mx.nd.zeros(parameter.shape))
         for batch in batches:
@@ -129,7 +129,7 @@ class MXNetEngine(NetworkEngine):
             self._keep_pace(zeros)
         self._synchronize()
         for name, parameter in averages.items():
-            parameter.set_data(parameter.list_data()[0] / (1 - kept[name] ** count))
+            parameter.set_data(parameter.list_data()[0] / (1 - momentum[name] ** count))
 
     def fetch(self, steps):
         """Wait for several steps; return their losses and wrong answers, an array (steps, 2).

@@ -118,15 +118,15 @@ class TorchEngine(NetworkEngine):
 
         self._synchronize()
         module = self._module(subnetwork, True, True)
-        kept, count = self.kept_by_a_batch(subnetwork), 0
-        for name in kept:
+        momentum, count = self.bn_momentum(subnetwork), 0
+        for name in momentum:
             self._predicting[name].zero_()
         with torch.no_grad(), self._autocast():
             for batch in batches:
                 count += 1
                 module(self._images(batch.images))
-            for name, share in kept.items():
-                self._predicting[name].div_(1 - share**count)
+            for name in momentum:
+                self._predicting[name].div_(1 - momentum[name] ** count)
         self._synchronized = False
 
     def fetch(self, steps):

@@ -54,7 +54,7 @@ def write_torch(graph, values, shape, stem):
     program, parameters = Path(f"{stem}.pt2"), Path(f"{stem}.safetensors")
     exported = _export_program(_make_module(graph, values), shape)
     content = io.BytesIO()  # if PyTorch writes a file itself, a full disk aborts the process
-    with _quiet():
+    with quiet():
         torch.export.save(exported, content)
     program.write_bytes(content.getvalue())
     tensors = {name: t.detach().contiguous() for name, t in exported.state_dict.items()}
@@ -67,7 +67,7 @@ def load_torch(stem):
     """Return the program that ``write_torch`` wrote as a function: images -> logits."""
     import torch
 
-    with _quiet():
+    with quiet():
         module = torch.export.load(f"{stem}.pt2").module()
 
     def predict(images):
@@ -86,7 +86,7 @@ def write_onnx(graph, values, shape, stem):
 
     path = Path(f"{stem}.onnx")
     exported = _export_program(_make_module(graph, values), shape)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             exported,
             input_names=[INPUT],
@@ -133,13 +133,13 @@ def _export_program(module, shape):
 
     # with an example of one image, the program would only take single images
     example, batch = torch.zeros(2, *shape), torch.export.Dim("batch")
-    with _quiet():
+    with quiet():
         return torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
 
 
 @contextmanager
-def _quiet():
-    """Suppress warnings of PyTorch's exporters about their own code."""
+def quiet():
+    """Suppress the warnings of exporters and quantizers about their own work."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

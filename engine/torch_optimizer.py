@@ -8,7 +8,7 @@ from engine.muon import ANGLE, COEFFICIENTS, SMALLEST_NORM, STEPS
 
 
 def sgd(weights, gradients, momenta, lr, momentum, decay):
-    """v' = m v - lr (g + d w); w' = w + v'."""
+    """Update by v' = m v - lr (g + d w), w' = w + v'."""
     import torch
 
     steps = torch._foreach_add(gradients, weights, alpha=decay)
@@ -19,7 +19,7 @@ def sgd(weights, gradients, momenta, lr, momentum, decay):
 
 
 def nesterov(weights, gradients, momenta, lr, momentum, decay):
-    """w' = w + m^2 v - (1 + m) lr (g + d w); v' = m v - lr (g + d w')."""
+    """Update by w' = w + m^2 v - (1 + m) lr (g + d w), v' = m v - lr (g + d w')."""
     import torch
 
     steps = torch._foreach_add(gradients, weights, alpha=decay)

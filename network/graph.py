@@ -44,19 +44,19 @@ def with_nodes(content: Dict[str, Any], nodes: List[dict], places: Dict[int, int
     return mx.sym.load_json(json.dumps(changed))
 
 
-def kept_by_a_batch(graph: Any) -> Dict[str, float]:
-    """Return {moving average: share of its value that a training batch keeps}.
+def read_bn_momentum(graph: Any) -> Dict[str, float]:
+    """Return {moving average: momentum}, the share of its value that a training batch keeps.
 
-    It is the momentum of batch normalisation; for layers that are used n times, its n-th power.
+    For layers that are used n times, it is the n-th power of the layer's momentum.
     """
     nodes = json.loads(graph.tojson())["nodes"]
-    kept: Dict[str, float] = {}
+    found: Dict[str, float] = {}
     for node in nodes:
         if node["op"] == "BatchNorm" and node["attrs"].get("use_global_stats") != "True":
             for source, *_ in node["inputs"][3:]:
                 name, momentum = nodes[source]["name"], node["attrs"].get("momentum", "0.9")
-                kept[name] = kept.get(name, 1.0) * float(momentum)
-    return kept
+                found[name] = found.get(name, 1.0) * float(momentum)
+    return found
 
 
 def strip_prefix(graph, values, prefix):

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Sequence, Union
 
+from filesystem import write_text
 from plotting.curves import SUBNETWORKS
 from results.aggregate import tabulate
 from results.bokeh_plots import figure_items, library
@@ -15,7 +16,6 @@ from results.comparison import compare_settings
 from results.formats import EXPLANATION, split_tables, table_rows
 from results.page import inert, render_page
 from training.run_folder import RunRecord, read_config
-from training.serialization import write_whole
 
 PICTURES = ("curves.png", *(f"{kind}s.png" for kind in SUBNETWORKS))
 HINT = "Click a heading to sort its table; click a name below a figure to hide its lines."
@@ -66,7 +66,7 @@ def write_report(
     if left_out:
         body += ["<h2>Left out</h2>", *map(_run, left_out)]
     explanation = f"{EXPLANATION} {HINT}"
-    write_whole(Path(path), render_page("Results", explanation, body, drawing))
+    write_text(Path(path), render_page("Results", explanation, body, drawing))
 
 
 def _result_blocks(settings):

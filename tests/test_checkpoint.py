@@ -117,15 +117,6 @@ def test_a_changed_state_is_refused(tmp_path, change):
         checkpoint.check(file.parent)
 
 
-def test_text_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "x.json"
-    checkpoint.write_whole(path, json.dumps({"a": 1}))
-    with pytest.raises(UnicodeEncodeError):
-        checkpoint.write_whole(path, "\ud800")
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert os.listdir(tmp_path) == ["x.json"]
-
-
 def test_the_folder_of_a_run_that_vanished_is_not_made_again(tmp_path):
     with pytest.raises(FileNotFoundError, match="checkpoints"):
         checkpoint.save(tmp_path / "run1" / checkpoint.FOLDER, 1, *SAVED)

@@ -13,16 +13,14 @@ from pathlib import Path
 import pytest
 
 import command
-import evaluate
-import export
 import predict
 import train_cifar
-import train_imagenet
 from analysis.claims import CLAIMS
 from data.prepare import EXAMPLE
 from data.spec import get_spec, write_spec
 from network import get_model
 from tools import pages
+from training import cli
 from training.recipe import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,8 +33,18 @@ TEXT = "\n".join(PAGES.values())
 SHOWN = TEXT.replace(CONTRIBUTING, "") + train_cifar.EXAMPLES  # whose network is registered there
 TRAIN = sorted({line.strip() for line in re.findall(r"python train_cifar\.py ([^`#\n]*)", SHOWN)})
 PROGRAM = r"(?:python|torchrun --nproc-per-node \d+) (\w+\.py|-m [\w.]+)((?: [^`#\n]*)?)"
-COMMANDS = sorted({(program, words.strip()) for program, words in re.findall(PROGRAM, TEXT)})
 PROGRAMS = {path.name for path in ROOT.glob("*.py")} - {"setup.py"}
+EXAMPLES = "".join(  # those of every program's --help
+    block
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("data/*.py"), *ROOT.glob("tools/*.py")]
+    for block in re.findall(r"examples:\n((?:  .*\n)+)", path.read_text(encoding="utf-8"))
+)
+COMMANDS = sorted(
+    {
+        (program, re.split("   | > ", words)[0].strip())  # without what it does, or a redirection
+        for program, words in re.findall(PROGRAM, TEXT + EXAMPLES)
+    }
+)
 LIBRARY = ("-m pytest", "-m pdoc", "-m mypy")  # programs of others
 
 
@@ -69,7 +77,7 @@ def test_every_command_parses(parse_only, program, words):
 
 
 def test_a_command_that_does_not_parse_is_noticed(parse_only, capsys):
-    assert len(COMMANDS) > 60
+    assert len(COMMANDS) > 60 and len(EXAMPLES.splitlines()) > 40
     try:
         status = train_cifar.main(["--no-such-flag"])
     except SystemExit as error:
@@ -83,33 +91,9 @@ def test_training_commands_parse_and_their_networks_exist(line, tmp_path, monkey
         (tmp_path / "data" / name).mkdir(parents=True)
         write_spec(replace(get_spec("digits"), name=name), tmp_path / "data" / name)
     monkeypatch.chdir(tmp_path)
-    args = train_cifar.make_parser().parse_args(shlex.split(line))
-    run = train_cifar.build_run(args)
+    args = cli.make_parser(train_cifar.PROGRAM).parse_args(shlex.split(line))
+    run = cli.build_run(args, train_cifar.PROGRAM)
     assert get_model(run.network, run.depth, widen_factor=run.widen_factor)
-
-
-def test_training_commands_for_photographs_parse():
-    shown = TEXT + train_imagenet.EXAMPLES
-    lines = re.findall(r"python train_imagenet\.py ([^`#\n]*)", shown)
-    for line in lines:
-        train_imagenet.make_parser().parse_args(shlex.split(line))
-    assert len(lines) > 5
-
-
-@pytest.mark.parametrize(
-    "program,parser",
-    [
-        ("evaluate.py", evaluate.make_parser),
-        ("export.py", export.make_parser),
-        ("predict.py", predict.make_parser),
-    ],
-)
-def test_commands_for_trained_networks_parse(program, parser):
-    shown = TEXT + evaluate.EXAMPLES + export.EXAMPLES + predict.EXAMPLES
-    lines = re.findall(rf"python {re.escape(program)} ([^`#\n]*)", shown)
-    for line in lines:
-        parser().parse_args(shlex.split(line.partition("   ")[0]))  # and what it does, perhaps
-    assert len(lines) > 3
 
 
 def test_pictures_that_commands_classify_are_in_the_checkout_or_the_readers_own():
@@ -152,9 +136,6 @@ def test_every_link_and_picture_exists(page):
 
 
 def test_paths_that_are_named_exist():
-    for text in (README, CONTRIBUTING):
-        for path in re.findall(r"\]\(([\w./]+)\)", text):
-            assert (ROOT / path).exists(), path
     for path in re.findall(
         r"`((?:network|data|engine|plotting|training|results|analysis|tools|tests)/\w+\.py)`",
         TEXT,

@@ -30,7 +30,7 @@ from tests.photo_files import write_photographs
 from tests.record_files import random_pixels, write_random_rec
 from tests.test_all_networks import images, make
 from tests.test_scripts import refused
-from training import evaluation, exporting
+from training import evaluation, exporting, parameter_files
 from training.exporting import EXPORT_FORMATS
 from training.initialization import initialize_from
 
@@ -308,7 +308,7 @@ def test_a_data_type_that_numpy_lacks_is_named(tmp_path):
 
     save_file({"x": torch.zeros(3).to(torch.float8_e4m3fn)}, str(tmp_path / "x.safetensors"))
     with pytest.raises(InputError, match="that NumPy lacks .*float8_e4m3fn.*: save it as float32"):
-        exporting.read_safetensors(tmp_path / "x.safetensors")
+        parameter_files.read_safetensors(tmp_path / "x.safetensors")
 
 
 def test_a_set_of_files_never_mixes_with_an_older_one(tmp_path, monkeypatch):

@@ -12,7 +12,6 @@ from command import InputError
 from data.recordio import read_records
 from tests.record_files import write_random_rec
 from training import checkpoint, evaluation, run_folder
-from training.serialization import write_whole
 
 
 def lacking(number):
@@ -39,7 +38,7 @@ def test_a_lock_is_held_by_one(tmp_path):
         assert filesystem.is_locked(path)
         with pytest.raises(InputError, match="it is in use by another process"):
             filesystem.locked(path, "it").__enter__()
-    assert not filesystem.is_locked(path)
+    assert path.exists() and not filesystem.is_locked(path)
     with filesystem.locked(path, "it", remove=True):
         pass
     assert not path.exists()
@@ -87,7 +86,7 @@ def test_without_flushing_and_renaming_of_folders_checkpoints_are_whole(
     path = checkpoint.save(tmp_path / "checkpoints", 1, {}, {}, rows)
     assert checkpoint.load(path) == ({}, {}, rows)
     assert os.listdir(tmp_path / "checkpoints") == ["epoch0001"]
-    write_whole(tmp_path / "x", "whole")
+    filesystem.write_text(tmp_path / "x", "whole")
     assert (tmp_path / "x").read_text() == "whole"
     said = notes(capfd)
     assert len(said) == len(set(said)) and any("renaming of folders" in line for line in said)
@@ -96,8 +95,17 @@ def test_without_flushing_and_renaming_of_folders_checkpoints_are_whole(
 def test_a_full_disk_is_not_hidden(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lacking(errno.ENOSPC))
     with pytest.raises(OSError, match="No space"):
-        write_whole(tmp_path / "x", "text")
+        filesystem.write_text(tmp_path / "x", "text")
     assert not (tmp_path / "x").exists()
+
+
+def test_text_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "x.json"
+    filesystem.write_text(path, '{"a": 1}')
+    with pytest.raises(UnicodeEncodeError):
+        filesystem.write_text(path, "\ud800")
+    assert path.read_text() == '{"a": 1}'
+    assert os.listdir(tmp_path) == ["x.json"]
 
 
 def test_names_that_are_not_utf_8_are_written_and_read(tmp_path):

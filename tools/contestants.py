@@ -210,7 +210,6 @@ def predict_by_plain_export(case):
 
     net, images, _, _ = plain(case)
     example, batch = torch.zeros(2, *images.shape[1:]), torch.export.Dim("batch")
-    names = {"input_names": ["data"], "output_names": ["logits"]}
     with TemporaryDirectory() as folder:
         stem = Path(folder) / "plain"
         torch.onnx.export(
@@ -218,9 +217,10 @@ def predict_by_plain_export(case):
             (example,),
             f"{stem}.onnx",
             dynamic_shapes=({0: batch},),
+            input_names=["data"],
+            output_names=["logits"],
             dynamo=True,
             verbose=False,
-            **names,
         )
         predict = EXPORT_FORMATS["onnx"].load(stem)
     return lambda steps: [predict(images.numpy()) for _ in range(steps)]

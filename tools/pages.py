@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from command import Parser, command
+from filesystem import write_text
 from training.provenance import CODE
 from training.run_folder import is_published
-from training.serialization import write_whole
 
 SHOWING = ("README.md", "docs/training.md")  # pages with outputs of programs
 REPRODUCTION = "docs/REPRODUCTION.md"
@@ -52,7 +52,7 @@ def update(root=CODE):
     changed = []
     for name, text in render(root).items():
         if (root / name).read_text(encoding="utf-8") != text:
-            write_whole(root / name, text)
+            write_text(root / name, text)
             changed.append(root / name)
     return changed
 

@@ -24,6 +24,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from command import CommandError, InputError, Parser, command
+from filesystem import write_text
 from tools import pages
 from tools.pretrained import publish_pretrained, require_pretrained
 from training.provenance import CODE
@@ -41,7 +42,6 @@ from training.run_folder import (
     read_run,
     shorten_source,
 )
-from training.serialization import write_whole
 
 PICTURES = ("curves.png", "columns.png", "members.png")
 EXTRAS = ("members.json",)
@@ -56,7 +56,8 @@ EXAMPLES = """examples:
   python -m tools.publish snapshot/cifar10/cross_d26w1/run1
   python -m tools.publish snapshot                        every finished run below snapshot/
   python -m tools.publish snapshot --out elsewhere        to another folder than snapshot/
-  python -m tools.publish snapshot/cifar10/cross_d26w1/run1 --pretrained --images "JPEG copies" """
+  python -m tools.publish snapshot/cifar10/cross_d26w1/run1 --pretrained --images "JPEG copies"
+"""
 
 
 def make_parser():
@@ -158,7 +159,7 @@ def publish(folder, out):
         (target / name).unlink(missing_ok=True)  # it may be another run's, such as its members
         if (folder / name).exists():
             shutil.copyfile(folder / name, target / name)
-    write_whole(target / CONFIG, json.dumps(config, indent=1) + "\n")
+    write_text(target / CONFIG, json.dumps(config, indent=1) + "\n")
     return target
 
 

@@ -17,8 +17,7 @@ from pathlib import Path
 import mxnet as mx
 
 from command import InputError, StorageError, last_line
-from filesystem import hash_file, plain_path, rename_folder, sync
-from training.serialization import write_whole
+from filesystem import hash_file, plain_path, rename_folder, sync, write_text
 
 FOLDER = "checkpoints"  # in a run's folder
 FILES = ("net.params", "optimizer.params")
@@ -46,7 +45,7 @@ def save(folder, epoch, values, momenta, rows):
         digests = {name: hash_file(aside / name) for name in FILES}
         digests["rows"] = _digest_rows(rows)
         state = {"epoch": epoch, "sha256": digests, "rows": rows}
-        write_whole(aside / "state.json", json.dumps(state, indent=1))
+        write_text(aside / "state.json", json.dumps(state, indent=1))
         shutil.rmtree(final, ignore_errors=True)  # a damaged one of the same epoch
         rename_folder(aside, final)
         sync(final.parent)

@@ -14,8 +14,8 @@ from network import list_pretrained
 from network.drop_path import MODES
 from training import tensorboard
 from training.checkpoint import FOLDER, checkpoint_path
-from training.initialization import load_parameters
 from training.options import add_flags, given
+from training.parameter_files import load_parameters
 from training.provenance import ROOT
 from training.recipe import RECIPES, Recipe, compare, get_recipe
 from training.run import Run, RuntimeConfig

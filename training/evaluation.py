@@ -13,9 +13,9 @@ from typing import Any, Dict, FrozenSet, Iterable, Optional, Union
 
 from command import InputError
 from training.build import build_engine, build_networks, find_devices
-from training.exporting import replace_values
 from training.loop import evaluate
 from training.metrics import Predictions
+from training.parameter_files import replace_values
 from training.run import Run, RuntimeConfig
 from training.run_data import RunData
 from training.stored import Stored, read_stored
@@ -78,7 +78,7 @@ class TrainedRun:
         tested = {"column_errors", "member_errors"} & set(self.row)
         if tested and not parameters & self.replaced:
             return True
-        averages = {engine.strip_prefix(name) for name in engine.kept_by_a_batch(subnetwork)}
+        averages = {engine.strip_prefix(name) for name in engine.bn_momentum(subnetwork)}
         return averages <= self.replaced
 
     def knows_images(self, which: str) -> bool:
@@ -120,7 +120,7 @@ def restore(
         dtype: data type of the computation; None means the run's.
         data_dir: folder of the .rec files; None means the run's.
         parameters: a .safetensors file whose arrays replace the checkpoint's; see
-            ``training.exporting.replace_values``.
+            ``training.parameter_files.replace_values``.
 
     Raises:
         InputError: there is no such run, checkpoint or pretrained network, or it is damaged.

@@ -15,7 +15,6 @@ from command import CommandError, InputError, StorageError, last_line
 from engine.torch_export import load_onnx, load_torch, write_onnx, write_torch
 from filesystem import hash_file, new_folder, plain_path
 from network.exporter import load_symbol, write_symbol
-from network.graph import PIXEL_CONSTANTS
 
 TOLERANCE = 1e-4  # largest allowed difference, divided by the largest logit
 
@@ -143,54 +142,6 @@ def replace_set(files, folder):
     for file, place in zip(files, places):
         os.replace(file, place)
     return places
-
-
-def read_safetensors(path):
-    """Return {name: array} of a ``.safetensors`` file, without the constants that scale pixels.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-    except ImportError as error:
-        raise InputError(f"{path}: {error}: pip install -e '.[torch]'") from None
-    try:
-        with plain_path(path) as plain:
-            arrays = load_file(plain)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} cannot be read as .safetensors: {error}") from None
-    except (KeyError, TypeError, AttributeError) as error:  # its versions differ
-        raise InputError(
-            f"{path} has a data type that NumPy lacks ({error}): save it as float32"
-        ) from None
-    return {name: array for name, array in arrays.items() if name not in PIXEL_CONSTANTS}
-
-
-def replace_values(values, path):
-    """Return ``values``, {name: array} of a network, updated from a ``.safetensors`` file.
-
-    ``write_torch`` writes such a file for a network that remains trainable; another program may
-    train it and save it with the same names. The file need not have all of ``values``.
-
-    Returns:
-        (the updated values, names of the arrays in the file).
-
-    Raises:
-        InputError: the file cannot be read, has no array, or one that the network does not have.
-    """
-    arrays = read_safetensors(path)
-    unknown = sorted(set(arrays) - set(values))
-    source = "it must come from export.py --format torch --trainable of this run"
-    if unknown:
-        raise InputError(
-            f"{path} has an array {unknown[0]}, which the network does not have: {source}"
-        )
-    if not arrays:
-        raise InputError(f"{path} has no array of the network: {source}")
-    updated = {name: array.astype(values[name].dtype) for name, array in arrays.items()}
-    return {**values, **updated}, frozenset(updated)
 
 
 def largest_difference(predict, images, logits):

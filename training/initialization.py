@@ -2,55 +2,12 @@
 
 import os
 import re
-from pathlib import Path
 
-import mxnet as mx
-
-from command import InputError, last_line, nearest
+from command import InputError
 from engine.optimizer_state import RAW
-from filesystem import plain_path
-from network import list_pretrained
-from training.exporting import read_safetensors
-from training.run_folder import CONFIG
-from training.stored import read_stored
+from training.parameter_files import load_parameters
 
 NAMED = 5  # the most parameters that a message names
-
-
-def load_parameters(source):
-    """Return the parameters in ``source``, {name: array}, without the network's prefix.
-
-    Args:
-        source: a run's folder, whose newest checkpoint is used, the name of a pretrained network,
-            a ``.params`` file, or a ``.safetensors`` file such as those of export.py --format torch
-            --trainable.
-
-    Raises:
-        InputError: ``source`` is not one of these, or it is damaged.
-    """
-    path, pretrained = Path(source), list_pretrained()
-    if (path / CONFIG).exists() or (str(source) in pretrained and not path.exists()):
-        return read_stored(source).values
-    if not path.is_file():
-        there = [each.name for each in path.parent.glob("*")] if path.parent.is_dir() else []
-        names = f" ({', '.join(pretrained)})" if pretrained else ""
-        raise InputError(
-            f"init_from must be a run's folder, a .params or .safetensors file or the name of a "
-            f"pretrained network{names}, not {path}"
-            f"{'' if path.is_dir() else nearest(path.name, [*there, *pretrained])}",
-            argument="init_from",
-        )
-    if path.suffix == ".safetensors":
-        return read_safetensors(path)
-    try:
-        with plain_path(path) as plain:
-            arrays = mx.nd.load(plain)
-    except mx.MXNetError as error:
-        reason = last_line(error)
-        raise InputError(f"{path} holds no parameters: {reason}", argument="init_from") from None
-    if not isinstance(arrays, dict):  # a list, also if there are none
-        raise InputError(f"{path} has no arrays with names", argument="init_from")
-    return {name: array.asnumpy() for name, array in arrays.items()}
 
 
 def initialize_from(engine, source):

@@ -39,10 +39,10 @@ def describe_environment(config):
     }
 
 
-def find_processor(cpuinfo="/proc/cpuinfo"):
+def find_processor():
     """Return the model name of the processor."""
     try:
-        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
         return re.search(r"^model name\s*:\s*(.*)$", text, re.M).group(1)
     except (OSError, AttributeError):
         return platform.processor() or platform.machine()

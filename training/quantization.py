@@ -1,6 +1,5 @@
 """Quantize an ONNX file: 8-bit convolutions and dense layers, calibrated on training images."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
@@ -8,7 +7,7 @@ from typing import Callable, Optional
 import numpy as np
 
 from command import CommandError
-from engine.torch_export import load_onnx
+from engine.torch_export import load_onnx, quiet
 from network.graph import INPUT
 from training.evaluation import TrainedRun
 from training.metrics import Predictions
@@ -36,35 +35,30 @@ def quantize(path, batches):
             images = next(self._batches, None)
             return None if images is None else {INPUT: images}
 
-    aside, before = Path(f"{path}.int8"), logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it advises to optimize a graph that is already optimized
+    aside = Path(f"{path}.int8")
     try:
-        ort.quantize_static(
-            str(path),
-            str(aside),
-            Reader(),
-            quant_format=ort.QuantFormat.QDQ,
-            per_channel=True,
-            reduce_range=True,
-            activation_type=ort.QuantType.QUInt8,  # QInt8 would need an operator for each ReLU
-            weight_type=ort.QuantType.QInt8,
-        )
+        with quiet():  # it advises to optimize a graph that is already optimized
+            ort.quantize_static(
+                str(path),
+                str(aside),
+                Reader(),
+                quant_format=ort.QuantFormat.QDQ,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=ort.QuantType.QUInt8,  # QInt8 would need an operator for each ReLU
+                weight_type=ort.QuantType.QInt8,
+            )
         aside.replace(path)
     finally:
-        logging.disable(before)
         aside.unlink(missing_ok=True)
 
 
-def take_images(trained, number=CALIBRATION_IMAGES):
-    """Yield batches of the first ``number`` training images of the run's first epoch.
+def take_images(trained):
+    """Yield batches of the first CALIBRATION_IMAGES training images of the run's first epoch.
 
     They are mirrored and shifted as in training, and are the same each time.
-
-    Raises:
-        InputError: the run's training images are missing or have changed.
     """
-    trained.require_training_images()
-    left = number
+    left = CALIBRATION_IMAGES
     for batch in trained.data.plain_batches(trained.engine.workers):
         yield batch.images[:left]
         left -= len(batch.images)
@@ -77,18 +71,16 @@ class Int8:
     """Quantizes an ONNX file of a run, unless this increases the error too much.
 
     Args:
-        trained: the TrainedRun.
+        trained: the TrainedRun; it must have the training images of its run.
         subnetwork: index of the column that the file contains; None means the whole network.
         prepare: function that maps normalised images to the file's input: images or pixels.
         tolerance: allowed increase of the test error, in points.
-        number: number of training images for calibration.
     """
 
     trained: TrainedRun
     subnetwork: Optional[int]
     prepare: Callable[[np.ndarray], np.ndarray]
     tolerance: float
-    number: int = CALIBRATION_IMAGES
 
     def quantize(self, stem):
         """Quantize ``<stem>.onnx`` in place; return the facts for its description.
@@ -98,7 +90,7 @@ class Int8:
         """
         path = Path(f"{stem}.onnx")
         size, before = path.stat().st_size, self._measure_error(load_onnx(stem))
-        quantize(path, map(self.prepare, take_images(self.trained, self.number)))
+        quantize(path, map(self.prepare, take_images(self.trained)))
         after = self._measure_error(load_onnx(stem))
         images = self.trained.run.tested_on
         if not after - before <= self.tolerance:
@@ -110,8 +102,8 @@ class Int8:
             )
         return {
             "images": images,
-            "calibration_images": self.number,
-            "distinct_images": min(self.number, len(self.trained.data.train)),
+            "calibration_images": CALIBRATION_IMAGES,
+            "distinct_images": min(CALIBRATION_IMAGES, len(self.trained.data.train)),
             "calibration_seed": self.trained.run.seed,
             "error_float32": before,
             "error": after,

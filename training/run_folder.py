@@ -19,7 +19,7 @@ from command import InputError
 from training.checkpoint import FOLDER
 from training.meter import EXPLODED, NOT_FINITE
 from training.run import Run, RunInfo
-from training.serialization import from_plain, write_whole
+from training.serialization import from_plain
 
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
 PUBLISHED = "published"  # exp_name of the runs that come with the project; see tools/publish.py
@@ -136,7 +136,7 @@ class RunLog:
 
     def rewrite(self, rows):
         """Rewrite ``log.jsonl`` so that it contains only ``rows``."""
-        write_whole(self.folder / ROWS, "".join(map(_line, rows)))
+        filesystem.write_text(self.folder / ROWS, "".join(map(_line, rows)))
 
     def write(self, **row):
         """Append a row to ``log.jsonl`` and flush it to the disk."""
@@ -178,7 +178,7 @@ def _append(path, text, durable=False):
 
 def write_config(folder, config):
     """Write ``config.json``, completely or not at all."""
-    write_whole(Path(folder) / CONFIG, json.dumps(config, indent=1) + "\n")
+    filesystem.write_text(Path(folder) / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
 def read_config(folder: Union[str, Path]) -> Dict[str, Any]:

@@ -1,10 +1,9 @@
-"""Make dataclasses from JSON values with type checks; write files completely or not at all."""
+"""Make dataclasses from JSON values with type checks."""
 
 from dataclasses import MISSING, fields
 from typing import Union, get_type_hints
 
 from command import InputError
-from filesystem import write_bytes
 
 TOO_LARGE = 1 << 63  # the smallest integer that settings cannot have
 
@@ -33,8 +32,3 @@ def from_plain(cls, values):
         if not (type(value) in possible or whole) or unusable:
             raise InputError(f"{name} cannot be {value!r}")
     return cls(**given)
-
-
-def write_whole(path, text):
-    """Write a text file aside, flush it to the disk and rename it to ``path``."""
-    write_bytes(path, text.encode("utf-8", "surrogateescape"))

