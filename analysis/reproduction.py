@@ -104,14 +104,16 @@ def choose_images(records, settings):
     """Return those of ``records`` that used one version of the images.
 
     If there are several, such as a data set's own images and JPEG copies of them, it is the version
-    on which the setting with the fewest runs has the most runs.
+    on which the setting with the fewest finished runs has the most; of equal versions, runs that
+    diverged decide in the same way.
     """
     by_images = {}
     for record in records:
         by_images.setdefault(json.dumps(record.info.data, sort_keys=True), []).append(record)
 
     def count_runs(same):
-        return sorted(len(find_evidence(same, each)) for each in settings)
+        kinds = (find_evidence, find_diverged)
+        return [sorted(len(find(same, each)) for each in settings) for find in kinds]
 
     return max(by_images.values(), key=count_runs, default=[])
 

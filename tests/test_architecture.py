@@ -303,6 +303,15 @@ def test_parallel_branches_are_no_repetition():
     assert pairs == [1, *range(10, 26)]  # two blocks of the first stage folded, all others whole
 
 
+@pytest.mark.parametrize("depth,counts", [(14, [3, 2, 2]), (29, [8, 7, 7])])
+def test_each_parallel_stream_is_folded_into_itself(depth, counts):
+    """A block of one node more would let one stream of the ensemble take two places in it."""
+    graph = graph_of("ensemble", depth)
+    folded = fold(graph)
+    assert [each.count for each in folded.folds] == counts
+    assert count_layers(folded, find_extreme_path(folded)) == depth
+
+
 class ConvolutionalClassifier(HybridBlock):
     """A network whose classifier is a 1x1 convolution of the averaged maps, as MobileNetV2's is."""
 

@@ -349,6 +349,18 @@ def test_a_claim_whose_runs_diverged_is_undecided(changes):
     assert cross not in missing
 
 
+def test_runs_that_diverged_count_though_runs_of_another_setting_used_other_images():
+    cross, resnet = CROSS["cpu"], RESNET["cpu"]
+    copies = {"train": {"examples": 50_000, "crc32": 7}, "test": {"examples": 10_000, "crc32": 8}}
+    first = record(FUSE3["cpu"], 0, 12.0)
+    others = [replace(first, info=replace(first.info, data=copies))]
+    diverged = [replace(record(cross, s, 90.0), problem="diverged: it exploded") for s in range(3)]
+    found = judge(BY_NAME["merge-and-run-below-resnet"], "cpu", [*others, *diverged])
+    assert list(map(str, found.runs.values())) == ["0 finished, 3 diverged", "0"]
+    missing = {each.setting: each.runs for each in costs.list_missing([*others, *diverged], "cpu")}
+    assert cross not in missing and missing[resnet] == 3
+
+
 def test_damaged_facts_of_images_are_no_evidence(tmp_path, capsys):
     made = record(CROSS["cpu"], 0, 12.0)
     for number, data in enumerate(({}, {"train": 3}, {"train": {"examples": "all"}})):

@@ -186,3 +186,19 @@ def test_folders_that_vanish_and_hidden_ones_are_passed_over(tmp_path, monkeypat
 
     monkeypatch.setattr(os, "scandir", vanish)
     assert run_folder.find_runs(tmp_path) == [tmp_path / "net" / "run1"]
+
+
+def test_links_to_folders_are_followed_and_each_run_is_found_once(tmp_path):
+    """Such as a data set's runs on a larger disk, and a name for the best run."""
+    top, disk = tmp_path / "snapshot", tmp_path / "disk"
+    for folder in (top / "digits" / "net" / "run1", disk / "net" / "run1"):
+        (folder / "checkpoints").mkdir(parents=True)
+    (top / "cifar10").symlink_to(disk)
+    (top / "best").symlink_to(top / "digits" / "net" / "run1")  # sorted before it
+    (disk / "circle").symlink_to(disk)
+    (top / "itself").symlink_to("itself")
+    (top / "lost").symlink_to(tmp_path / "nothing")
+    expected = [top / "cifar10" / "net" / "run1", top / "digits" / "net" / "run1"]
+    assert run_folder.find_runs(top) == expected
+    assert run_folder.find_runs(top / "cifar10") == expected[:1]
+    assert run_folder.find_runs(top / "best") == [top / "best"]

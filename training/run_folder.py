@@ -331,6 +331,8 @@ def _last_line(path):
 def find_runs(path: Union[str, Path]) -> List[Path]:
     """Return the folders of all runs at or below ``path``, sorted by name, run10 after run9.
 
+    Links to folders are followed; a folder that can be reached in several ways is listed once.
+
     Raises:
         InputError: ``path`` does not exist.
     """
@@ -338,11 +340,19 @@ def find_runs(path: Union[str, Path]) -> List[Path]:
     if not path.is_dir():
         raise InputError(f"there is no folder {path}")
     marks = {CONFIG, ROWS, LOCK, FOLDER}  # any of them, so that damaged runs are found, too
-    folders = []
-    for place, inside, files in os.walk(path):  # skips folders that disappear in the meantime
-        if marks & {*inside, *files}:
-            folders.append(Path(place))
-        inside[:] = [name for name in inside if name != FOLDER and not name.startswith(".")]
+    folders, seen, waiting = [], set(), [path]
+    while waiting:  # links come last, so that a folder is found by its own name
+        for place, inside, files in os.walk(waiting.pop(0)):  # skips folders that disappear
+            real = os.path.realpath(place)
+            if real in seen:
+                inside.clear()
+                continue
+            seen.add(real)
+            if marks & {*inside, *files}:
+                folders.append(Path(place))
+            inside[:] = [name for name in inside if name != FOLDER and not name.startswith(".")]
+            paths = (os.path.join(place, name) for name in inside)
+            waiting += filter(os.path.islink, paths)  # os.walk does not follow them
     return sorted(folders, key=lambda p: [_natural(part) for part in p.parts])
 
 

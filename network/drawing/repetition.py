@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from network.drawing.architecture import Fold, Graph
+from network.drawing.architecture import Fold, Graph, find_components
 
 
 def fold(graph):
@@ -94,12 +94,17 @@ def find_run(graph, consumers, signatures, positions, period):
 def is_chain(graph, consumers, start, period, count):
     """Return whether each block has one stage and is connected only to its neighbours.
 
-    A block of two stages would split the parallel streams of a network.
+    A block of two stages would split the parallel streams of a network. Each stream must lead to
+    itself in the next block, or a path would pass one stream more often than another.
     """
     first, last = range(start, start + period), start + period * (count - 1)
     for begin in range(start, start + period * count, period):
         nodes = graph.nodes[begin : begin + period]
         if len({node.shape[-1] for node in nodes if node.kind == "conv"}) > 1:
+            return False
+    for stream in find_components(graph, first):
+        fed_by = {source for p in stream for source in graph.nodes[p + period].inputs}
+        if not fed_by.intersection(first) <= stream:
             return False
     return all(
         source >= start - period for position in first for source in graph.nodes[position].inputs
