@@ -191,6 +191,17 @@ def sync(file):
 
 
 @contextlib.contextmanager
+def named_errors(path):
+    """Add ``path`` to errors of the system that do not name a file, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
 def whole_file(path):
     """Yield a binary file to write; then flush it to the disk and rename it to ``path``.
 
@@ -199,7 +210,7 @@ def whole_file(path):
     path = Path(path)
     aside = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        with open(aside, "wb") as file:
+        with named_errors(path), open(aside, "wb") as file:
             yield file
             file.flush()
             sync(file)

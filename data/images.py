@@ -14,6 +14,7 @@ from data.metadata import (
     read_orientation,
     without_metadata,
 )
+from filesystem import named_errors
 
 try:
     import cv2
@@ -161,7 +162,7 @@ def read_file(path):
         ValueError: it has more than FILE_LIMIT bytes, or no file can have this name.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
+    with named_errors(path), open(path, "rb") as file:
         data = file.read(FILE_LIMIT + 1)
     if len(data) > FILE_LIMIT:
         raise ValueError(f"it has more than {FILE_LIMIT} bytes")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from command import InputError
 from data.recordio import frame
-from filesystem import sync, whole_file
+from filesystem import named_errors, sync, whole_file
 
 AT_ONCE = 256  # examples between two entries of the journal
 
@@ -68,7 +68,8 @@ def write_records(path, photographs, convert_all, plan):
 def _write_part(part, journal, photographs, convert_all):
     """Append the remaining ``photographs`` to the file ``part``."""
     done, end = journal.done, journal.end
-    with open(part, "r+b" if journal.entries else "wb") as rec, journal.open():
+    mode = "r+b" if journal.entries else "wb"
+    with named_errors(part), open(part, mode) as rec, journal.open():
         rec.truncate(end)
         rec.seek(end)
         made = convert_all(photographs[done:])

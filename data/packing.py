@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from command import InputError
 from data.archives import Part, read_source
-from data.checks import check
+from data.checks import check, index_path
 from data.download import fetch
 from data.idx import DATASETS, read_idx_source
 from data.images import encode
@@ -24,7 +24,7 @@ from data.recordio import frame
 from data.records import Images, split
 from data.spec import DESCRIPTION, DatasetSpec, default_folder, get_spec, list_datasets, write_spec
 from data.workers import open_workers
-from filesystem import locked, new_folder
+from filesystem import locked, named_errors, new_folder
 
 SHUFFLE_SEED = 0
 FILES = ("train.rec", "train.idx", "test.rec", "test.idx")
@@ -259,7 +259,7 @@ def _write(path, parts, order, classes):
     A record's id is the image's position in the original files.
     """
     starts = np.cumsum([0] + [len(part) for part in parts])
-    with open(path, "wb") as rec, open(path.with_suffix(".idx"), "w") as index:
+    with named_errors(path), open(path, "wb") as rec, open(index_path(path), "w") as index:
         for key, place in enumerate(tqdm(order, desc=path.name, unit="image", disable=None)):
             number = np.searchsorted(starts, place, side="right") - 1
             part, row = parts[number], place - starts[number]

@@ -164,7 +164,7 @@ def _side(size, side):
     return round(side * size / PAPER_SIZE)
 
 
-def _shares(count, batch_size, num_shards):
+def _batch_sizes(count, batch_size, num_shards):
     """Return the sizes of every shard's batches: the same number of batches, and none empty."""
     batches, each = number_of_batches(count, batch_size, num_shards), -(-count // num_shards)
     shares = []
@@ -200,7 +200,7 @@ def _cut(chunks, sizes):
 
 def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
     """Yield Batches from an iterator over a shard of the file."""
-    shares = _shares(len(photographs), batch_size, num_shards)
+    shares = _batch_sizes(len(photographs), batch_size, num_shards)
     left, path = sum(shares[shard]), photographs.path
     options.update(batch_size=batch_size * -(-min(CHUNK, left) // batch_size))
     options.update(part_index=shard, num_parts=num_shards)

@@ -4,11 +4,15 @@ import errno
 import mmap
 import os
 
+import numpy as np
 import pytest
 
 import filesystem
 import train_cifar
 from command import InputError
+from data import packing
+from data.archives import Part
+from data.images import read_file
 from data.recordio import read_records
 from tests.record_files import write_random_rec
 from training import checkpoint, evaluation, run_folder
@@ -106,6 +110,22 @@ def test_text_is_written_whole_or_not_at_all(tmp_path):
         filesystem.write_text(path, "\ud800")
     assert path.read_text() == '{"a": 1}'
     assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_errors_of_the_system_name_the_file(tmp_path, monkeypatch):
+    for path in ("/dev/full", "/proc/self/mem"):
+        if not os.path.exists(path):
+            pytest.skip("the system has no files that cannot be written or read")
+    with pytest.raises(OSError, match="Input/output error: '/proc/self/mem'"):
+        read_file("/proc/self/mem")
+    (tmp_path / f".x-{os.getpid()}").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/x'"):
+        filesystem.write_bytes(tmp_path / "x", b"text")
+    pixels = np.zeros((1, 32, 32, 3), np.uint8)
+    part = Part(pixels, np.zeros(1, np.int64))
+    (tmp_path / "train.rec").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/train.rec'"):
+        packing._write(tmp_path / "train.rec", [part], [0], 1)
 
 
 def test_names_that_are_not_utf_8_are_written_and_read(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, Iterator, Optional, Tuple, Union
 
 from command import InputError
 from data import records
+from data.lists import CLASSES
 from data.regularize import Regularization, regularize
 from data.sources import Photographs, SmallImages
 from data.spec import DatasetSpec, get_spec, list_datasets, read_spec
@@ -99,7 +100,7 @@ class RunData:
             return str(error)
         if count == self.classes:
             return ""
-        path = Path(self._run.data_dir) / "classes.txt"
+        path = Path(self._run.data_dir) / CLASSES
         return f"{path} names {count} classes, but the run has {self.classes}"
 
     def cache_on_device(self, engine: Engine) -> None:
