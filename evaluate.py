@@ -178,13 +178,14 @@ def show_classes(args, trained, whole, title):
         print(args.confusion)
 
 
-def describe_source(args, trained):
-    """Print how many arrays are replaced; return (words of the title, end of files' names)."""
-    if not args.parameters:
-        return "", ""
-    count, total = len(trained.replaced), len(trained.stored.values)
-    print(f"{count} of {total} arrays are those of {args.parameters}")
-    return f" with {args.parameters.name}", f"_{args.parameters.stem}"
+def name_outputs(args, trained, kind):
+    """Return (title of the output, end of the names of its files); see ``choose_images``."""
+    epoch, source, end = trained.row["epoch"], "", ""
+    if args.parameters:
+        source, end = f" with {args.parameters.name}", f"_{args.parameters.stem}"
+    crops, crops_end = (", 10 crops", "_10crops") if args.crops == 10 else ("", "")
+    title = f"{trained.stored.name}{source} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
+    return title, f"{kind}_epoch{epoch:04d}{end}{crops_end}"
 
 
 def show_early_exit(args, trained, chosen, points, testing, name, title):
@@ -228,12 +229,13 @@ def main(argv=None):
     trained = restore(
         args.run, args.gpus, args.epoch, args.engine, args.dtype, args.data_dir, args.parameters
     )
-    kind, epoch = choose_images(args, trained), trained.row["epoch"]
+    kind = choose_images(args, trained)
     images = trained.data.images(kind)
-    crops = ", 10 crops" if args.crops == 10 else ""
     note_other_images(trained, kind)
-    source, end = describe_source(args, trained)
-    title = f"{trained.stored.name}{source} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
+    if args.parameters:
+        count, total = len(trained.replaced), len(trained.stored.values)
+        print(f"{count} of {total} arrays are those of {args.parameters}")
+    title, suffix = name_outputs(args, trained, kind)
     if args.columns or args.early_exit:
         trained.prepare_subnetworks()
     chosen = choose_picking_images(trained) if args.early_exit else None
@@ -247,8 +249,7 @@ def main(argv=None):
         show_classes(args, trained, whole, title)
     if args.columns or args.early_exit:
         found = [*map(predict, range(trained.engine.num_subnetworks)), whole]
-        points, suffix = measure_columns(trained, found), f"{kind}_epoch{epoch:04d}{end}"
-        suffix += "_10crops" * (args.crops == 10)
+        points = measure_columns(trained, found)
         if args.columns:
             picture = trained.stored.folder / f"anytime_{suffix}.png"
             draw_anytime(points, picture, title)

@@ -175,7 +175,7 @@ def mapped(file):
 
 
 def sync(file):
-    """Flush the open file, or the folder at this path, to the disk."""
+    """Flush an open file, or the file or folder at a path, to the disk."""
     try:
         if not isinstance(file, (str, os.PathLike)):
             os.fsync(file.fileno())

@@ -2,7 +2,7 @@
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import List, Optional, Sequence, Tuple
 
@@ -13,7 +13,7 @@ from analysis.paths import count_lengths
 from analysis.reproduction import interval
 from network import members
 from training.build import wrap_network
-from training.evaluation import TrainedRun, predict_images, recompute_bn_statistics
+from training.evaluation import TrainedRun, recompute_bn_statistics
 from training.metrics import Predictions, probabilities
 
 
@@ -138,9 +138,9 @@ def _predict_alone(trained, member):
     for parameter in member.collect_params().values():
         if parameter.grad_req == "null":  # the other parameters belong to the whole network
             parameter.initialize(ctx=trained.engine.devices)
-    alone = wrap_network(trained.run, member, member, trained.engine.devices)
-    recompute_bn_statistics(trained.data, alone)
-    return predict_images(trained.data, alone)
+    engine = wrap_network(trained.run, member, member, trained.engine.devices)
+    recompute_bn_statistics(trained.data, engine)
+    return replace(trained, engine=engine).predictions()
 
 
 def _margin(sample, there):

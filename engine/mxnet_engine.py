@@ -81,21 +81,25 @@ class MXNetEngine(NetworkEngine):
         if self._synchronized:
             self._begin_training()
         loss_weights = loss_weights or {None: 1.0}
-        shards, labels_there = self._share_images(images), self._share(labels)
-        soft = [] if targets is None else self._share(targets)
+        images, labels_there = self._share_images(images), self._share(labels)
+        goals, loss = labels_there, self.loss
+        if targets is not None:
+            goals, loss = self._share(targets), self._soft_loss
         with autograd.record():
-            logits = [[self._logits(subnetwork, x) for subnetwork in loss_weights] for x in shards]
-            loss = self._soft_loss if soft else self.loss
-            losses = [[loss(z, y) for z in zs] for zs, y in zip(logits, soft or labels_there)]
+            logits = [[self._logits(subnetwork, x) for subnetwork in loss_weights] for x in images]
+            losses = [[loss(z, goal) for z in zs] for zs, goal in zip(logits, goals)]
             scales = [self._scale * weight for weight in loss_weights.values()]
-            heads = [scale * each for all in losses for scale, each in zip(scales, all)]
-            heads += self._zero_losses(loss_weights, len(shards))
+            heads = [scale * each for shard in losses for scale, each in zip(scales, shard)]
+            heads += self._zero_losses(loss_weights, len(images))
         autograd.backward(heads)
         self._synchronized = False
         self._update(lr, total or len(labels))
         sums = []
-        for each, zs, y in zip(losses, logits, labels_there):
-            found = {index: _sums(*e, y) for index, *e in zip(loss_weights, each, zs)}
+        for shard, zs, y in zip(losses, logits, labels_there):
+            found = {
+                subnetwork: _sums(each, z, y)
+                for subnetwork, each, z in zip(loss_weights, shard, zs)
+            }
             sums.append(combine_sums(found, loss_weights))
         self._keep_pace(sums)
         return sums

@@ -20,7 +20,7 @@ def skip_dropped_paths(module):
     """
     graph = module.graph
     _detach_draws(graph)
-    weights = {node: _find_weight(node) for node in graph.nodes if _find_weight(node) is not None}
+    weights = {node: weight for node in graph.nodes if (weight := _find_weight(node)) is not None}
     draws = _find_ancestors(weights.values())
     if not weights or any(node.op != "call_function" for node in draws):
         return module

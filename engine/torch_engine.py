@@ -54,14 +54,14 @@ class TorchEngine(NetworkEngine):
         self._tensors = {p.name: self._tensor(p) for p in self.parameters.values()}
         self._float = next(iter(self._tensors.values())).dtype
         self._momenta = {p.name: torch.zeros_like(self._tensors[p.name]) for p in self.trainable()}
-        self._groups = self._grouped(settings.weight_decay, settings.decayed)
+        self._groups = self._group_by_decay(settings.weight_decay, settings.decayed)
         self._compiled = compile
         self._stepped = False
         self._predicting = self._tensors  # another set if their average is used for prediction
         if self._ema_decay:
             self._predicting = {p.name: self._tensor(p) for p in self.parameters.values()}
         self._modules = {}  # (sub-network, training, predicts) -> torch.nn.Module
-        self._trainer = self._shared(
+        self._trainer = self._make_trainer(
             {p: self._module(p, True, False) for p in (None, *range(self.num_subnetworks))}
         )
         self._steps = {}  # kind of a step -> function of images, labels and rate
@@ -194,7 +194,7 @@ class TorchEngine(NetworkEngine):
             }
             return combine_sums(sums, loss_weights)
 
-    def _shared(self, modules):
+    def _make_trainer(self, modules):
         """Return a module (images, indices) -> logits of each sub-network, shared by workers."""
         from torch import nn
 
@@ -256,7 +256,7 @@ class TorchEngine(NetworkEngine):
             self._modules[key] = module
         return self._modules[key]
 
-    def _grouped(self, weight_decay, decayed):
+    def _group_by_decay(self, weight_decay, decayed):
         """Return [(decay, parameters with this decay, their momenta)]."""
         groups = []
         for decay, kind in ((weight_decay, True), (0.0, False)):

@@ -16,7 +16,6 @@ import command
 import predict
 import train_cifar
 from analysis.claims import CLAIMS
-from data.prepare import EXAMPLE
 from data.spec import get_spec, write_spec
 from network import get_model
 from tools import pages
@@ -185,11 +184,6 @@ def test_outputs_are_what_the_programs_print():
     assert "$ python reproduce.py --summary\n" in README
     for name, text in pages.render().items():
         assert PAGES[name] == text, name
-
-
-def test_preparation_is_shown_alike():
-    assert "python -m data.prepare digits" in EXAMPLE
-    assert "python -m data.prepare cifar10 --source" in TEXT
 
 
 def test_the_network_in_one_file_works():

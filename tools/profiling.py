@@ -45,7 +45,7 @@ def profile_torch(step, steps):
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    # a recorded step on a GPU has kernels instead of operators, whose names differ after a while
+    # on a GPU, a recorded step has kernels instead of operators; their names begin alike
     kinds, key, width = [ProfilerActivity.CPU], "self_cpu_time_total", 40
     if torch.cuda.is_available():
         kinds, key, width = [*kinds, ProfilerActivity.CUDA], "self_cuda_time_total", 120

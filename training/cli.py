@@ -219,12 +219,11 @@ def _resume(folder, args, program, say):
 def _changed_settings(run, config, args, program):
     """Return names of the settings that flags would change although they are fixed."""
     asked = _given_run(args)
-    folder = {"data_dir": args.data_dir or run.data_dir}
-    if not args.data_dir and is_path(asked.get("dataset", run.dataset)):
-        folder = {}
-    asked.pop("data_dir", None)
+    folder = asked.pop("data_dir", None)
+    if not folder:  # a data set that is given as a path is in that folder
+        folder = None if is_path(asked.get("dataset", run.dataset)) else run.data_dir
     if {"network", "dataset"} & set(asked):
-        completed = program.complete({"dataset": run.dataset, **asked, **folder})
+        completed = program.complete({"dataset": run.dataset, **asked, "data_dir": folder})
         asked = {name: completed[name] for name in asked}
     differ = [name for name, value in asked.items() if getattr(run, name) != value]
     changed = compare(_change_recipe(run.recipe, args, program), run.recipe)

@@ -49,8 +49,15 @@ class TrainedRun:
         batch_size: int = 250,
         crops: int = 1,
     ) -> Predictions:
-        """Return the Predictions of the network or a sub-network; see ``predict_images``."""
-        return predict_images(self.data, self.engine, images, subnetwork, batch_size, crops)
+        """Return the Predictions of the network, or of a sub-network.
+
+        Args:
+            images: images from ``data.images``; None means those that the run is tested on.
+            crops: crops of each image, whose probabilities are averaged: 1 or, for photographs, 10.
+        """
+        images = self.data.test if images is None else images
+        batches = self.data.test_batches(images, batch_size, crops)
+        return evaluate(self.engine, batches, subnetwork, crops)
 
     def prepare_subnetworks(self, indices: Optional[Iterable[int]] = None) -> None:
         """Recompute the moving averages of sub-networks unless they are already known.
@@ -136,18 +143,6 @@ def restore(
     built = build_engine(run, data, build_networks(run, data), devices, engine)
     built.load_state_dict(values, stored.momenta)
     return TrainedRun(stored, run, data, built, replaced)
-
-
-def predict_images(data, engine, images=None, subnetwork=None, batch_size=250, crops=1):
-    """Return the Predictions of the network, or of a sub-network.
-
-    Args:
-        data: a RunData.
-        images: images from ``data.images``; None means those that the run is tested on.
-        crops: crops of each image, whose probabilities are averaged: 1 or, for photographs, 10.
-    """
-    images = data.test if images is None else images
-    return evaluate(engine, data.test_batches(images, batch_size, crops), subnetwork, crops)
 
 
 def refresh_bn_statistics(run, data, engine, subnetwork=None):

@@ -250,7 +250,7 @@ def merge_heads(nodes):
     None.
     """
     head = [p for p in find_heads(nodes) if nodes[p].is_merge or nodes[p].kind == "layer"]
-    if len(head) == 0 or (len(head) == 1 and nodes[head[0]].kind in (*MERGES, "layer")):
+    if not head or (len(head) == 1 and nodes[head[0]].kind in (*MERGES, "layer")):
         return nodes
     inputs = dict.fromkeys(i for p in head for i in nodes[p].inputs if i not in head)
     names = [name for p in head for name in (nodes[p].kind, *nodes[p].layers)]
