@@ -53,13 +53,13 @@ class Study:
     contributions: Tuple[Contribution, ...]  # from shallow to deep
 
 
-def study_members(whole: Predictions, members: Sequence[MemberPredictions], there: int) -> Study:
+def study_members(whole: Predictions, members: Sequence[MemberPredictions], total: int) -> Study:
     """Return the Study of a network from the predictions of its members.
 
     Args:
         whole: Predictions of the whole network.
         members: those of all its members, or of a random sample, for the same images.
-        there: the number of members that the network has.
+        total: the number of members that the network has.
     """
     members = sorted(members, key=lambda member: member.length)
     shares = [probabilities(member.predictions.logits) for member in members]
@@ -86,8 +86,8 @@ def study_members(whole: Predictions, members: Sequence[MemberPredictions], ther
         whole=whole.error(),
         ensemble=error(from_on[0]),
         mean=math.fsum(alone) / len(alone),
-        margin=_margin(alone, there),
-        members=there,
+        margin=_margin(alone, total),
+        members=total,
         contributions=contributions,
     )
 
@@ -110,16 +110,16 @@ def measure_members(
         (Predictions of the whole; MemberPredictions; number of members that the network has).
 
     Raises:
-        InputError: the network has no members, or the training images have changed.
+        InputError: the network has no members, or the training images are needed and have changed.
     """
     engine = trained.engine
     net, uncoupled = engine.net, bool(engine.loss_weights)
-    there = len(net.subnetworks) if uncoupled else members.count_members(net)
+    total = len(net.subnetworks) if uncoupled else members.count_members(net)
     if uncoupled:
-        paths = net.paths if size >= there else random.Random(seed).sample(net.paths, size)
+        paths = net.paths if size >= total else random.Random(seed).sample(net.paths, size)
     else:
+        trained.require_training_images()
         paths = members.sample_paths(net, size, seed)
-    trained.require_training_images()
     found = []
     for path in tqdm(paths, "members", leave=False, disable=None):
         if uncoupled:
@@ -130,7 +130,7 @@ def measure_members(
             predicted = _predict_alone(trained, member)
         (length,) = count_lengths(member)
         found.append(MemberPredictions(path, length, predicted))
-    return trained.predictions(), found, there
+    return trained.predictions(), found, total
 
 
 def _predict_alone(trained, member):
@@ -143,11 +143,11 @@ def _predict_alone(trained, member):
     return replace(trained, engine=engine).predictions()
 
 
-def _margin(sample, there):
+def _margin(sample, total):
     """Return half Student's 95% interval of the mean of a sample drawn without replacement."""
-    if len(sample) == there:
+    if len(sample) == total:
         return 0.0
     if len(sample) == 1:
         return math.inf
     low, high = interval([sample])
-    return math.sqrt(1 - len(sample) / there) * (high - low) / 2
+    return math.sqrt(1 - len(sample) / total) * (high - low) / 2

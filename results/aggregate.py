@@ -79,7 +79,7 @@ class Result:
     paper: Optional[float]  # the paper's error (%), if recipe and data are the paper's
     paper_note: str  # why ``paper`` is None although the paper has this network
     tested_on: str  # "test", or "held-out" images of the training set
-    diverged: Tuple[int, ...]  # seeds of the runs whose last loss is worse than guessing
+    diverged: Tuple[int, ...]  # seeds of the runs of which RunRecord.diverged is true
 
 
 def collect(path: Union[str, Path]) -> Tuple[List[Result], List[RunRecord]]:

@@ -110,6 +110,15 @@ def test_some_members_of_the_ensemble(runs, tmp_path, capsys):
     assert "3 drawn of 8" in out
 
 
+def test_members_of_the_ensemble_need_no_training_images(runs, data, tmp_path, capsys):
+    shutil.copy(data / "test.rec", tmp_path)
+    words = ["--output", tmp_path / "members.png"]
+    alone = ["--data-dir", tmp_path, *words]
+    shown = said(capsys, "members", runs["ensemble"], *words)
+    assert said(capsys, "members", runs["ensemble"], *alone) == shown
+    assert "train.rec" in refused(capsys, "members", runs["fuse3"], *alone)
+
+
 def test_moving_averages_are_of_50_batches_however_few_an_epoch_has(runs, quick_runs, monkeypatch):
     monkeypatch.setattr(evaluation, "BN_BATCHES", quick_runs)
     run, seen = Run.from_json(read_config(runs["fuse3"])), []
