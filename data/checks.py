@@ -50,7 +50,7 @@ def check_images(path):
     changes; see ``note_images``.
     """
     with contextlib.suppress(OSError, ValueError):
-        if _note_path(path).read_text() == _state(path):
+        if _note_path(path).read_text() == describe_state(path):
             return
     records = read_records(path)
     with ThreadPool(cores()) as pool, tqdm(
@@ -67,14 +67,15 @@ def check_images(path):
 def note_images(path):
     """Remember that every image of ``path`` can be decoded, until the file changes."""
     with contextlib.suppress(OSError):  # images in a read-only folder are checked each time
-        _note_path(path).write_text(_state(path))
+        _note_path(path).write_text(describe_state(path))
 
 
 def _note_path(path):
     return Path(path).with_name(f".{Path(path).name}.decoded")
 
 
-def _state(path):
+def describe_state(path):
+    """Return the size of the file ``path`` and when it was changed, as one line."""
     status = Path(path).stat()
     return f"{status.st_size} bytes, changed at {status.st_mtime_ns} ns\n"
 

@@ -49,8 +49,8 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
         {"train" or "val": Report}.
 
     Raises:
-        InputError: ``source`` has another layout, ``labels`` does not fit, no image can be used,
-            another process writes to ``out``, or it has small images.
+        InputError: ``source`` has another layout, ``labels`` does not fit, a class has no training
+            images that can be used, another process writes to ``out``, or it has small images.
         OSError: a file cannot be read or written.
     """
     source, out = Path(source), Path(out)
@@ -68,6 +68,7 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
             plan = (os.path.realpath(source), size, QUALITY, photographs[part])
             reports[part] = _write(out / file, photographs[part], convert_all, plan, len(names))
             reports[part].ignored = ignored[part]
+        _require_every_class(out / SETS["train"], names, reports["train"].left_out)
         write_lines(out / CLASSES, names)
     return reports
 
@@ -94,6 +95,15 @@ def _forget_other_classes(path, names):
     """Remove a list of other classes: until the end, one set may have its labels, the other not."""
     if path.exists() and tuple(read_lines(path)) != names:
         path.unlink()
+
+
+def _require_every_class(path, names, left_out):
+    """Raise an InputError if all images of a class were left out of the training set ``path``."""
+    there = {line.split("\t")[1] for line in read_lines(path.with_suffix(".lst"))}
+    for label, name in enumerate(names):
+        if str(label) not in there:
+            line = next(line for line in left_out if line.startswith(f"train/{name}/"))
+            raise InputError(f"class {name!r} has no images to train on (left out: {line}, ...)")
 
 
 def check_jobs(jobs):

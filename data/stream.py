@@ -30,7 +30,7 @@ import numpy as np
 
 from command import InputError, last_line
 from data.augment import normalize
-from data.checks import bad_record, check, check_images, index_path
+from data.checks import bad_record, check, check_images, describe_state, index_path
 from data.recordio import read_records
 from data.records import Batch, number_of_batches
 from filesystem import plain_path
@@ -65,6 +65,7 @@ class PhotographFile:
     path: Path
     size: int  # height and width that images are cropped to
     labels: np.ndarray = field(repr=False)
+    state: str = field(repr=False)  # of the file when it was checked; see checks.describe_state
 
     def __len__(self):
         return len(self.labels)
@@ -87,9 +88,21 @@ def load(path, classes, size):
             f"there is no {index_path(path)}, which has the positions of the records and is needed "
             "to shuffle them: python -m data.prepare imagenet makes both"
         )
+    state = describe_state(path)
     labels = check(path, classes)
     check_images(path)
-    return PhotographFile(Path(path), size, labels)
+    return PhotographFile(Path(path), size, labels, state)
+
+
+def _require_unchanged(photographs):
+    """Raise an InputError if the file was replaced after it was checked.
+
+    Every epoch opens it again, and MXNet would abort or read other images.
+    """
+    if describe_state(photographs.path) != photographs.state:
+        raise InputError(
+            f"{photographs.path} has been changed since this program checked it: start it again"
+        )
 
 
 def train_batches(photographs, batch_size, *, augmentation, seed, epoch, shard=0, num_shards=1):
@@ -123,6 +136,7 @@ def ten_crop_batches(photographs, batch_size):
     They are its corners, its centre, and these five mirrored. A batch has ten images or more, and
     at most ``batch_size`` if that is possible.
     """
+    _require_unchanged(photographs)
     crops = []
     for record in read_records(photographs.path):
         if record.problem:
@@ -200,6 +214,7 @@ def _cut(chunks, sizes):
 
 def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
     """Yield Batches from an iterator over a shard of the file."""
+    _require_unchanged(photographs)
     shares = _batch_sizes(len(photographs), batch_size, num_shards)
     left, path = sum(shares[shard]), photographs.path
     options.update(batch_size=batch_size * -(-min(CHUNK, left) // batch_size))

@@ -293,6 +293,17 @@ def test_small_images_and_photographs_are_not_mixed_in_one_folder(tmp_path):
         assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_a_class_of_files_that_cannot_be_used_is_refused(tmp_path):
+    """As photographs of a telephone in a format that is not read."""
+    source = make_tree(tmp_path / "source", train=2, val=1)
+    for file in (source / "train" / "bee").iterdir():
+        file.write_bytes(b"\0\0\0\x18ftypheic")
+    for _ in range(2):
+        with pytest.raises(InputError, match="class 'bee' has no .* train/bee/.*but a HEIC"):
+            photographs.prepare(source, tmp_path / "out", jobs=1)
+        assert not (tmp_path / "out" / "classes.txt").exists()
+
+
 def test_nothing_but_garbage_is_refused(tmp_path):
     source = make_tree(tmp_path / "source", train=1, val=1)
     for file in (source / "train").glob("*/*"):

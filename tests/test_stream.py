@@ -205,6 +205,16 @@ def test_what_is_found_sound_is_not_decoded_again_until_it_changes(tmp_path, mon
     assert len(decoded) > 300
 
 
+def test_a_file_that_was_replaced_is_not_read(tmp_path):
+    """Preparing a data set again replaces the files of a run that is training."""
+    stored = stream.load(write_photographs(tmp_path, val=5) / "val.rec", 2, 32)
+    assert sum(map(len, stream.test_batches(stored, 4))) == 5
+    write_photographs(tmp_path, val=9)
+    for read in (train, stream.test_batches, stream.ten_crop_batches):
+        with pytest.raises(InputError, match="val.rec has been changed since"):
+            list(read(stored, 40))
+
+
 @pytest.mark.parametrize("name", ["a#b", "a?b=c", "a;b", "caf\udce9"])
 def test_a_folder_of_any_name_is_read(tmp_path, name):
     write_photographs(tmp_path / "made", train=2, val=5).rename(tmp_path / name)
