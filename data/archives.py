@@ -61,6 +61,7 @@ class Layout:
 
     @property
     def files(self):
+        """Return the names of all its files."""
         return (*self.train, self.test)
 
 

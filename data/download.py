@@ -20,6 +20,9 @@ def fetch(archive, folder):
     """Download an Archive into ``folder``, unless it is there; return its path.
 
     An interrupted download stays in a .part file, which the next call completes.
+
+    Raises:
+        InputError: it cannot be downloaded, or has the wrong size or checksum.
     """
     path = folder / archive.name
     part = folder / (archive.name + ".part")

@@ -1,7 +1,6 @@
 """Write a data set's files, train.rec, train.idx, test.rec and test.idx: all of them or none."""
 
 import contextlib
-import functools
 import os
 import shutil
 import tempfile
@@ -58,14 +57,8 @@ def prepare_dataset(
     out = Path(out or default_folder(dataset)).absolute()
     _check_source(spec, source, partial)
     _check_out(out, dataset)
-    refuse_mixture(out, DESCRIPTION, SETS["val"])
-    read = functools.partial(read_idx_source if dataset in DATASETS else read_source, dataset)
     with new_folder(out), locked(out / LOCK, out, remove=True):
-        if spec.archives:
-            files = _download(spec, out / "download") if source is None else source
-            train, test = read(files, partial)
-        else:
-            train, test = read_digits(spec.test_count)
+        train, test = _read(spec, source, out / "download", partial)
         counts = _count(train), _count(test)
         _check_counts(spec, source, counts, partial)
         if dataset in DATASETS and not partial:
@@ -77,10 +70,14 @@ def prepare_dataset(
 
 
 def _check_out(out, dataset=None):
-    """Raise an InputError if the folder ``out`` has the name of a built-in set besides ``dataset``.
+    """Raise an InputError if the folder ``out`` is for another data set than the built-in one.
 
-    Programs would take its images for those of that data set.
+    It may have the name of another built-in one, whose images programs would expect there.
+
+    Args:
+        dataset: the built-in one; None means a user's own.
     """
+    refuse_mixture(out, SETS["val"], *([DESCRIPTION] if dataset else []))
     if out.name in list_datasets() and out.name != dataset:
         raise InputError(
             f"out must not be {out.name}, the name of another data set: choose another",
@@ -161,13 +158,20 @@ def prepare_own(
             f"out {out} ends without a name for the data set: give data/NAME", argument="out"
         )
     _check_out(out)
-    refuse_mixture(out, SETS["val"])
     with open_workers(check_jobs(jobs)) as mapping:
         own = read_own(source, size, test_share, seed, mapping)
     spec = describe(own, out.name)
     with new_folder(out), locked(out / LOCK, out, remove=True):
         _write_all(out, [own.train], [own.test], spec, described=True)
     return own, spec
+
+
+def _read(spec, source, folder, partial):
+    """Return training and test Parts of a built-in data set; without a source, download it."""
+    if not spec.archives:
+        return read_digits(spec.test_count)
+    read = read_idx_source if spec.name in DATASETS else read_source
+    return read(spec.name, _download(spec, folder) if source is None else source, partial)
 
 
 def _download(spec, folder):

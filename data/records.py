@@ -75,6 +75,9 @@ def split(images, count, seed=SPLIT_SEED):
 
     The choice is the same in every run. Each class contributes its share of ``count``, rounded so
     that the shares add up to ``count``.
+
+    Raises:
+        InputError: ``count`` is not 1 to the number of images less one.
     """
     if not 0 < count < len(images):
         raise InputError(
@@ -106,7 +109,11 @@ def _pick(images, which):
 
 
 def number_of_batches(count, batch_size, num_shards=1):
-    """Return the number of batches of each shard in an epoch of ``count`` examples."""
+    """Return the number of batches of each shard in an epoch of ``count`` examples.
+
+    Raises:
+        InputError: there are fewer examples than shards, or ``batch_size`` is below 1.
+    """
     if batch_size < 1:
         raise InputError(f"a batch of {batch_size} images is impossible: give 1 or more")
     if count < num_shards:
