@@ -351,8 +351,8 @@ def find_runs(path: Union[str, Path]) -> List[Path]:
             if marks & {*inside, *files}:
                 folders.append(Path(place))
             inside[:] = [name for name in inside if name != FOLDER and not name.startswith(".")]
-            paths = (os.path.join(place, name) for name in inside)
-            waiting += filter(os.path.islink, paths)  # os.walk does not follow them
+            paths = [Path(place, name) for name in inside]
+            waiting += [path for path in paths if path.is_symlink()]  # os.walk follows none
     return sorted(folders, key=lambda p: [_natural(part) for part in p.parts])
 
 
