@@ -67,10 +67,12 @@ def torch_device(gpus: Optional[str] = None) -> Any:
     device = torch.device("cuda", _choose_gpu(gpus, available))
     try:
         torch.cuda.set_device(device)
-    except RuntimeError as error:  # its memory is full, or it accepts no second process
+        torch.ones(1, device=device).item()
+    except RuntimeError as error:  # such as full memory, or a PyTorch without code for the GPU
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"gpus: GPU {device.index} cannot be used: {reason}; choose another", argument="gpus"
+            f"GPU {device.index} cannot be used: {reason}; choose another, or gpus cpu",
+            argument="gpus",
         ) from None
     torch.backends.cudnn.benchmark = True
     return device

@@ -1,4 +1,5 @@
 import mxnet as mx
+import numpy as np
 import pytest
 
 from command import InputError
@@ -69,6 +70,7 @@ def torch_gpus(monkeypatch):
         return chosen
 
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch, "ones", lambda shape, device: np.ones(shape))
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)  # and restored afterwards
     monkeypatch.setattr(devices, "prepare_cpu", lambda: None)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
@@ -101,13 +103,20 @@ def test_gpus_that_pytorch_cannot_use_are_refused(torch_gpus, given, message):
         devices.torch_device(given)
 
 
-def test_a_gpu_that_another_program_occupies_is_named(torch_gpus, monkeypatch):
-    def fail(device):
-        raise RuntimeError("CUDA error: all CUDA-capable devices are busy\nmore words")
+@pytest.mark.parametrize(
+    "function,reason",
+    [
+        ("cuda.set_device", "CUDA error: all CUDA-capable devices are busy"),
+        ("ones", "CUDA error: no kernel image is available for execution on the device"),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_named(torch_gpus, monkeypatch, function, reason):
+    def fail(*shape, device=None):
+        raise RuntimeError(f"{reason}\nmore words")
 
     torch_gpus(2)
-    monkeypatch.setattr("torch.cuda.set_device", fail)
-    with pytest.raises(InputError, match="GPU 1 cannot be used: CUDA error: all .* busy; choose"):
+    monkeypatch.setattr(f"torch.{function}", fail)
+    with pytest.raises(InputError, match=f"GPU 1 cannot be used: {reason}; choose another, or"):
         devices.torch_device("1")
 
 
