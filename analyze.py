@@ -157,6 +157,7 @@ def prepare(args):
     if args.output:
         require_file_path(args.output)
     trained = restore(args.run, args.gpus, dtype="float32", data_dir=args.data_dir)
+    trained.note_other_images(trained.run.tested_on)
     stored = trained.stored
     title = f"{stored.name} on {trained.run.dataset}, epoch {trained.row['epoch']}"
     return trained, Path(args.output or stored.folder / args.picture), title

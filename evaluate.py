@@ -154,16 +154,6 @@ def choose_images(args, trained):
     return kind
 
 
-def note_other_images(trained, kind):
-    """Print a note if the images are not those that the run was trained or tested on.
-
-    Its training images may be among them after a data set was prepared again.
-    """
-    if kind in ("train", trained.run.tested_on) and not trained.knows_images(kind):
-        folder = trained.run.data_dir
-        sys.stderr.write(f"note: the {kind} images in {folder} are not those of the run\n")
-
-
 def show_classes(args, trained, whole, title):
     """Print the error of each class and draw the confusion matrix, if the flags request them."""
     data = trained.data
@@ -231,7 +221,7 @@ def main(argv=None):
     )
     kind = choose_images(args, trained)
     images = trained.data.images(kind)
-    note_other_images(trained, kind)
+    trained.note_other_images(kind)
     if args.parameters:
         count, total = len(trained.replaced), len(trained.stored.values)
         print(f"{count} of {total} arrays are those of {args.parameters}")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import analyze
 import evaluate
 import export
 import predict
@@ -485,15 +486,17 @@ def test_images_that_were_prepared_again_are_noticed(tmp_path, capsys):
     """Training images may be among the new test images."""
     source, out = tree(tmp_path / "source", parts=(".",)), tmp_path / "insects"
     prepare.prepare_own(source, out, size=28, jobs=1)
-    flags = ["--network", "plain", "--depth", "5", "--num-epochs", "1", "--batch-size", "5"]
+    flags = ["--network", "resnet", "--depth", "8", "--num-epochs", "1", "--batch-size", "5"]
     train_cifar.main([*flags, "--dataset", str(out), "--log-dir", str(tmp_path / "s")])
-    evaluated = [str(tmp_path / "s" / "insects" / "plain_d5w1" / "run1"), "--gpus", "cpu"]
+    evaluated = [str(tmp_path / "s" / "insects" / "resnet_d8w1" / "run1"), "--gpus", "cpu"]
     evaluate.main(evaluated)
     assert "note" not in capsys.readouterr().err
     prepare.prepare_own(source, out, size=28, seed=3, jobs=1)
     for which in ("test", "train"):
         evaluate.main([*evaluated, "--images", which])
         assert f"note: the {which} images in {out} are not those of" in capsys.readouterr().err
+    analyze.main(["lesion", *evaluated, "--draws", "1"])
+    assert f"note: the test images in {out} are not those of" in capsys.readouterr().err
     prepare.prepare_own(source, out, size=30, jobs=1)
     status, err = refused(capsys, *evaluated, main=evaluate.main)
     assert status == 2 and "has images of other sizes than the run" in err

@@ -6,6 +6,7 @@ recomputed from training batches before a test (precise BN; Wu and Johnson, "Ret
 BatchNorm", section 3).
 """
 
+import sys
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -96,6 +97,19 @@ class TrainedRun:
         """
         stored = self.stored.data.get("train" if which == "train" else "test")
         return stored == self.data.source.facts(self.data.images(which))
+
+    def note_other_images(self, which: str) -> None:
+        """Print a note on stderr if images are not those that the run was trained or tested on.
+
+        Its training images may be among them after a data set was prepared again.
+
+        Args:
+            which: "train", "test" or "held-out".
+        """
+        if which in ("train", self.run.tested_on) and not self.knows_images(which):
+            sys.stderr.write(
+                f"note: the {which} images in {self.run.data_dir} are not those of the run\n"
+            )
 
     def require_training_images(self) -> None:
         """Check that the training images are those that the run was trained on.
