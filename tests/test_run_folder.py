@@ -130,6 +130,17 @@ def test_folders_count_up_and_names_do_not_mix(tmp_path):
     assert run_folder.create_run_dir(tmp_path, "a.b").name == "a.b1"
 
 
+def test_a_folder_is_held_by_one(tmp_path):
+    assert not run_folder.is_locked(tmp_path)
+    with run_folder.locked(tmp_path):
+        assert run_folder.is_locked(tmp_path)
+        with pytest.raises(InputError, match="in use by another process"):
+            run_folder.locked(tmp_path).__enter__()
+    assert not run_folder.is_locked(tmp_path)
+    with run_folder.locked(tmp_path):
+        pass
+
+
 def finished(folder, epochs=2):
     folder.mkdir(parents=True)
     run_folder.write_config(folder, make_config(get_recipe("quick", epochs=epochs)))
