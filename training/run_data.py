@@ -208,13 +208,15 @@ class RunData:
         have another size.
         """
         found = read_spec(self._run.data_dir) if self._spec else None
-        same = found is None or found.class_names == self._spec.class_names
-        if not same or (found and found.size != self._spec.size):
-            raise InputError(
-                f"{self._run.data_dir} has images of other {'sizes' if same else 'classes'} than "
-                "the run: prepare its own again, or name their folder with data_dir",
-                argument="data_dir",
-            )
+        if found is None:
+            return
+        for name, words in (("class_names", "classes"), ("size", "sizes")):
+            if getattr(found, name) != getattr(self._spec, name):
+                raise InputError(
+                    f"{self._run.data_dir} has images of other {words} than the run: prepare its "
+                    "own again, or name their folder with data_dir",
+                    argument="data_dir",
+                )
 
 
 def _make_ahead(images, batches):
