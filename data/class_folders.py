@@ -11,7 +11,7 @@ import numpy as np
 
 from command import InputError, nearest
 from data.images import EXTENSIONS
-from data.lists import match_labels
+from data.lists import composed, match_labels
 from data.metadata import JPEG_START, PNG_START
 
 SHUFFLE_SEED = 0
@@ -178,7 +178,7 @@ def _match_list(source, labels, names, ignored):
 
 
 def _files_by_class(source, part, ignored):
-    """Return {name of a folder in ``source/part``: [(path below source, state)] of its images}."""
+    """Return {class, a folder in ``source/part``: [(path below source, state)] of its images}."""
     found, folder = {}, (Path(source) / part).resolve()
     above = tuple(map(_identify, (folder, *folder.parents)))
     for entry in _entries(folder):
@@ -186,7 +186,8 @@ def _files_by_class(source, part, ignored):
         if is_hidden(entry.name):
             ignored.add(HIDDEN, path)
         elif _succeeds(entry.is_dir):
-            found[entry.name] = list(walk_images(entry.path, path, ignored, above))
+            images = found.setdefault(composed(entry.name), [])
+            images.extend(walk_images(entry.path, path, ignored, above))
         else:
             ignored.add(BESIDE, path)
     return found

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +22,11 @@ ENCODINGS = (
 def find_encoding(data):
     """Return the encoding that the byte order mark of ``data`` names, or None if it has none."""
     return next((name for mark, name in ENCODINGS if data.startswith(mark)), None)
+
+
+def composed(name):
+    """Return the name with composed accents (Unicode's form NFC); macOS decomposes those of files."""
+    return unicodedata.normalize("NFC", name)
 
 
 def read_lines(path):
@@ -72,7 +78,8 @@ def match_labels(path, files, names):
         InputError: a row is not a file and its class, a file has two classes or none, or a row fits
             several files.
     """
-    labels = {name: label for label, name in enumerate(names)}
+    files = [composed(file) for file in files]
+    labels = {composed(name): label for label, name in enumerate(names)}
     if not any(name.isdigit() for name in names):
         labels.update({str(label): label for label in range(len(names))})
     known = {key for file in files for key in _possible_names(file)}
@@ -110,7 +117,7 @@ def _read_rows(path):
             raise InputError(f"{path}: line {number} cannot be read: {error}") from None
         file, *rest = cells  # a quote that is not closed hides the separators
         text = " ".join(rest if separator == " " else rest[:1])
-        yield number, file.strip().replace("\\", "/"), text.strip()
+        yield number, composed(file.strip().replace("\\", "/")), composed(text.strip())
 
 
 def _find_class(text, labels):

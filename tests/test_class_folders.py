@@ -42,6 +42,18 @@ def test_images_below_a_class_are_found(source):
     assert ignored == {"train": {}, "val": {}}
 
 
+def test_accents_may_be_composed_or_decomposed(source):
+    """macOS decomposes the accents of file names; other systems keep them composed."""
+    composed, decomposed = "\u00e9", "e\u0301"
+    put(source, "train", f"{composed}t{composed}", "1.jpg")
+    put(source, "train", f"{decomposed}t{composed}", "2.jpg")
+    put(source, "val", f"{decomposed}t{decomposed}", "3.jpg")
+    names, found, _ = survey(source)
+    assert names == ("ant", "bee", "\u00e9t\u00e9")
+    labels = [photo.label for part in ("train", "val") for photo in found[part]]
+    assert labels.count(2) == 3
+
+
 def test_links_are_followed_and_not_in_circles(source, tmp_path):
     put(tmp_path, "elsewhere", "9.jpg")
     (source / "train" / "ant" / "link").symlink_to(tmp_path / "elsewhere")

@@ -37,6 +37,12 @@ def test_a_list_is_read_however_it_is_written(tmp_path, text, encoding):
     assert match(tmp_path, text, encoding=encoding) == [1, 2, 0]
 
 
+@pytest.mark.parametrize("listed", ["\u00e9", "e\u0301"])
+@pytest.mark.parametrize("there", ["\u00e9", "e\u0301"])
+def test_accents_may_be_composed_or_decomposed(tmp_path, listed, there):
+    assert match(tmp_path, f"{listed}.jpg,{listed}", (f"{there}.jpg",), ("ant", there)) == [1]
+
+
 def test_a_full_name_comes_before_a_stem(tmp_path):
     files = ("1.jpg", "1.png", "1.png.jpg", "img.001.jpg", "img.002.jpg")
     text = "1.png bee\n1.jpg apple\n1.png.jpg bee\nimg.001 apple\nimg.002 bee\n"
