@@ -113,10 +113,10 @@ def _check_images(source, name, images):
     if images.dtype == bool:
         images = images.astype(np.uint8) * 255
     if images.dtype == np.uint16:
-        if images.size and images.max() < 256:
+        if images.size and images.max() < 1 << 15:  # values of 8, 10, 12 or 14 bits
             raise InputError(
-                f"{source}: {name} is uint16, but no value is above 255: make it uint8 if its "
-                "values are 0 to 255"
+                f"{source}: {name} is uint16, but no value is above {images.max()}: scale the "
+                "values to 0 to 65535, or to 0 to 255 as uint8"
             )
         images = (images >> 8).astype(np.uint8)
     colours = images.ndim == 4 and images.shape[3] in (3, 4)

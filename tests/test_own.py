@@ -291,7 +291,8 @@ def test_impossible_names_of_classes_are_refused(tmp_path, names, message):
     [
         ({"images": PIXELS}, "has arrays images, not images and labels"),
         ({"images": PIXELS / 255, "labels": LABELS}, "images must be uint8"),
-        ({"images": PIXELS.astype(np.uint16), "labels": LABELS}, "no value is above 255"),
+        ({"images": PIXELS.astype(np.uint16), "labels": LABELS}, r"no value is above \d+: scale"),
+        ({"images": PIXELS.astype(np.uint16) << 4, "labels": LABELS}, r"no value is above 4\d{3}:"),
         ({"images": PIXELS, "labels": LABELS[:5]}, "12 images and 5 labels"),
         ({"x_train": PIXELS, "y_train": LABELS, "x_test": PIXELS}, "has x_test, but not y_test"),
         ({"x_train": PIXELS, "y_train": LABELS, "y_test": LABELS}, "has y_test, but not x_test"),
