@@ -25,7 +25,7 @@ def find_encoding(data):
 
 
 def composed(name):
-    """Return the name with composed accents (Unicode's form NFC); macOS decomposes those of files."""
+    """Return the name with composed accents (Unicode NFC); macOS decomposes those of files."""
     return unicodedata.normalize("NFC", name)
 
 
