@@ -341,6 +341,18 @@ def test_an_exported_network_is_refused_with_the_way_to_export_it(tmp_path):
         initialization.initialize_from(made_engine(net)[0], file)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_parameters_that_are_not_finite_are_refused(tmp_path, value):
+    """They would fail in the first step, which would blame the learning rate."""
+    net = made_net("resnet", 8, 10)
+    engine, loaded = made_engine(net)
+    net.classifier.bias.data()[3] = value
+    net.collect_params().save(str(tmp_path / "net.params"), strip_prefix=net.prefix)
+    with pytest.raises(InputError, match="classifier_bias in .*net.params has values that are not"):
+        initialization.initialize_from(engine, tmp_path / "net.params")
+    assert not loaded
+
+
 @pytest.mark.parametrize(
     "place,advice",
     [

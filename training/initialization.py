@@ -3,6 +3,8 @@
 import os
 import re
 
+import numpy as np
+
 from command import InputError
 from engine.optimizer_state import RAW
 from training.parameter_files import load_parameters
@@ -20,31 +22,43 @@ def initialize_from(engine, source):
 
     Raises:
         InputError: no parameter but the classifier's matches, batch normalisation is folded, there
-            are no moving averages, or ``source`` cannot be read.
+            are no moving averages, values are not finite, or ``source`` cannot be read.
     """
     values, _ = engine.state_dict()
     given = _strip_prefixes(load_parameters(source), values)
-    if _is_folded(given, values):
-        raise InputError(
-            f"init_from: in {source}, batch normalisation is folded into the convolutions: export "
-            "the network with export.py --trainable",
-            argument="init_from",
-        )
     taken = {
         name: given[name]
         for name, value in values.items()
         if name in given and given[name].shape == value.shape
     }
-    if not _without_classifier(taken, values):
-        raise InputError(_explain_mismatch(source, values, given), argument="init_from")
-    if not any(map(_is_average, given)) and any(map(_is_average, values)):
-        raise InputError(
-            f"init_from: {source} has no moving averages of batch normalisation: give net.params, "
-            "not optimizer.params, or another file of all parameters",
-            argument="init_from",
-        )
+    fault = _find_fault(source, values, given, taken)
+    if fault:
+        raise InputError(f"init_from: {fault}", argument="init_from")
     engine.load_state_dict({**values, **taken}, {})
     return f"started from {source}: {_describe(values, given, taken)}"
+
+
+def _find_fault(source, values, given, taken):
+    """Return why a network of ``values`` cannot start from ``taken`` of the ``given``, or None."""
+    if _is_folded(given, values):
+        return (
+            f"in {source}, batch normalisation is folded into the convolutions: export the network "
+            "with export.py --trainable"
+        )
+    if not _without_classifier(taken, values):
+        return _explain_mismatch(source, values, given)
+    if not any(map(_is_average, given)) and any(map(_is_average, values)):
+        return (
+            f"{source} has no moving averages of batch normalisation: give net.params, not "
+            "optimizer.params, or another file of all parameters"
+        )
+    broken = [name for name, value in taken.items() if not np.isfinite(value).all()]
+    if broken:
+        return (
+            f"{broken[0]} in {source} has values that are not finite: the run diverged, or the "
+            "file is damaged"
+        )
+    return None
 
 
 def _is_folded(given, values):
@@ -93,12 +107,12 @@ def _explain_mismatch(source, values, given):
     if shared:
         name = shared[0]
         return (
-            f"init_from: the parameters in {source} have other widths, such as {name} with "
+            f"the parameters in {source} have other widths, such as {name} with "
             f"{_size(given[name])} there and {_size(values[name])} here: give a network of the "
             "same widen_factor"
         )
     return (
-        f"init_from: no parameter in {source} matches this network by name and shape: give a "
+        f"no parameter in {source} matches this network by name and shape: give a "
         "network of the same family and depth"
     )
 
