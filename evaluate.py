@@ -63,7 +63,7 @@ def add_image_flags(group):
     group.add_argument(
         "--images",
         choices=("test", "held-out", "train"),
-        help="images to evaluate on, without augmentation; default: those of the run's tests",
+        help="images to evaluate on, without augmentation; default: those that the run tested on",
     )
     group.add_argument(
         "--crops",
