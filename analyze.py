@@ -44,21 +44,26 @@ MEMBERS = """Measure the errors of a trained network, of its members and of ense
 the images that the run was tested on.
 
 A member takes one route in each block (fuse3: line or deep) and has the whole network's weights.
-Its moving averages are recomputed from 50 batches of the run's own training images (precise BN);
-those of the network ensemble were trained. An ensemble's prediction is the mean of its members'
-probabilities. If a network has more members than --members, that many are drawn at random, all with
-the same probability; the mean error of all members is, with 95% confidence, within the printed
-interval.
+Its moving averages are recomputed from 50 training batches of the run (precise BN); members of the
+network ensemble have their own from training. An ensemble's prediction is the mean of its members'
+probabilities. "error" is that of the member alone, "without it" that of the ensemble of all other
+members, "up to it" that of the ensemble of it and the rows above it, and "from it on" that of the
+ensemble of it and the rows below it. A network with more members than --members is represented by
+a random sample of them, all with the same probability; the 95% confidence interval of the mean
+error of all members is printed.
 """
 
 LESION = """Measure the errors of a trained network without some summands of its blocks or inputs of
 its joins, on the images that the run was tested on.
 
-First, each summand with weights is removed alone, and all branches of a block together if an
-identity remains. Then 1, 2, 4, ... summands are removed at random, in several draws; each block,
-and each join of FractalNet, keeps at least one. A join is the mean of its remaining inputs. Moving
-averages are those of the whole network.
+First, each summand with weights is removed alone ("block1 branch2"). If a block adds an identity,
+all its other summands are also removed together ("block1"). Then 1, 2, 4, ... summands are removed
+at random, in several draws; each block, and each join of FractalNet, keeps at least one. A join is
+the mean of its remaining inputs. Moving averages are those of the whole network.
 """
+
+
+RUN = "folder of a run, or name of a pretrained network, whose picture goes to the current folder"
 
 
 def make_parser():
@@ -98,7 +103,7 @@ def make_parser():
 
 def add_run_flags(parser, picture):
     """Add the flags of a study of a run, whose default ``picture`` is in the run's folder."""
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or a pretrained network")
+    parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument("--seed", type=int, default=0, help="seed of the random choice; default: 0")
     parser.add_argument("--gpus", help="such as 0,1, or cpu; default: every GPU that MXNet sees")
     parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
@@ -169,7 +174,7 @@ def show_members(args):
     trained, output, title = prepare(args)
     result = study_members(*measure_members(trained, args.members, args.seed))
     draw_members(result, output, title)
-    rows = [["layers", "error %", "without it %", "up to it %", "from it on %", "route a block"]]
+    rows = [["layers", "error %", "without it %", "up to it %", "from it on %", "routes"]]
     for c in result.contributions:
         errors = [c.alone, c.without, c.up_to, c.from_on]
         shown = ["-" if error is None else f"{error:.2f}" for error in errors]

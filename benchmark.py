@@ -35,15 +35,17 @@ def make_parser():
     """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
     add_case_flags(parser.add_argument_group("what is timed"))
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each library; default: 7")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a turn; default: 2")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="number of turns of each library; default: 7"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds of a turn; default: 2")
     parser.add_argument(
         "--operators",
         action="store_true",
         help="show the time of each operator in a training step and, for mxnet, a lower bound from "
         "the arithmetic and memory speed of this machine; OMP_NUM_THREADS sets the threads",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure as JSON")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
     parser.add_argument(
         "--plot",
         metavar="PNG",

@@ -43,7 +43,11 @@ chain whose largest probability is at least the threshold; see analysis/early_ex
 def make_parser():
     """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("run", help="folder of a run, or name of a pretrained network")
+    parser.add_argument(
+        "run",
+        help="folder of a run, or name of a pretrained network, whose pictures and JSON files are "
+        "written to the current folder",
+    )
     parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
     parser.add_argument(
         "--parameters",
@@ -63,7 +67,7 @@ def add_image_flags(group):
     group.add_argument(
         "--images",
         choices=("test", "held-out", "train"),
-        help="images to evaluate on, without augmentation; default: those of the run's tests",
+        help="images to evaluate on, without augmentation; default: those that the run tested on",
     )
     group.add_argument(
         "--crops",

@@ -32,8 +32,8 @@ describes the input, the output and the classes, and has the lines of Python tha
 files. If the run did not test a column at that epoch, its moving averages are recomputed from the
 training images first.
 
---trainable keeps batch normalisation with its moving averages, and the run's names of parameters;
-evaluate.py RUN --parameters NAME.safetensors reads them after training in another program."""
+--trainable keeps batch normalisation, its moving averages, and the parameter names of the run.
+After training in another program, evaluate.py RUN --parameters FILE.safetensors evaluates it."""
 
 
 def make_parser():
@@ -61,8 +61,8 @@ def make_parser():
     parser.add_argument(
         "--trainable",
         action="store_true",
-        help="with --format torch: keep batch normalisation separate, and the run's names of "
-        "parameters. Default: batch normalisation is folded into the convolutions",
+        help="with --format torch: keep batch normalisation separate, and the parameter names of "
+        "the run. Default: batch normalisation is folded into the convolutions",
     )
     parser.add_argument(
         "--int8",

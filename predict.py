@@ -69,8 +69,8 @@ def make_parser():
     parser.add_argument(
         "--columns-only",
         action="store_true",
-        help="with --early-exit: use the deepest column instead of the whole network (in the table "
-        "of evaluate.py --early-exit: the lines whose shares do not name the whole network)",
+        help="with --early-exit: use the deepest column instead of the whole network. evaluate.py "
+        "--early-exit measures this in the lines whose shares do not name the whole network",
     )
     parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
     parser.add_argument("--top", type=int, help=f"number of classes to show; default: {TOP}")
@@ -80,8 +80,8 @@ def make_parser():
     parser.add_argument(
         "--features",
         metavar="FILE.npy",
-        help="write the classifier's input, an array (pictures, features), into this file, and "
-        "print the picture of each row instead of classes",
+        help="write the features (the classifier's input) into this file, an array (pictures, "
+        "features), and print which picture each row is, instead of classes",
     )
     parser.add_argument(
         "--batch-size",

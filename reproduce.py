@@ -16,9 +16,10 @@ EXAMPLES = """examples:
   python reproduce.py --train --hours 3 --threads 1     train missing runs, resume unfinished ones
 
 The scale cpu trains short recipes on CIFAR-10, with a few seeds each: it tests the papers' claims,
-but does not reproduce their figures. The scale paper trains the papers' recipes, which needs a GPU.
-Any number of processes may train in parallel. Each uses one device, the first GPU if there are
-several; CUDA_VISIBLE_DEVICES gives it another. analysis/claims.py has the rules of the verdicts."""
+but its errors are not comparable with theirs. The scale paper trains the papers' recipes, which
+needs a GPU. Any number of processes may train in parallel. Each uses one device, the first GPU if
+there are several; CUDA_VISIBLE_DEVICES gives it another. analysis/claims.py has the rules of the
+verdicts."""
 
 
 RUNS = "snapshot"  # is there only after the first run

@@ -1,4 +1,4 @@
-"""Show results over several runs beside the papers' results."""
+"""Show results over several runs next to the papers' results."""
 
 import sys
 from pathlib import Path
@@ -22,13 +22,13 @@ EXAMPLES = """examples:
   python show_results.py snapshot/cifar10       those on CIFAR-10
   python show_results.py --format markdown      a Markdown table
   python show_results.py snapshot/ --plot       also draws snapshot/<data set>.png and .svg
-  python show_results.py --plot curves.svg      draws the named picture
+  python show_results.py --plot curves.svg      draws this file
   python show_results.py --html report.html     one page: sortable tables, interactive curves, runs
 
 Errors are those of the last epoch. For one or two runs, the errors are listed; for three or more,
 statistics are shown, which the text below the table explains. Runs in one line differ only in the
 seed; of runs with the same seed, the newest counts. Runs that do not count are listed with the
-reason: they repeat a seed, or are unfinished, diverged or damaged."""
+reason: they repeat a seed, are unfinished or damaged, or stopped because the loss diverged."""
 
 
 def make_parser():

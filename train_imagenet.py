@@ -87,8 +87,7 @@ PROGRAM = cli.Program(
         "dataset": {"help": "name of the data set, in data/ and in results; default: imagenet"},
         "data_shape": {
             "default": 224,
-            "help": "height and width of the network's input; scales of the augmentation are in "
-            "proportion",
+            "help": "height and width of the network's input; the augmentation is scaled with it",
         },
         **{option: {"default": name} for option, name in FILES.items()},
     },

@@ -49,7 +49,7 @@ def make_parser():
     )
     mark = parser.add_mutually_exclusive_group()
     mark.add_argument(
-        "--column", type=int, metavar="C", help="mark this column of FractalNet, from 0, shallowest"
+        "--column", type=int, metavar="C", help="mark this column of FractalNet; 0: the shallowest"
     )
     mark.add_argument(
         "--path", metavar="PATH", help="mark a path: longest, shortest, or branches such as 1,2,1"

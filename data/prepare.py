@@ -30,7 +30,7 @@ archives are downloaded, and an interrupted download is resumed. digits is part 
   fashion-mnist       the size stays 28x28
   folder              small images of your own: a folder with train/CLASS/FILE and test/CLASS/FILE,
                       one with CLASS/FILE, a share of which becomes the test set, or an .npz file
-                      with images and labels. They are made --size x --size pixels and described
+                      with images and labels. They are resized to --size x --size and described
                       by dataset.json. After --out data/NAME, --dataset NAME trains on them.
   imagenet            a folder with train/CLASS/FILE and val/CLASS/FILE: any photographs. They are
                       stored as JPEG in train.rec and val.rec; larger ones are reduced to a
@@ -108,7 +108,9 @@ def make_parser():
     names = (*list_datasets(), OWN, PHOTOGRAPHS)
     parser.add_argument("dataset", choices=names, help="one of %(choices)s")
     parser.add_argument("--source", metavar="PATH", help="the official files, or your own files")
-    parser.add_argument("--out", metavar="DIR", help="where to write (default: data/DATASET)")
+    parser.add_argument(
+        "--out", metavar="DIR", help="where to write; required for folder, else data/DATASET"
+    )
     parser.add_argument(
         "--partial",
         action="store_true",
@@ -123,7 +125,7 @@ def make_parser():
         f"{photographs.SIZE}",
     )
     add("--jobs", type=int, help="number of processes; default: one for each core")
-    add("--val-labels", metavar="FILE", help=f"{PHOTOGRAPHS}: the classes of a flat val folder")
+    add("--val-labels", metavar="FILE", help=f"{PHOTOGRAPHS}: list of a flat val folder's classes")
     add(
         "--test-share",
         type=float,

@@ -1,4 +1,4 @@
-"""Results of finished runs: statistics over runs, beside the papers' figures."""
+"""Results of finished runs: statistics over runs, next to the papers' errors."""
 
 import compat  # noqa: F401  (before anything imports mxnet)
 

@@ -17,7 +17,7 @@ import predict
 import train_cifar
 from analysis.claims import CLAIMS
 from data.spec import get_spec, write_spec
-from network import get_model
+from network import get_model, list_pretrained, read_card
 from tools import pages
 from training import cli
 from training.recipe import RECIPES
@@ -169,6 +169,13 @@ def test_the_table_of_recipes_is_that_of_the_program(name):
         *(recipe.drop_path, f"{recipe.dropout:g}"),
     )
     assert "| " + " | ".join(map(str, cells)) + " |" in PAGES["docs/training.md"].splitlines()
+
+
+@pytest.mark.parametrize("name", list_pretrained())
+def test_the_table_of_pretrained_networks_is_that_of_the_cards(name):
+    card = read_card(name)
+    row = f"| `{name}` | `{card.recipe_name}`, {card.epochs} epochs | {card.test_error:.2f} |"
+    assert row in PAGES["docs/export.md"].splitlines()
 
 
 def test_every_claim_is_on_the_page_of_reproduction():

@@ -40,10 +40,10 @@ LIBRARIES = {
     "pytorch": "the same network written directly in PyTorch, eager",
     "pytorch-channels-last": "pytorch with channels last in memory",
     "pytorch-compiled": "pytorch with torch.compile",
-    "mxnet-exported": "the symbol that export.py writes; only predicts",
-    "onnxruntime": "the ONNX file that export.py writes; only predicts",
-    "onnxruntime-plain": "the ONNX file that torch.onnx writes of pytorch; only predicts",
-    "onnxruntime-int8": "the ONNX file of --int8, calibrated on the batch; only predicts",
+    "mxnet-exported": "the symbol that export.py writes (predicts only)",
+    "onnxruntime": "the ONNX file that export.py writes (predicts only)",
+    "onnxruntime-plain": "the ONNX file that torch.onnx writes of pytorch (predicts only)",
+    "onnxruntime-int8": "the ONNX file of --int8, calibrated on the batch (predicts only)",
 }
 ENGINES = ("mxnet", "torch", "torch-compiled")
 TORCH_ENGINE = ENGINES[1:]

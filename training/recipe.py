@@ -111,7 +111,8 @@ class Recipe:
     )
     early_stop: int = option(
         0,
-        help="stop if the held-out error has not reached a new minimum for N epochs; 0: never",
+        help="with --val-split, stop if the held-out error has not reached a new minimum for N "
+        "epochs; 0: never",
         low=0,
         metavar="N",
     )

@@ -31,7 +31,7 @@ class Run:
     val_split: int = option(
         0,
         metavar="N",
-        help="hold N training images out and test on them instead of the test set",
+        help="hold out N training images and test on them instead of on the test set",
         low=0,
     )
     seed: int = option(0, help="seed of the (first) run", low=0)
@@ -112,8 +112,8 @@ class RuntimeConfig:
     wait_limit: int = option(
         600,
         metavar="SECONDS",
-        help="with dist_sync, stop after waiting this long for the other workers; steps must be "
-        "shorter",
+        help="with dist_sync, stop after waiting this long for the other workers; choose more than "
+        "the time of a step",
         low=1,
     )
     test_batch_size: int = option(250, help="number of images tested at once", low=1)
@@ -136,18 +136,18 @@ class RuntimeConfig:
     )
     tensorboard: bool = option(
         False,
-        help="also write the figures of each epoch to the run's folder tensorboard; view them with "
+        help="also write the metrics of each epoch to the run's folder tensorboard; view them with "
         "tensorboard --logdir snapshot (needs tensorboardX)",
     )
     compile: bool = option(
         False,
-        help="with --engine torch, compile the steps (torch.compile): on a CPU, the first takes 20 "
-        "to 100 seconds, so it can pay only in long runs; not measured on GPUs",
+        help="with --engine torch, compile the training steps (torch.compile): on a CPU, the first "
+        "takes 20 to 100 seconds longer, so only long runs can gain; not measured on GPUs",
     )
     on_divergence: str = option(
         "stop",
         choices=("stop", "continue"),
-        help="what to do if a mean loss exceeds 10,000; a loss that is not finite always stops it",
+        help="what to do if a mean loss exceeds 10,000; one that is not finite always stops a run",
     )
     quiet: bool = option(False, help="show only errors")
 
