@@ -2,7 +2,7 @@
 
 The rules were written before the runs were made. At the scale "paper", a claim is tested with the
 papers' recipes; at the scale "cpu", with short recipes on CIFAR-10, which test the claim but cannot
-reproduce the papers' figures. These train by SGD, as the papers do.
+reproduce the papers' results. These train by SGD, as the papers do.
 
 Errors are of the last epoch, in percent; an effect is a mean over seeds, in percentage points, or
 in nats if it is one of training losses. Its 95% interval is Student's (Welch's for two groups of

@@ -35,7 +35,7 @@ SPEEDS = (  # each device becomes a column of the page of reproduction
     # twice the images per second of processor time
     Speed("cross_imagenet", 50, 1, 2 * 2.3, TWO_CORES, "imagenet.md#speed-and-memory"),
 )
-# The papers' figures that no claim is about.
+# The papers' results that no claim is about.
 FIGURES = (
     Setting("cross", 62, "deep-fusion", widen_factor=4),
     Setting("cross", 98, "deep-fusion", widen_factor=4),

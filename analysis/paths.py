@@ -67,7 +67,7 @@ def mean_and_deviation(lengths: Mapping[int, Union[int, Fraction]]) -> Tuple[flo
 def compare_path_lengths():
     """Return {network: ((mean, deviation) of random paths, the same by the paper's formula)}.
 
-    The figures are exact and need no training. The networks have nine fusions (resnet has as many
+    The values are exact and need no training. The networks have nine fusions (resnet has as many
     convolutions). Zhao et al. print 8 +- 2.83 for cross.
     """
     found = {}

@@ -22,7 +22,7 @@ class Counts:
     """Numbers of runs of a setting; each seed counts once."""
 
     finished: int
-    unmeasured: int  # of these, runs without the figures that the claim needs
+    unmeasured: int  # of these, runs without the results that the claim needs
     diverged: int  # runs whose loss diverged
 
     def __str__(self):
@@ -154,7 +154,7 @@ def summarize(judgements):
     bare = sum(each.effect is None for each in judgements)
     return (
         f"{len(judgements)} claims: {counts[SUPPORTED]} supported, {counts[CONTRADICTED]} "
-        f"contradicted, {counts[UNDECIDED]} undecided. For {bare} of these, no effect can be "
+        f"contradicted, {counts[UNDECIDED]} undecided. For {bare} of the undecided ones, no effect can be "
         "computed yet."
     )
 

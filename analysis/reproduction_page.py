@@ -24,15 +24,15 @@ prints it; `python -m tools.pages` writes it from the published runs only.
 
 **{state}**
 
-The runs that come with the project reproduce no figure of the papers: the papers train 400 epochs on GPUs, these runs 15 or 30 epochs on
-CPUs. The lengths of paths need no training and are exact. The results of all runs are in [training.md](training.md#results),
+The runs that come with the project reproduce none of the papers' results: the papers train 400 epochs on GPUs, these runs 15 or 30 epochs
+on CPUs. The lengths of paths need no training and are exact. The results of all runs are in [training.md](training.md#results),
 [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
 ## Verdicts
 
 These are the verdicts at the scale `{scale}` ([explained below](#how-it-works)). Most effects are differences of test errors after the last
 epoch, in percentage points. The column "claimed" has the number below which the effect must be.
-[How each claim is tested](#how-each-claim-is-tested) has the statistic, the paper's figures and the runs of each claim.
+[How each claim is tested](#how-each-claim-is-tested) has the statistic, the paper's results and the runs of each claim.
 
 {verdicts}
 
@@ -55,8 +55,8 @@ python -m tools.publish snapshot                      # publish finished runs, w
 
 | scale | recipes | seeds | what it tests |
 |---|---|---|---|
-| `paper` | the papers' recipes; where a claim quotes figures of a paper, the networks and settings of these figures | 5 | the papers' claims and figures |
-| `cpu` | `fast-sgd`, `fractal-fast-sgd` and `fractal-plain-fast-sgd`: 15 epochs on CIFAR-10 | 3 | whether a claim holds at this scale; its errors are never the papers' figures |
+| `paper` | the papers' recipes; where a claim quotes results of a paper, the networks and settings of these results | 5 | the papers' claims and results |
+| `cpu` | `fast-sgd`, `fractal-fast-sgd` and `fractal-plain-fast-sgd`: 15 epochs on CIFAR-10 | 3 | whether a claim holds at this scale; its errors are never the papers' results |
 
 `--train` trains the missing runs at the lowest process priority, the most informative runs first. Several processes can do this at the same
 time. After Ctrl-C, only the unfinished epoch is lost.
@@ -75,7 +75,7 @@ difference of 10 points.
   test set. Of runs with the same seed, the newest counts; a published run counts only where there is no other. No seed is left out.
 - If the loss of a run diverged, the claims about its setting are undecided, because the mean of the other runs would favour the setting.
   This includes runs that finished with `--on-divergence continue`. The column "runs" has their number.
-- Runs without the figures that a claim needs, such as those of members, do not count for it. The column "runs" has their number, too.
+- Runs without the results that a claim needs, such as those of members, do not count for it. The column "runs" has their number, too.
 - The contribution of a member is the error of the ensemble without it. The deepest member is compared with its strongest rival: in each
   run, the other member whose removal costs most on average in the runs of the other seeds. (The other seeds choose the rival, because the
   largest of many errors in a single run is large by chance.)
@@ -84,7 +84,7 @@ difference of 10 points.
 
 ## How each claim is tested
 
-The numbers of the claims are those above. The column "the paper" has the figures that the paper prints for its own recipe. The column
+The numbers of the claims are those above. The column "the paper" has the results that the paper prints for its own recipe. The column
 "runs" has the settings that a claim compares, each with its number of runs.
 
 {tests}

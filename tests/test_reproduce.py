@@ -222,7 +222,7 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
         "20.00 | 14",
         "(../snapshot/cifar10/fractal_d20w1/published1/curves.png)",
         "fractal-fast-sgd, drop_path none: error and loss over epochs](../snapshot/",
-        "For 14 of these, no effect can be computed yet.",
+        "For 14 of the undecided ones, no effect can be computed yet.",
         "| CRC-32 0000002a | float32 | torch | 2 | a processor |",
     ):
         assert words in page
@@ -369,7 +369,7 @@ def test_damaged_facts_of_images_are_no_evidence(tmp_path, capsys):
         write_config(folder, {**made.run.to_json(), **asdict(made.info), "data": data})
         RunLog(folder, print).rewrite([{**ROW, "epoch": epoch} for epoch in range(1, 16)])
     reproduce.main([str(tmp_path), "--summary"])
-    assert "For 17 of these, no effect" in capsys.readouterr().out
+    assert "For 17 of the undecided ones, no effect" in capsys.readouterr().out
     assert "No run is there yet" in make_page(tmp_path, "cpu")
     show_results.main([str(tmp_path), "--html", str(tmp_path / "page.html")])
 
@@ -455,7 +455,7 @@ def test_without_runs_all_is_undecided(tmp_path, capsys):
     assert max(map(len, lines)) <= 100
     reproduce.main([str(tmp_path), "--summary"])
     first, last = capsys.readouterr().out.splitlines()
-    assert f"{len(CLAIMS)} undecided. For {len(CLAIMS)} of these, no effect can be" in first
+    assert f"{len(CLAIMS)} undecided. For {len(CLAIMS)} of the undecided ones, no effect can be" in first
     assert "cross 8.33 (8.00)" in last
     reproduce.main([str(tmp_path), "--markdown"])
     page = capsys.readouterr().out
