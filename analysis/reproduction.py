@@ -154,8 +154,8 @@ def summarize(judgements):
     bare = sum(each.effect is None for each in judgements)
     return (
         f"{len(judgements)} claims: {counts[SUPPORTED]} supported, {counts[CONTRADICTED]} "
-        f"contradicted, {counts[UNDECIDED]} undecided. For {bare} of the undecided ones, no effect can be "
-        "computed yet."
+        f"contradicted, {counts[UNDECIDED]} undecided. For {bare} of the "
+        "undecided ones, no effect can be computed yet."
     )
 
 
