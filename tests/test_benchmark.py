@@ -72,11 +72,11 @@ def test_every_task_can_be_done(capfd, words, libraries):
 
 
 def test_what_a_library_cannot_do_is_left_out():
-    flags = ["--network", "side:8", "cross:14:2", "--library", "mxnet", "pytorch", "onnxruntime"]
+    flags = ["--network", "side:14", "cross:14:2", "--library", "mxnet", "pytorch", "onnxruntime"]
     args = benchmark.make_parser().parse_args(flags)
     cases = list_cases(args)
     found = [(case.network, case.depth, case.widen_factor, case.library) for case in cases]
-    expected = [("side", 8, 1, "mxnet"), ("cross", 14, 2, "mxnet"), ("cross", 14, 2, "pytorch")]
+    expected = [("side", 14, 1, "mxnet"), ("cross", 14, 2, "mxnet"), ("cross", 14, 2, "pytorch")]
     assert found == expected
 
 
@@ -165,7 +165,13 @@ def test_a_plot_of_what_does_not_vary_is_refused_before_the_timing(tmp_path, cap
         (["--seconds", "nan"], "--seconds must be above 0, not nan"),
         (["--seconds", "inf"], "--seconds must be above 0, not inf"),
         (["--operators", "--library", "pytorch"], "--operators needs --library mxnet or torch"),
+        (["--operators", "--json", "x.json"], "leave out --task, --json and --plot"),
+        (["--operators", "--task", "data"], "leave out --task, --json and --plot"),
+        (["--network", "cross:3"], "leaves a stage without blocks"),
+        (["--network", "fractal:21", "--library", "pytorch"], "21"),
         (["--json", "no/where.json"], "name a file in an existing folder"),
+        (["--json", "/dev/null"], "name a file in an existing folder"),
+        (["--plot", "speed.pdf"], "speed.pdf: a picture's name ends in .png or .svg"),
     ],
 )
 def test_impossible_flags_are_refused_before_the_timing(words, message, capsys, monkeypatch):

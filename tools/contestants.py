@@ -53,7 +53,11 @@ LR, CLASSES, IMAGES, STEPS_PROFILED = 0.01, 10, 2048, 5
 
 
 def list_cases(args):
-    """Return the cases that the flags describe, except those that a library does not support."""
+    """Return the cases that the flags describe, except those that a library does not support.
+
+    Raises:
+        InputError: a network does not exist, or no library supports any case.
+    """
     networks = []
     for text in args.network:
         if text.startswith("gluoncv:"):
@@ -64,6 +68,8 @@ def list_cases(args):
             raise InputError(f"--network takes NAME, NAME:DEPTH or NAME:DEPTH:WIDEN, not {text!r}")
         depth, widen = [*map(int, numbers), None, None][:2]
         networks.append((name, depth or default_depth(name), widen or 1))
+    for name, depth, widen in networks:
+        get_model(name, depth, CLASSES, widen)  # refuses networks that do not exist
     settings = product(args.task, networks, args.batch_size, args.dtype, args.library, args.threads)
     cases = [
         Case(task, *network, batch_size, dtype, library, threads)
