@@ -13,6 +13,7 @@ from plotting.figure import (
     new_figure,
     save_figure,
     start_at_zero,
+    use_whole_ticks,
 )
 from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit
 
@@ -66,7 +67,7 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
     legend = [curves.plot([], s, color=BLACK, label=names[k])[0] for k, s in STYLES.items()]
     curves.set(xlabel="epoch", ylabel="error (%)", ylim=(0, curve_limit(settings)))
     curves.set_title("median run, band over all runs")
-    curves.xaxis.get_major_locator().set_params(integer=True)
+    use_whole_ticks(curves)
     for axes, (size, label) in zip(sizes, SIZES.items()):
         shown = _draw_sizes(axes, settings, size)
         axes.set(xlabel=label, title="median, from best to worst run")
