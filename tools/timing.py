@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -58,12 +59,14 @@ class Contestant:
     def __init__(self, case, command):
         self.case = case
         environment = {**os.environ, "OMP_NUM_THREADS": str(case.threads)}
+        # a file, because a pipe that nobody reads would be full at some time and stop the process
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (see close)
         started = time.perf_counter()
         self._process = subprocess.Popen(
             [*command, json.dumps(asdict(case))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env=environment,
         )
@@ -81,11 +84,14 @@ class Contestant:
         self._process.kill()
         with contextlib.suppress(BrokenPipeError):
             self._process.communicate()
+        self._errors.close()
 
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
-            lines = self._process.stderr.read().strip().splitlines() or ["no message"]
+            self._process.wait()
+            self._errors.seek(0)
+            lines = self._errors.read().strip().splitlines() or ["no message"]
             self.close()
             raise CommandError(f"{self.case} failed: {lines[-1]}")
         return json.loads(line)
