@@ -254,7 +254,8 @@ def test_work_adds_up():
 
 
 def test_operators_take_their_time_and_have_a_least(capfd):
-    text = run(capfd, "--operators", "--network", "plain:5", "--library", "mxnet")
+    text = run(capfd, "--operators", "--network", "plain:5:2", "--library", "mxnet")
+    assert text.startswith("plain 5 w2, batch 4, float32, mxnet, ")
     rows = rows_of(text)
     assert {"Convolution", "_backward_Convolution"} <= {row[0] for row in rows}
 

@@ -313,7 +313,7 @@ TASKS = sorted({task for task, _ in STEPS})
 
 
 def profile_case(case):
-    """Return a table of a training step's operators, as text."""
+    """Return a table of operators as text: of a step with MXNet, else of STEPS_PROFILED steps."""
     engine, batch = make_engine(case), random_batch(case)
     if case.library == "mxnet":
         engine.net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
@@ -324,11 +324,12 @@ def profile_case(case):
     for _ in range(STEPS_PROFILED):
         step()
     costs = operator_costs(engine.net, image_shape(case.network))
-    name = f"{case.network} {case.depth}, batch {case.batch_size}, {case.library}"
+    name = f"{case.size}, batch {case.batch_size}, {case.dtype}, {case.library}"
     if case.library in TORCH_ENGINE:
         sums = [case.batch_size * sum(each) for each in zip(*costs.values())]
         least = f"forward: {1e-9 * sums[0]:.1f} G multiply-adds, {4e-9 * sum(sums[1:]):.2f} GB"
-        return f"{name}; {least}\n{profile_torch(step, STEPS_PROFILED)}"
+        table = profile_torch(step, STEPS_PROFILED)
+        return f"{name}, {STEPS_PROFILED} steps; {least} a step\n{table}"
     speed, bandwidth = measure_peaks()
     found = profile_mxnet(step, STEPS_PROFILED)
     rows = operator_table(found, costs, case.batch_size, speed, bandwidth)

@@ -33,6 +33,12 @@ class Case:
     library: str  # the library that does it
     threads: int
 
+    @property
+    def size(self):
+        """Return the network with its depth and, if it is not 1, its widen factor."""
+        name = " ".join(str(word) for word in (self.network, self.depth) if word)
+        return f"{name} w{self.widen_factor}" if self.widen_factor > 1 else name
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -159,13 +165,11 @@ def table(timings):
     bases = {}
     for timing in timings:
         case, rates = timing.case, timing.rates
-        name = " ".join(str(word) for word in (case.network, case.depth) if word)
-        name += f" w{case.widen_factor}" if case.widen_factor > 1 else ""
-        base = bases.setdefault((case.task, name, case.batch_size), timing)
+        base = bases.setdefault((case.task, case.size, case.batch_size), timing)
         ratio = median(own / other for own, other in zip(rates, base.rates))
         rows.append(
             [
-                *(case.task, name, str(case.batch_size), case.dtype, case.library),
+                *(case.task, case.size, str(case.batch_size), case.dtype, case.library),
                 str(case.threads),
                 f"{timing.rate:,.0f}",
                 f"{min(rates):,.0f} .. {max(rates):,.0f}",
