@@ -258,6 +258,7 @@ def test_operators_take_their_time_and_have_a_least(capfd):
     assert text.startswith("plain 5 w2, batch 4, float32, mxnet, ")
     rows = rows_of(text)
     assert {"Convolution", "_backward_Convolution"} <= {row[0] for row in rows}
+    assert not [row[0] for row in rows if "," in row[0]]  # several operators started as one
 
 
 def test_least_is_what_operations_or_bytes_take():
