@@ -13,7 +13,7 @@ from analysis.paths import (
     mean_and_deviation,
     walk_lengths,
 )
-from command import Parser, command, require_file_path, require_positive
+from command import Parser, command, require_picture_path, require_positive
 from network import get_model, list_models
 from plotting.studies import draw_lengths, draw_lesions, draw_members
 from plotting.tables import aligned
@@ -86,7 +86,9 @@ def make_parser():
         help="one or more depths, each in its own panel; default: 38",
     )
     paths.add_argument("--projections", action="store_true", help="count 1x1 shortcuts as layers")
-    paths.add_argument("--output", default="paths.png", help="the picture; default: paths.png")
+    paths.add_argument(
+        "--output", default="paths.png", help="the picture, .png or .svg; default: paths.png"
+    )
     paths.set_defaults(call=show_paths)
     members = commands.add_parser("members", help="errors of members", description=MEMBERS)
     members.add_argument(
@@ -107,13 +109,15 @@ def add_run_flags(parser, picture):
     parser.add_argument("--seed", type=int, default=0, help="seed of the random choice; default: 0")
     parser.add_argument("--gpus", help="such as 0,1, or cpu; default: every GPU that MXNet sees")
     parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
-    parser.add_argument("--output", help=f"the picture; default: {picture} in the run's folder")
+    parser.add_argument(
+        "--output", help=f"the picture, .png or .svg; default: {picture} in the run's folder"
+    )
     parser.set_defaults(picture=picture)
 
 
 def show_paths(args):
     """Print and draw the lengths of paths through networks."""
-    require_file_path(args.output)
+    require_picture_path(args.output)
     panels, tables = {}, []
     for depth in args.depth:
         lines = panels.setdefault(f"depth {depth}", {})
@@ -160,7 +164,7 @@ def prepare(args):
     support.
     """
     if args.output:
-        require_file_path(args.output)
+        require_picture_path(args.output)
     trained = restore(args.run, args.gpus, dtype="float32", data_dir=args.data_dir)
     trained.note_other_images(trained.run.tested_on)
     stored = trained.stored

@@ -8,7 +8,14 @@ from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
-from command import InputError, Parser, command, require_file_path, require_positive
+from command import (
+    InputError,
+    Parser,
+    command,
+    require_file_path,
+    require_picture_path,
+    require_positive,
+)
 from engine import precision
 from filesystem import write_text
 from hardware import cores
@@ -48,8 +55,9 @@ def make_parser():
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
     parser.add_argument(
         "--plot",
-        metavar="PNG",
-        help="draw speed and memory over depth, widen factor and batch size, if they vary",
+        metavar="FILE",
+        help="draw speed and memory over depth, widen factor and batch size, if they vary, into "
+        "FILE (.png or .svg)",
     )
     # a timed process is started with this flag; see tools.timing
     parser.add_argument("--case", help=argparse.SUPPRESS)
@@ -104,7 +112,8 @@ def check_flags(args):
     """Check the flags before anything is timed.
 
     Raises:
-        InputError: a number is impossible, there is nothing to profile, or no file can be written.
+        InputError: a number is impossible, --operators would ignore a flag or has nothing to
+            profile, or a file cannot be written.
     """
     for batch_size, threads in product(args.batch_size, args.threads):
         require_positive(batch_size=batch_size, threads=threads, rounds=args.rounds)
@@ -112,8 +121,14 @@ def check_flags(args):
         raise InputError(f"--seconds must be above 0, not {args.seconds:g}")
     if args.operators and not set(PROFILED) & set(args.library):
         raise InputError(f"--operators needs --library {' or '.join(PROFILED)}")
+    if args.operators and (args.task != ["train"] or args.json or args.plot):
+        raise InputError(
+            "--operators prints tables of training steps: leave out --task, --json and --plot"
+        )
     if args.json:
         require_file_path(args.json)
+    if args.plot:
+        require_picture_path(args.plot)
 
 
 @command
@@ -130,12 +145,10 @@ def main(argv=None):
             if case.library in PROFILED:
                 print(profile_case(case))
         return
-    if args.plot:
-        require_file_path(args.plot)
-        if not varying_axes(cases):
-            raise InputError(
-                "--plot draws speed over depth, widen factor or batch size: give three or more"
-            )
+    if args.plot and not varying_axes(cases):
+        raise InputError(
+            "--plot draws speed over depth, widen factor or batch size: give three or more"
+        )
     words = [sys.executable, __file__, "--case"]
     timings = time_cases(cases, words, args.rounds, args.seconds)
     print(table(timings))

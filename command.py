@@ -54,6 +54,8 @@ FLAGS = {  # name of an option -> its flag, if it does not follow from the name
     "recipe_name": "--recipe",
 }
 
+PICTURE_SUFFIXES = (".png", ".svg")  # of the pictures that plotting draws
+
 
 def flag_name(option):
     """Return the flag of an option, such as ``--batch-size`` for ``batch_size``."""
@@ -90,11 +92,25 @@ def require_file_path(path):
     """Check the path of a file that will be written, before its content is computed.
 
     Raises:
-        InputError: its folder does not exist, or the path is a folder.
+        InputError: the path is a folder or a device such as /dev/null, which the file would
+            replace, or its folder does not exist or cannot be written.
     """
     path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
+    if (path.exists() and not path.is_file()) or not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: name a file in an existing folder")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path} cannot be written: you may not write into {path.parent}")
+
+
+def require_picture_path(path):
+    """Check the path of a picture that will be drawn; see ``require_file_path``.
+
+    Raises:
+        InputError: the path cannot be written, or does not end in one of PICTURE_SUFFIXES.
+    """
+    require_file_path(path)
+    if Path(path).suffix not in PICTURE_SUFFIXES:
+        raise InputError(f"{path}: a picture's name ends in {' or '.join(PICTURE_SUFFIXES)}")
 
 
 class Parser(argparse.ArgumentParser):

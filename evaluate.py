@@ -14,7 +14,7 @@ from analysis.early_exit import (
     match_costs,
     trace_curves,
 )
-from command import InputError, Parser, command, require_file_path
+from command import InputError, Parser, command, require_picture_path
 from engine.precision import DTYPES
 from filesystem import write_text
 from network.registry import require_columns
@@ -98,7 +98,7 @@ def add_study_flags(group):
     )
     group.add_argument("--classes", action="store_true", help="show the error of each class")
     group.add_argument(
-        "--confusion", metavar="PNG", help="draw the confusion matrix into this file"
+        "--confusion", metavar="FILE", help="draw the confusion matrix into this .png or .svg"
     )
     group.add_argument(
         "--format", choices=TABLE_FORMATS, default="text", help="format of tables; default: text"
@@ -219,7 +219,7 @@ def main(argv=None):
     """Evaluate a run's checkpoint."""
     args = make_parser().parse_args(argv)
     if args.confusion:
-        require_file_path(args.confusion)
+        require_picture_path(args.confusion)
     trained = restore(
         args.run, args.gpus, args.epoch, args.engine, args.dtype, args.data_dir, args.parameters
     )

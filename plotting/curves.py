@@ -4,7 +4,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Mapping, Sequence, Union
 
-from plotting.figure import BLACK, COLOURS, add_title, new_figure, save_figure
+from plotting.figure import BLACK, COLOURS, add_title, new_figure, save_figure, use_whole_ticks
 
 QUANTITIES = {"error": "error (%)", "loss": "loss"}
 SUBNETWORKS = ("column", "member")
@@ -77,8 +77,6 @@ def _draw_panel(axes, rows, lines, quantity):
         axes.set_yscale("log")
     else:
         axes.set_ylim(0, 1.05 * highest or 1)
-    if len(rows) == 1:
-        axes.set_xticks(epochs)
     axes.legend()
 
 
@@ -107,5 +105,5 @@ def _draw_rates(axes, rows):
 def _finish(axes, label):
     """Label the axes; ticks of epochs are whole numbers."""
     axes.set(xlabel="epoch", ylabel=label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    use_whole_ticks(axes)
     axes.grid(alpha=0.3)

@@ -31,6 +31,11 @@ def start_at_zero(axes) -> None:
     axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
 
 
+def use_whole_ticks(axes) -> None:
+    """Put the ticks of the horizontal axis at whole numbers only, even if it shows only one."""
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
 def estimate_width(text: str, points: float) -> float:
     """Return the approximate width, in inches, of a line of text of the size ``points``."""
     return GLYPH * points * len(text) / 72

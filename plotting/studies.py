@@ -12,6 +12,7 @@ from plotting.figure import (
     new_figure,
     save_figure,
     start_at_zero,
+    use_whole_ticks,
 )
 
 Shares = Dict[int, float]  # length of a path in weight layers -> probability
@@ -43,7 +44,7 @@ def draw_lengths(
         axes.set_title(literal_text(title))
         axes.set(xlabel="weight layers", ylabel="share of paths (%)")
         start_at_zero(axes)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        use_whole_ticks(axes)
         axes.grid(alpha=0.3)
         axes.legend()
     save_figure(figure, path)

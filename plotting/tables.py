@@ -1,6 +1,7 @@
 """Format tables for a terminal and for Markdown."""
 
 from typing import Callable, Dict, Sequence
+from unicodedata import combining, east_asian_width
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -9,9 +10,17 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     The first row is the heading.
     """
     rows = [[escape_breaks(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows]
+    widths = [max(map(measure_width, column)) for column in zip(*rows)]
+    lines = (
+        "  ".join(cell + " " * (width - measure_width(cell)) for cell, width in zip(row, widths))
+        for row in rows
+    )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def measure_width(text: str) -> int:
+    """Return the places of a terminal for ``text``: 2 for a Chinese character, 0 for an accent."""
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

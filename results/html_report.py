@@ -159,7 +159,8 @@ def _flatten(config, prefix=""):
             words = map(shlex.quote, ["python", *map(str, value)])
             yield name, " ".join(f'<span class="word">{escape(word)}</span>' for word in words)
         else:
-            yield name, escape(value if isinstance(value, str) else json.dumps(value))
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield name, escape(text)
 
 
 def _pictures(paths):

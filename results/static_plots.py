@@ -1,10 +1,11 @@
 """Compare settings in pictures for print: one figure for each table of results."""
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
-from command import InputError, require_file_path
+from command import PICTURE_SUFFIXES, require_picture_path
 from plotting.figure import (
     BLACK,
     add_title,
@@ -12,10 +13,10 @@ from plotting.figure import (
     new_figure,
     save_figure,
     start_at_zero,
+    use_whole_ticks,
 )
 from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit
 
-PICTURE_SUFFIXES = (".png", ".svg")
 STYLES = {"train": "--", "test": "-"}
 SIZES = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
 MARKS = 8  # on a curve
@@ -32,23 +33,20 @@ def plot_paths(
         file: the only picture to draw; with several tables, they become <name>-<table> beside it.
 
     Raises:
-        InputError: ``file`` has an unknown ending, or its folder does not exist.
+        InputError: a picture has an unknown ending, or cannot be written.
     """
     names = {name: re.sub(r"[^\w.-]", "-", name) for name in tables}
     if file is None:
-        return {
-            table: [Path(folder) / f"{name}{end}" for end in PICTURE_SUFFIXES]
-            for table, name in names.items()
-        }
-    file = Path(file)
-    if file.suffix not in PICTURE_SUFFIXES:
-        raise InputError(f"{file}: a picture's name ends in {' or '.join(PICTURE_SUFFIXES)}")
-    require_file_path(file)
-    if len(names) == 1:
-        return {table: [file] for table in names}
-    return {
-        table: [file.with_name(f"{file.stem}-{name}{file.suffix}")] for table, name in names.items()
-    }
+        ends = PICTURE_SUFFIXES
+        found = {t: [Path(folder) / f"{name}{end}" for end in ends] for t, name in names.items()}
+    else:
+        file = Path(file)
+        require_picture_path(file)
+        ends = {t: f"-{name}" * (len(names) > 1) + file.suffix for t, name in names.items()}
+        found = {table: [file.with_name(file.stem + end)] for table, end in ends.items()}
+    for picture in chain(*found.values()):
+        require_picture_path(picture)
+    return found
 
 
 def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> None:
@@ -69,7 +67,7 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
     legend = [curves.plot([], s, color=BLACK, label=names[k])[0] for k, s in STYLES.items()]
     curves.set(xlabel="epoch", ylabel="error (%)", ylim=(0, curve_limit(settings)))
     curves.set_title("median run, band over all runs")
-    curves.xaxis.get_major_locator().set_params(integer=True)
+    use_whole_ticks(curves)
     for axes, (size, label) in zip(sizes, SIZES.items()):
         shown = _draw_sizes(axes, settings, size)
         axes.set(xlabel=label, title="median, from best to worst run")

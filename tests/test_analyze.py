@@ -174,6 +174,7 @@ def test_what_cannot_be_is_refused_in_a_line(runs, tmp_path, capsys):
     nowhere = ["--output", tmp_path / "nowhere" / "x.png"]
     for words in (["members", "none"], ["lesion", "none"], ["paths", "--depth", "3"]):  # first
         assert "name a file in an existing folder" in refused(capsys, *words, *nowhere)
+        assert "ends in .png or .svg" in refused(capsys, *words, "--output", tmp_path / "x.pdf")
     assert "fractal has no members" in refused(capsys, "members", runs["fractal"])
     assert "ensemble has no fusion" in refused(capsys, "lesion", runs["ensemble"])
     assert "at least 1" in refused(capsys, "members", runs["fuse3"], "--members", "0")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import tempfile
 from dataclasses import replace
 from itertools import islice
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 import benchmark
-from command import InputError
+from command import CommandError, InputError
 from network import get_model
 from network.complexity import complexity, operator_costs
 from plotting.figure import new_figure
@@ -19,7 +20,7 @@ from tests.test_scripts import refused
 from tools import profiling
 from tools.contestants import PLAIN, list_cases, mixed
 from tools.profiling import operator_table
-from tools.timing import Case, Timing, _find_steps, table, time_cases
+from tools.timing import Case, Contestant, Timing, _find_steps, table, time_cases
 
 QUICK = ["--rounds", "2", "--seconds", "0.01", "--batch-size", "4", "--threads", "1"]
 
@@ -72,11 +73,11 @@ def test_every_task_can_be_done(capfd, words, libraries):
 
 
 def test_what_a_library_cannot_do_is_left_out():
-    flags = ["--network", "side:8", "cross:14:2", "--library", "mxnet", "pytorch", "onnxruntime"]
+    flags = ["--network", "side:14", "cross:14:2", "--library", "mxnet", "pytorch", "onnxruntime"]
     args = benchmark.make_parser().parse_args(flags)
     cases = list_cases(args)
     found = [(case.network, case.depth, case.widen_factor, case.library) for case in cases]
-    expected = [("side", 8, 1, "mxnet"), ("cross", 14, 2, "mxnet"), ("cross", 14, 2, "pytorch")]
+    expected = [("side", 14, 1, "mxnet"), ("cross", 14, 2, "mxnet"), ("cross", 14, 2, "pytorch")]
     assert found == expected
 
 
@@ -165,7 +166,13 @@ def test_a_plot_of_what_does_not_vary_is_refused_before_the_timing(tmp_path, cap
         (["--seconds", "nan"], "--seconds must be above 0, not nan"),
         (["--seconds", "inf"], "--seconds must be above 0, not inf"),
         (["--operators", "--library", "pytorch"], "--operators needs --library mxnet or torch"),
+        (["--operators", "--json", "x.json"], "leave out --task, --json and --plot"),
+        (["--operators", "--task", "data"], "leave out --task, --json and --plot"),
+        (["--network", "cross:3"], "leaves a stage without blocks"),
+        (["--network", "fractal:21", "--library", "pytorch"], "21"),
         (["--json", "no/where.json"], "name a file in an existing folder"),
+        (["--json", "/dev/null"], "name a file in an existing folder"),
+        (["--plot", "speed.pdf"], "speed.pdf: a picture's name ends in .png or .svg"),
     ],
 )
 def test_impossible_flags_are_refused_before_the_timing(words, message, capsys, monkeypatch):
@@ -179,7 +186,7 @@ def test_turns_are_whole_cycles_of_mixed_drop_path(depth, columns, monkeypatch):
     """Else the turns of some contestants have more steps of the deepest column than others'."""
     taken = []
 
-    class Contestant:
+    class Pretended:
         first = 1.0
 
         def __init__(self, case, command):
@@ -192,12 +199,27 @@ def test_turns_are_whole_cycles_of_mixed_drop_path(depth, columns, monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr("tools.timing.Contestant", Contestant)
+    monkeypatch.setattr("tools.timing.Contestant", Pretended)
     case = Case("train", "fractal", depth, 1, 64, "float32", "mxnet", 1)
     time_cases([case], [], rounds=3, seconds=4.0)
     cycle = list(islice(mixed(columns), 2 * columns))
     assert len(set(taken[-3:])) == 1 and cycle.count(None) == columns
     assert all(steps % len(cycle) == 0 for steps in taken)
+
+
+def test_a_library_may_print_more_than_a_pipe_holds():
+    program = """import itertools, sys
+for line in itertools.chain([""], sys.stdin):
+    sys.stderr.write("x" * 10**6)
+    print([1.0, 2.0], flush=True)"""
+    case = Case("train", "cross", 14, 1, 64, "float32", "mxnet", 1)
+    contestant = Contestant(case, [sys.executable, "-c", program])
+    try:
+        assert contestant.take(1) == [1.0, 2.0]
+    finally:
+        contestant.close()
+    with pytest.raises(CommandError, match="failed: ValueError: no such kernel"):
+        Contestant(case, [sys.executable, "-c", "raise ValueError('no such kernel')"])
 
 
 def test_slow_first_steps_do_not_count_when_the_steps_of_a_round_are_found():
@@ -232,9 +254,11 @@ def test_work_adds_up():
 
 
 def test_operators_take_their_time_and_have_a_least(capfd):
-    text = run(capfd, "--operators", "--network", "plain:5", "--library", "mxnet")
+    text = run(capfd, "--operators", "--network", "plain:5:2", "--library", "mxnet")
+    assert text.startswith("plain 5 w2, batch 4, float32, mxnet, ")
     rows = rows_of(text)
     assert {"Convolution", "_backward_Convolution"} <= {row[0] for row in rows}
+    assert not [row[0] for row in rows if "," in row[0]]  # several operators started as one
 
 
 def test_least_is_what_operations_or_bytes_take():

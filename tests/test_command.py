@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from command import CommandError, InputError, Interrupted, Parser, StorageError, command, nearest
+from command import (
+    CommandError,
+    InputError,
+    Interrupted,
+    Parser,
+    StorageError,
+    command,
+    nearest,
+    require_file_path,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -175,3 +184,10 @@ def test_names_that_the_output_cannot_encode_are_shown_by_their_codes():
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
         assert (done.returncode, done.stderr) == (0, b"")
         assert done.stdout == (shown or "caf\\udce9 日 ok\n".encode())
+
+
+def test_a_file_in_a_folder_that_may_not_be_written_is_refused(tmp_path, monkeypatch):
+    require_file_path(tmp_path / "x")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match=f"x cannot be written: you may not write into {tmp_path}"):
+        require_file_path(tmp_path / "x")

@@ -220,6 +220,7 @@ def test_training_images_can_be_evaluated(runs, capsys):
         ("plain", ["--images", "held-out"], "has no held-out training images"),
         ("plain", ["--confusion", "nowhere/confusion.png"], "in an existing folder"),
         ("plain", ["--confusion", "."], "name a file in an existing folder"),
+        ("plain", ["--confusion", "confusion.pdf"], "ends in .png or .svg"),
         ("plain", ["--epoch", "7"], "there are: [1, 2]"),
         ("plain", ["--data-dir", "nowhere"], "there is no nowhere"),
         ("plain", ["--test-batch-size", "0"], "a batch of 0 images"),

@@ -159,6 +159,11 @@ def test_bad_input_is_one_line(capsys, words, message):
     assert message in err
 
 
+def test_a_list_of_machines_may_come_from_windows(tmp_path):
+    (tmp_path / "hosts").write_bytes("\ufefflocalhost\r\n127.0.0.1\r\n".encode())
+    assert launch.read_hosts(tmp_path / "hosts") == ["localhost", "127.0.0.1"]
+
+
 def test_a_list_of_no_machines_is_refused(tmp_path):
     (tmp_path / "hosts").write_bytes(b"# none\n\n  # caf\xe9\n")
     with pytest.raises(InputError, match="names no machine"):

@@ -105,6 +105,17 @@ def test_a_picture_where_it_is_named(tmp_path, capsys):
         assert (status, message in err) == (2, True)
 
 
+def test_pictures_that_cannot_be_written_are_refused_before_the_tables(tmp_path, capsys):
+    make_run(tmp_path, 1, [60.0, 5.0])
+    make_run(tmp_path, 1, [70.0], dataset="digits")
+    for flags, path in (([], "digits.svg"), (["--plot", tmp_path / "a.png"], "a-digits.png")):
+        (tmp_path / path).mkdir()
+        flags = flags or ["--plot"]
+        status, err = refused(capsys, tmp_path, *flags, main=show_results.main)
+        assert (status, f"{path} cannot be written" in err) == (2, True)
+    assert not [*tmp_path.glob("*cifar10.*")]
+
+
 def test_ticks_of_costs_stay_apart():
     assert cost_ticks([1e6]) == [1e6]
     assert cost_ticks([20e3, 1e6]) == [20e3, 50e3, 100e3, 200e3, 500e3, 1e6]

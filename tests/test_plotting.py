@@ -14,7 +14,13 @@ from plotting import (
     markdown,
     studies,
 )
-from plotting.figure import literal_text, new_figure, order_letters, save_figure
+from plotting.figure import (
+    literal_text,
+    new_figure,
+    order_letters,
+    save_figure,
+    use_whole_ticks,
+)
 
 ROW = {"lr": 0.1, "train_error": 50.0, "test_error": 60.0, "train_loss": 1.0, "test_loss": 2.0}
 NAMES = ["$\\frac", "a$b$", "_hidden", "\u65e5\u672c", "\u05d0\u05d1", "tab\t", "\udcff", r"a\$b"]
@@ -164,6 +170,16 @@ def test_the_rate_is_a_panel_logarithmic_over_decades(tmp_path, drawn):
     assert drawn[4].axes[2].get_yscale() == "linear"
 
 
+@pytest.mark.parametrize("first,last", [(1, 1), (1, 2), (5, 5), (1, 400)])
+def test_epochs_are_whole_numbers(first, last):
+    axes = new_figure().subplots()
+    axes.plot([first, last], [60.0, 50.0], "o")
+    use_whole_ticks(axes)
+    low, high = axes.get_xlim()
+    shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert shown and all(tick == int(tick) for tick in shown)
+
+
 def test_subnetworks_are_of_the_images_that_the_title_says(tmp_path, drawn):
     tested = rows([0.1, 0.1], column_errors=[3.0, 2.0], column_losses=[0.3, 0.2])
     draw_subnetworks(tested, "column", tmp_path / "c.png", "a run", "held-out")
@@ -178,3 +194,8 @@ def test_a_line_break_in_a_cell_does_not_end_the_row():
     rows = [["a", "b"], ["x\ny", "z"]]
     assert markdown(rows).splitlines()[2:] == [r"| x\ny | z |"]
     assert aligned(rows).splitlines()[1:] == [r"x\ny  z"]
+
+
+def test_columns_stay_aligned_beside_wide_characters_and_separate_accents():
+    rows = [["class", "error"], ["\u72d7", "5"], ["cafe\u0301", "6"]]
+    assert aligned(rows).splitlines()[1:] == ["\u72d7     5", "cafe\u0301   6"]

@@ -1,5 +1,6 @@
 """What is published counts as the run does, and holds nothing of the machine."""
 
+import errno
 import json
 import platform
 import shutil
@@ -169,6 +170,16 @@ def test_of_runs_that_repeat_a_seed_the_newest_is_published_alone(run, tmp_path,
     (copy,) = find_runs(out)
     assert read_run(copy).rows == read_run(new).rows
     assert not (copy / "members.json").exists()
+
+
+def test_a_full_disk_leaves_no_part_of_a_copy(run, tmp_path, monkeypatch):
+    def fail(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(publish, "write_text", fail)  # of the last file
+    with pytest.raises(OSError, match="No space left"):
+        publish.publish(run, tmp_path / "out")
+    assert find_runs(tmp_path / "out") == []
 
 
 def test_a_diverged_run_is_published_beside_a_finished_one(run, tmp_path):

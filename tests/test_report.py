@@ -122,6 +122,13 @@ def test_a_command_is_a_line_for_a_shell(tmp_path):
     assert "resumed.1.command" + "python train_cifar.py --resume 'a b'" in text
 
 
+def test_names_of_classes_keep_their_letters(tmp_path):
+    pytest.importorskip("bokeh")
+    make_run(tmp_path, 1, [5.0], described={"class_names": ["r\u00f8d", "bl\u00e5"]})
+    write_report(tmp_path / "r.html", *read_settings(tmp_path))
+    assert '["r\u00f8d", "bl\u00e5"]' in unescape((tmp_path / "r.html").read_text("utf-8"))
+
+
 def test_sections_stand_before_the_runs(tmp_path):
     pytest.importorskip("bokeh")
     (tmp_path / "a.png").write_bytes(PNG)

@@ -53,7 +53,11 @@ LR, CLASSES, IMAGES, STEPS_PROFILED = 0.01, 10, 2048, 5
 
 
 def list_cases(args):
-    """Return the cases that the flags describe, except those that a library does not support."""
+    """Return the cases that the flags describe, except those that a library does not support.
+
+    Raises:
+        InputError: a network does not exist, or no library supports any case.
+    """
     networks = []
     for text in args.network:
         if text.startswith("gluoncv:"):
@@ -64,6 +68,8 @@ def list_cases(args):
             raise InputError(f"--network takes NAME, NAME:DEPTH or NAME:DEPTH:WIDEN, not {text!r}")
         depth, widen = [*map(int, numbers), None, None][:2]
         networks.append((name, depth or default_depth(name), widen or 1))
+    for name, depth, widen in networks:
+        get_model(name, depth, CLASSES, widen)  # refuses networks that do not exist
     settings = product(args.task, networks, args.batch_size, args.dtype, args.library, args.threads)
     cases = [
         Case(task, *network, batch_size, dtype, library, threads)
@@ -307,22 +313,25 @@ TASKS = sorted({task for task, _ in STEPS})
 
 
 def profile_case(case):
-    """Return a table of a training step's operators, as text."""
+    """Return a table of operators as text: of a step with MXNet, else of STEPS_PROFILED steps."""
     engine, batch = make_engine(case), random_batch(case)
-    if case.library == "mxnet":
-        engine.net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
 
     def step():
         engine.fetch([engine.train_step(*batch, LR)])
 
+    if case.library == "mxnet":
+        step()  # makes the block that is trained
+        for net in engine._trained.values():
+            net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
     for _ in range(STEPS_PROFILED):
         step()
     costs = operator_costs(engine.net, image_shape(case.network))
-    name = f"{case.network} {case.depth}, batch {case.batch_size}, {case.library}"
+    name = f"{case.size}, batch {case.batch_size}, {case.dtype}, {case.library}"
     if case.library in TORCH_ENGINE:
         sums = [case.batch_size * sum(each) for each in zip(*costs.values())]
         least = f"forward: {1e-9 * sums[0]:.1f} G multiply-adds, {4e-9 * sum(sums[1:]):.2f} GB"
-        return f"{name}; {least}\n{profile_torch(step, STEPS_PROFILED)}"
+        table = profile_torch(step, STEPS_PROFILED)
+        return f"{name}, {STEPS_PROFILED} steps; {least} a step\n{table}"
     speed, bandwidth = measure_peaks()
     found = profile_mxnet(step, STEPS_PROFILED)
     rows = operator_table(found, costs, case.batch_size, speed, bandwidth)

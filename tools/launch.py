@@ -66,8 +66,8 @@ def list_processes(workers, servers, hosts):
 
 def read_hosts(path):
     """Read machine names from a file, one per line, in the form for ssh (user@name)."""
-    lines = map(str.strip, Path(path).read_text(encoding="utf-8", errors="replace").splitlines())
-    hosts = [line for line in lines if line and not line.startswith("#")]
+    text = Path(path).read_text(encoding="utf-8-sig", errors="replace")  # with a mark from Windows
+    hosts = [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
     if not hosts:
         raise InputError(f"{path} names no machine: write one per line")
     return hosts

@@ -24,7 +24,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from command import CommandError, InputError, Parser, command
-from filesystem import write_text
+from filesystem import write_bytes, write_text
 from tools import pages
 from tools.pretrained import publish_pretrained, require_pretrained
 from training.provenance import CODE
@@ -154,13 +154,27 @@ def publish(folder, out):
         config["diverged"] = record.problem.partition(": ")[2]
     run, settings = Run.from_json(config), RuntimeConfig.from_json(config)
     parent = parent_folder(run, replace(settings, log_dir=str(out)), record.info.layers)
-    target = _find_copy(parent, run, record) or create_run_dir(parent, PUBLISHED)
-    for name in (ROWS, *PICTURES, *EXTRAS):
-        (target / name).unlink(missing_ok=True)  # it may be another run's, such as its members
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, target / name)
-    write_text(target / CONFIG, json.dumps(config, indent=1) + "\n")
+    copy = _find_copy(parent, run, record)
+    if copy:
+        _write_copy(copy, folder, config)
+        return copy
+    target = create_run_dir(parent, PUBLISHED)
+    try:
+        _write_copy(target, folder, config)
+    except BaseException:
+        shutil.rmtree(target)
+        raise
     return target
+
+
+def _write_copy(target, folder, config):
+    """Write the files of the run in ``folder`` to ``target``, with the settings ``config``."""
+    for name in (ROWS, *PICTURES, *EXTRAS):
+        if (folder / name).exists():
+            write_bytes(target / name, (folder / name).read_bytes())
+        else:  # it is another run's, such as its members
+            (target / name).unlink(missing_ok=True)
+    write_text(target / CONFIG, json.dumps(config, indent=1) + "\n")
 
 
 def _find_copy(parent, run, record):

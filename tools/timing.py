@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -32,6 +33,12 @@ class Case:
     library: str  # the library that does it
     threads: int
 
+    @property
+    def size(self):
+        """Return the network with its depth and, if it is not 1, its widen factor."""
+        name = " ".join(str(word) for word in (self.network, self.depth) if word)
+        return f"{name} w{self.widen_factor}" if self.widen_factor > 1 else name
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -58,12 +65,14 @@ class Contestant:
     def __init__(self, case, command):
         self.case = case
         environment = {**os.environ, "OMP_NUM_THREADS": str(case.threads)}
+        # a file, because a pipe that nobody reads would be full at some time and stop the process
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (see close)
         started = time.perf_counter()
         self._process = subprocess.Popen(
             [*command, json.dumps(asdict(case))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env=environment,
         )
@@ -81,11 +90,14 @@ class Contestant:
         self._process.kill()
         with contextlib.suppress(BrokenPipeError):
             self._process.communicate()
+        self._errors.close()
 
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
-            lines = self._process.stderr.read().strip().splitlines() or ["no message"]
+            self._process.wait()
+            self._errors.seek(0)
+            lines = self._errors.read().strip().splitlines() or ["no message"]
             self.close()
             raise CommandError(f"{self.case} failed: {lines[-1]}")
         return json.loads(line)
@@ -153,13 +165,11 @@ def table(timings):
     bases = {}
     for timing in timings:
         case, rates = timing.case, timing.rates
-        name = " ".join(str(word) for word in (case.network, case.depth) if word)
-        name += f" w{case.widen_factor}" if case.widen_factor > 1 else ""
-        base = bases.setdefault((case.task, name, case.batch_size), timing)
+        base = bases.setdefault((case.task, case.size, case.batch_size), timing)
         ratio = median(own / other for own, other in zip(rates, base.rates))
         rows.append(
             [
-                *(case.task, name, str(case.batch_size), case.dtype, case.library),
+                *(case.task, case.size, str(case.batch_size), case.dtype, case.library),
                 str(case.threads),
                 f"{timing.rate:,.0f}",
                 f"{min(rates):,.0f} .. {max(rates):,.0f}",
