@@ -37,13 +37,15 @@ def plot_paths(
     """
     names = {name: re.sub(r"[^\w.-]", "-", name) for name in tables}
     if file is None:
-        ends = PICTURE_SUFFIXES
-        found = {t: [Path(folder) / f"{name}{end}" for end in ends] for t, name in names.items()}
+        found = {
+            table: [Path(folder) / f"{name}{end}" for end in PICTURE_SUFFIXES]
+            for table, name in names.items()
+        }
     else:
         file = Path(file)
         require_picture_path(file)
-        ends = {t: f"-{name}" * (len(names) > 1) + file.suffix for t, name in names.items()}
-        found = {table: [file.with_name(file.stem + end)] for table, end in ends.items()}
+        ends = {table: f"-{name}" if len(names) > 1 else "" for table, name in names.items()}
+        found = {t: [file.with_name(file.stem + end + file.suffix)] for t, end in ends.items()}
     for picture in chain(*found.values()):
         require_picture_path(picture)
     return found
