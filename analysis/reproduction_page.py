@@ -24,7 +24,7 @@ prints it; `python -m tools.pages` writes it from the published runs only.
 
 **{state}**
 
-The runs that come with the project reproduce none of the papers' results: the papers train 400 epochs on GPUs, these runs 15 or 30 epochs
+The runs that come with the project reproduce none of the papers' results: the papers train 400 epochs on GPUs, these runs 13 to 30 epochs
 on CPUs. The lengths of paths need no training and are exact. The results of all runs are in [training.md](training.md#results),
 [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
