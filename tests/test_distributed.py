@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mxnet as mx
@@ -15,8 +14,10 @@ import pytest
 
 import train_cifar
 from data.records import number_of_batches
+from tests import waiting
 from tests.photo_files import write_photographs
 from tests.record_files import write_random_rec
+from tests.test_resume import wait_for_epochs
 from tests.test_scripts import refused
 from tools.launch import free_port
 from training.run_folder import read_config, read_log
@@ -42,13 +43,13 @@ def where(data, snapshot):
     return ["--data-dir", str(data), "--log-dir", str(snapshot)]
 
 
-def start(workers, *words, script="train_cifar.py"):
+def start(workers, *words, program=("train_cifar.py",)):
     """Start a job of so many workers and a server; (its process, its port)."""
     port = free_port()
     launcher = [sys.executable, "-m", "tools.launch", "-n", str(workers), "-s", "1"]
-    command = ["--port", str(port), "--", sys.executable, script, "--kv-store", "dist_sync"]
+    command = ["--port", str(port), "--", sys.executable, *program]
     process = subprocess.Popen(
-        [*launcher, *command, *map(str, words)],
+        [*launcher, *map(str, (*command, "--kv-store", "dist_sync", *words))],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -122,12 +123,6 @@ def processes(port):
     return found
 
 
-def wait_for_epochs(process, folder, epochs):
-    while len(read_log(folder)) < epochs:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize(
     "lost,how,message",
     [
@@ -139,16 +134,19 @@ def wait_for_epochs(process, folder, epochs):
 )
 def test_a_loss_ends_the_job_which_resumes(two_workers, data, tmp_path, lost, how, message):
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
-    job, port = start(2, *FLAGS, *where(data, tmp_path), "--wait-limit", "5")
+    program = (*waiting.PROGRAM, 1, tmp_path / "go", "train_cifar.py")
+    words = [*FLAGS, *where(data, tmp_path), "--wait-limit", "5"]
+    job, port = start(2, *words, program=program)
     wait_for_epochs(job, folder, 1)
     there = processes(port)
     assert len(there) == 4
     os.kill(there[lost], how)
+    (tmp_path / "go").touch()
     out, _ = job.communicate()
     assert job.returncode in (1, 137)
     assert message in out
     assert not processes(port)
-    assert 1 <= len(read_log(folder)) < EPOCHS
+    assert len(read_log(folder)) == 1
     out = finish(start(2, "--resume", folder)[0])
     assert "resumed after epoch" in out
     assert rows(folder) == rows(two_workers[0])
@@ -157,7 +155,8 @@ def test_a_loss_ends_the_job_which_resumes(two_workers, data, tmp_path, lost, ho
 
 def test_one_process_goes_on_with_a_run_of_two_workers(two_workers, data, tmp_path):
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
-    job, _ = start(2, *FLAGS, *where(data, tmp_path))
+    program = (*waiting.PROGRAM, 1, tmp_path / "never", "train_cifar.py")
+    job, _ = start(2, *FLAGS, *where(data, tmp_path), program=program)
     wait_for_epochs(job, folder, 1)
     job.terminate()
     out, _ = job.communicate()
@@ -173,7 +172,7 @@ def test_photographs_are_shared_by_any_number_of_workers(tmp_path, workers):
     # batch normalisation of 5 images magnifies the rounding of the workers' sums: a tiny rate
     words += ["--batch-size", "15", "--lr", "1e-6", "--log-iters", "1", "--dataset", "photos"]
     words += where(tmp_path, tmp_path / "snapshot")
-    out = finish(start(workers, *words, script="train_imagenet.py")[0])
+    out = finish(start(workers, *words, program=("train_imagenet.py",))[0])
     steps = number_of_batches(53, 15 // workers, workers)
     assert f"step {steps}/{steps}" in out
     (folder,) = (tmp_path / "snapshot" / "photos").glob("*/run*")

@@ -5,7 +5,6 @@ small network that computes in float16 without one.
 """
 
 import json
-import signal
 import subprocess
 import sys
 from collections import namedtuple
@@ -24,7 +23,7 @@ from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
 from tests.record_files import encoded, write_random_rec, write_rec
-from tests.test_resume import result, run_folder, start, wait_for_epochs
+from tests.test_resume import result, run_folder, start, start_and_wait
 from tools.contestants import list_cases
 from training.checkpoint import load
 from training.run_folder import read_config, read_log
@@ -109,12 +108,12 @@ def test_bfloat16_resumes_bit_for_bit(tmp_path):
     results = []
     for name in ("whole", "killed"):
         folder, flags = run_folder(tmp_path / name), ["--dtype", "bfloat16", "--quiet"]
-        process = start(tmp_path, tmp_path / name, *flags)
         if name == "killed":
-            wait_for_epochs(process, folder, 2)
-            process.send_signal(signal.SIGKILL)
+            process = start_and_wait(tmp_path, tmp_path / name, *flags, epochs=2)
+            process.kill()
             process.communicate()
-            process = start(tmp_path, tmp_path / name, "--resume", folder)
+            flags = ["--resume", folder]
+        process = start(tmp_path, tmp_path / name, *flags)
         _, err = process.communicate()
         assert process.returncode == 0, err
         results.append(result(folder))

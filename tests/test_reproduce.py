@@ -3,11 +3,9 @@
 import errno
 import json
 import math
-import os
 import re
 import shutil
 import signal
-import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -521,8 +519,7 @@ def test_the_end_of_the_time_is_no_error_and_ctrl_c_is_one(short_queue, tiny, mo
     said = queue(tiny, hours=1 / 3600)
     assert len(said) == 2 and said[1].startswith("stopped after 0.000277778 hours; run the same")
     assert signal.getsignal(signal.SIGALRM) is before
-    timer = threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT])
-    timer.start()
+    monkeypatch.setattr(time, "sleep", lambda seconds: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted, match="run the same command again"):
         queue(tiny, hours=1)
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0

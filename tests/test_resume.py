@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import waiting
 from tests.record_files import write_random_rec
 from training import checkpoint
 from training.run_folder import read_log
@@ -31,10 +32,10 @@ def data(tmp_path_factory):
     return folder
 
 
-def start(data, snapshot, *more):
-    words = [sys.executable, "train_cifar.py", *FLAGS, "--data-dir", data, "--log-dir", snapshot]
+def start(data, snapshot, *more, program=("train_cifar.py",)):
+    words = [*program, *FLAGS, "--data-dir", data, "--log-dir", snapshot]
     return subprocess.Popen(
-        [str(word) for word in (*words, *more)],
+        [sys.executable, *map(str, (*words, *more))],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -52,15 +53,18 @@ def run_folder(snapshot, setting="cross_d14w1"):
     return snapshot / "cifar10" / setting / "run1"
 
 
+def start_and_wait(data, snapshot, *more, epochs, setting="cross_d14w1"):
+    """A process that is in the middle of an epoch after ``epochs`` whole ones, and stays there."""
+    program = (*waiting.PROGRAM, epochs, snapshot / "never", "train_cifar.py")
+    process = start(data, snapshot, *more, program=program)
+    wait_for_epochs(process, run_folder(snapshot, setting), epochs)
+    return process
+
+
 def wait_for_epochs(process, folder, epochs):
-    """Until so many epochs are in the log of a process that is still at work."""
-    for _ in range(12000):
-        if process.poll() is not None:
-            raise AssertionError(f"ended too early: {process.communicate()}")
-        if len(read_log(folder)) >= epochs:
-            return
+    while len(read_log(folder)) < epochs:
+        assert process.poll() is None, f"ended too early: {process.communicate()}"
         time.sleep(0.01)
-    raise AssertionError("no epochs came")
 
 
 def result(folder):
@@ -83,11 +87,10 @@ def uninterrupted(data, tmp_path_factory):
 
 @pytest.mark.slow
 def test_killed_in_the_third_epoch_and_resumed(data, tmp_path, uninterrupted):
-    process = start(data, tmp_path)
-    wait_for_epochs(process, run_folder(tmp_path), 2)
+    process = start_and_wait(data, tmp_path, epochs=2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert len(read_log(run_folder(tmp_path))) < EPOCHS
+    assert len(read_log(run_folder(tmp_path))) == 2
     again = start(data, tmp_path, "--resume", run_folder(tmp_path))
     out, err = again.communicate()
     assert again.returncode == 0, err
@@ -103,12 +106,14 @@ def test_drop_path_and_dropout_go_on_as_if_never_stopped(data, tmp_path):
     results = []
     for name in ("whole", "killed"):
         folder = run_folder(tmp_path / name, "fractal_d10w1")
-        process = start(data, tmp_path / name, *flags)
+        more = []
         if name == "killed":
-            wait_for_epochs(process, folder, 1)
+            setting = "fractal_d10w1"
+            process = start_and_wait(data, tmp_path / name, *flags, epochs=1, setting=setting)
             process.kill()
             process.communicate()
-            process = start(data, tmp_path / name, *flags, "--resume", folder)
+            more = ["--resume", folder]
+        process = start(data, tmp_path / name, *flags, *more)
         _, err = process.communicate()
         assert process.returncode == 0, err
         results.append(result(folder))
@@ -119,8 +124,7 @@ def test_drop_path_and_dropout_go_on_as_if_never_stopped(data, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_told_to_stop_it_names_the_command_that_goes_on(data, tmp_path, uninterrupted, stop):
-    process = start(data, tmp_path)
-    wait_for_epochs(process, run_folder(tmp_path), 1)
+    process = start_and_wait(data, tmp_path, epochs=1)
     process.send_signal(stop)
     _, err = process.communicate()
     assert process.returncode == 130
@@ -134,8 +138,7 @@ def test_told_to_stop_it_names_the_command_that_goes_on(data, tmp_path, uninterr
 
 @pytest.mark.slow
 def test_resume_without_a_folder_brings_the_command_to_its_end(data, tmp_path, uninterrupted):
-    process = start(data, tmp_path, "--resume")  # nothing to resume: a new run
-    wait_for_epochs(process, run_folder(tmp_path), 2)
+    process = start_and_wait(data, tmp_path, "--resume", epochs=2)  # nothing to resume: a new run
     process.send_signal(signal.SIGKILL)
     process.communicate()
     out, err = start(data, tmp_path, "--resume").communicate()
@@ -150,8 +153,7 @@ def test_resume_without_a_folder_brings_the_command_to_its_end(data, tmp_path, u
 
 @pytest.mark.slow
 def test_a_run_in_progress_is_not_resumed_by_another(data, tmp_path):
-    process = start(data, tmp_path)
-    wait_for_epochs(process, run_folder(tmp_path), 1)
+    process = start_and_wait(data, tmp_path, epochs=1)
     other = start(data, tmp_path, "--resume", run_folder(tmp_path))
     _, err = other.communicate()
     process.kill()
