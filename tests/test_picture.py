@@ -13,14 +13,14 @@ from mxnet.gluon import HybridBlock, nn
 import filesystem
 from command import CommandError, InputError
 from network import get_model, image_shape, list_models
-from network.drawing import diagram, picture
+from network.drawing import diagram, picture, repetition
 from network.drawing.architecture import find_path_through
 from network.drawing.diagram import draw_diagram, measure_node
 from network.drawing.dot import estimate_width
 from network.drawing.layout import lay_out
 from network.drawing.picture import find_path, visualize
 from network.drawing.reader import read_graph
-from network.drawing.repetition import fold
+from network.drawing.repetition import fold, is_chain
 from tests.test_architecture import DEPTHS
 
 pytestmark = pytest.mark.medium
@@ -229,6 +229,15 @@ def test_stages_are_named_with_their_size():
     for size_, channels in (("32\u00d732", 16), ("16\u00d716", 32), ("8\u00d78", 64)):
         assert f'"{size_}\\r"' in text and f'"{channels} channels\\r"' in text
     assert "4\u201332 channels" in drawn("fractal_tapered")
+
+
+def test_blocks_are_compared_only_if_they_could_save_more_nodes(monkeypatch):
+    """Otherwise, the time would grow with the cube of the depth."""
+    asked = []
+    monkeypatch.setattr(repetition, "is_chain", lambda *run: asked.append(run) or is_chain(*run))
+    graph = read_graph(get_model("resnet", 62))
+    assert len(fold(graph).folds) == 3
+    assert len(asked) < 3 * len(graph.nodes)
 
 
 def test_folds_are_framed_with_their_number():
