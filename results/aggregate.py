@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
@@ -197,14 +197,11 @@ def describe_recipes(settings: Sequence[Sequence[RunRecord]]) -> List[str]:
     and copies of it, the checksums of their training and test images follow. The path of trained
     parameters that a run started from is shortened if this leaves different paths different.
     """
-    images, sources = defaultdict(set), defaultdict(set)
+    images, sources = defaultdict(set), _name_sources(settings)
     for first, *_ in settings:
         images[_name_images(first)].add(_show_checksums(first))
-        source = first.run.init_from
-        sources[source and _name_source(source)].add(source)
-    names = {s: name if len(same) == 1 else s for name, same in sources.items() for s in same}
     return [
-        _describe_recipe(first, names[first.run.init_from])
+        _describe_recipe(first, sources)
         + _show_checksums(first) * (len(images[_name_images(first)]) > 1)
         for first, *_ in settings
     ]
@@ -221,8 +218,8 @@ def _show_checksums(record):
     return f", images CRC-32 {' and '.join(shown)}"
 
 
-def _describe_recipe(record, source):
-    """Return the recipe's name, and each value that was changed; ``source`` names ``init_from``."""
+def _describe_recipe(record, sources):
+    """Return the recipe's name, and each value that was changed; see ``_name_sources``."""
     run, info = record.run, record.info
     known = run.recipe_name in RECIPES  # a later version may have changed a recipe's values
     changes = differences(run.recipe, run.recipe_name) if known else info.recipe_changes
@@ -232,8 +229,8 @@ def _describe_recipe(record, source):
         changes.append(f"with {' and '.join(files)}")
     if run.val_split:
         changes.append(f"on {run.val_split} held out")
-    if source:
-        changes.append(f"from {source}")
+    if run.init_from:
+        changes.append(f"from {sources[run.init_from]}")
     if run.dtype != "float32":
         changes.append(run.dtype)
     if run.classes is not None:
@@ -243,6 +240,13 @@ def _describe_recipe(record, source):
     if info.workers > 1:
         changes.append(f"{info.workers} workers")
     return ", ".join([run.recipe_name, *changes])
+
+
+def _name_sources(settings):
+    """Return {init_from: its name in tables}: its end, or the whole path if others end equally."""
+    sources = {first.run.init_from for first, *_ in settings} - {None}
+    ends = Counter(map(_name_source, sources))
+    return {s: _name_source(s) if ends[_name_source(s)] == 1 else s for s in sources}
 
 
 def _name_source(source):
