@@ -281,6 +281,12 @@ def test_paths_that_are_none(wanted, message):
         find_path(*laid_out("half"), wanted)
 
 
+def test_a_column_and_a_path_are_not_marked_together(tmp_path):
+    with pytest.raises(InputError, match="cannot both be marked"):
+        visualize("fractal", 5, column=0, path="longest", out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_marked_path_is_drawn_along():
     graph, layout = laid_out("half")
     path = find_path(graph, layout, "shortest")
