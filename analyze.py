@@ -168,8 +168,10 @@ def prepare(args):
     trained = restore(args.run, args.gpus, dtype="float32", data_dir=args.data_dir)
     trained.note_other_images(trained.run.tested_on)
     stored = trained.stored
+    output = Path(args.output or stored.folder / args.picture)
+    require_picture_path(output)
     title = f"{stored.name} on {trained.run.dataset}, epoch {trained.row['epoch']}"
-    return trained, Path(args.output or stored.folder / args.picture), title
+    return trained, output, title
 
 
 def show_members(args):

@@ -14,7 +14,7 @@ from analysis.early_exit import (
     match_costs,
     trace_curves,
 )
-from command import InputError, Parser, command, require_picture_path
+from command import InputError, Parser, command, require_file_path, require_picture_path
 from engine.precision import DTYPES
 from filesystem import write_text
 from network.registry import require_columns
@@ -173,22 +173,32 @@ def show_classes(args, trained, whole, title):
 
 
 def name_outputs(args, trained, kind):
-    """Return (title of the output, end of the names of its files); see ``choose_images``."""
+    """Return (title of the output, {flag: the files that it writes}); see ``choose_images``.
+
+    Raises:
+        InputError: a file that the flags request cannot be written.
+    """
     epoch, source, end = trained.row["epoch"], "", ""
     if args.parameters:
         source, end = f" with {args.parameters.name}", f"_{args.parameters.stem}"
     crops, crops_end = (", 10 crops", "_10crops") if args.crops == 10 else ("", "")
     title = f"{trained.stored.name}{source} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
-    return title, f"{kind}_epoch{epoch:04d}{end}{crops_end}"
+    suffix, folder = f"{kind}_epoch{epoch:04d}{end}{crops_end}", trained.stored.folder
+    early_exit = [folder / f"early_exit_{suffix}.{ending}" for ending in ("png", "json")]
+    files = {"columns": [folder / f"anytime_{suffix}.png"], "early_exit": early_exit}
+    for flag, paths in files.items():
+        for path in paths * getattr(args, flag):
+            require_file_path(path)
+    return title, files
 
 
-def show_early_exit(args, trained, chosen, points, testing, name, title):
+def show_early_exit(args, trained, chosen, points, testing, files, title):
     """Print, draw and write the results of early exit, the columns and the whole network.
 
     Args:
         chosen: images for choosing thresholds, and their description.
         points, testing: Points and Predictions of the columns and of the whole, on the test images.
-        name: name of the picture and the JSON file, without their endings.
+        files: paths of the picture and the JSON file.
         title: title of the picture.
     """
     images, picked_on = chosen
@@ -198,8 +208,7 @@ def show_early_exit(args, trained, chosen, points, testing, name, title):
     curves = trace_curves(points, testing, choose_thresholds(testing))
     print(f"thresholds chosen on {picked_on}")
     print(TABLE_FORMATS[args.format](early_exit_table(points, matched)))
-    folder = trained.stored.folder
-    picture, written = folder / f"{name}.png", folder / f"{name}.json"
+    picture, written = files
     draw_early_exit(points, curves, matched, picture, title)
     content = {
         "epoch": trained.row["epoch"],
@@ -229,7 +238,7 @@ def main(argv=None):
     if args.parameters:
         count, total = len(trained.replaced), len(trained.stored.values)
         print(f"{count} of {total} arrays are those of {args.parameters}")
-    title, suffix = name_outputs(args, trained, kind)
+    title, files = name_outputs(args, trained, kind)
     if args.columns or args.early_exit:
         trained.prepare_subnetworks()
     chosen = choose_picking_images(trained) if args.early_exit else None
@@ -245,11 +254,11 @@ def main(argv=None):
         found = [*map(predict, range(trained.engine.num_subnetworks)), whole]
         points = measure_columns(trained, found)
         if args.columns:
-            picture = trained.stored.folder / f"anytime_{suffix}.png"
+            (picture,) = files["columns"]
             draw_anytime(points, picture, title)
             print(f"{TABLE_FORMATS[args.format](anytime_table(points))}\n{picture}")
         if args.early_exit:
-            show_early_exit(args, trained, chosen, points, found, f"early_exit_{suffix}", title)
+            show_early_exit(args, trained, chosen, points, found, files["early_exit"], title)
 
 
 if __name__ == "__main__":

@@ -244,7 +244,7 @@ class FractalNet(HybridBlock):
         """
         if index not in range(len(self.subnetworks)):
             raise InputError(
-                f"there is no column {index}: they are 0 to {len(self.subnetworks) - 1}"
+                f"there is no column {index!r}: they are 0 to {len(self.subnetworks) - 1}"
             )
         return self.subnetworks[index]
 

@@ -87,6 +87,7 @@ def draw_members(study: Any, path: Union[str, Path], title: str) -> None:
     for axes, name in zip((alone, without, growing), titles):
         ylabel = "change of error (points)" if axes is without else "error (%)"
         axes.set(ylabel=ylabel, title=name)
+        use_whole_ticks(axes)
         axes.grid(alpha=0.3)
     for axes in (alone, growing):
         axes.legend()

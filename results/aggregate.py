@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections import defaultdict
+import os
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple, Union
@@ -108,11 +109,13 @@ def read_settings(path: Union[str, Path]) -> Tuple[List[List[RunRecord]], List[R
         InputError: ``path`` does not exist.
     """
     groups, left_out = defaultdict(list), []
-    for record in map(read_run, find_runs(path)):
+    records = [read_run(folder) for folder in find_runs(path)]
+    sources = _list_sources(records)
+    for record in records:
         if record.problem:
             left_out.append(record)
         else:
-            groups[_setting(record)].append(record)
+            groups[_setting(record, sources)].append(record)
     settings = []
     for records in groups.values():
         counted, repeated = _split_repeated(records)
@@ -162,13 +165,28 @@ def _order(records):
     return run.dataset, run.network, depth, run.widen_factor, run.recipe.epochs
 
 
-def _setting(record):
-    """Return a key of everything that determines a result except the seed."""
+def _list_sources(records):
+    """Return {source without folders, as in a published run: the paths that it may stand for}."""
+    sources = defaultdict(set)
+    for record in records:
+        if record.run and os.path.isabs(record.run.init_from or ""):
+            path = os.path.normpath(record.run.init_from)
+            sources[shorten_source(path)].add(path)
+    return sources
+
+
+def _setting(record, sources):
+    """Return a key of everything that determines a result except the seed.
+
+    Args:
+        sources: the value of ``_list_sources``. If a published run's source can be only one path,
+            the run has the setting of the runs from this path.
+    """
     run, info = record.run, record.info
-    same = replace(run, seed=0, data_dir="", train_file="", test_file="")
-    source = run.init_from and shorten_source(run.init_from)
-    if source and "/" in source:  # a run; its published copy has the source without folders
-        same = replace(same, init_from=source)
+    source = run.init_from and os.path.normpath(run.init_from)
+    if len(sources.get(source, ())) == 1:
+        (source,) = sources[source]
+    same = replace(run, seed=0, data_dir="", train_file="", test_file="", init_from=source)
     return same, json.dumps([info.data, info.devices, info.workers], sort_keys=True)
 
 
@@ -176,13 +194,15 @@ def describe_recipes(settings: Sequence[Sequence[RunRecord]]) -> List[str]:
     """Return, for each setting, its recipe's name and each value that was changed.
 
     If settings of one table have the same names of files but different images, such as CIFAR-10
-    and copies of it, the checksums of their training and test images follow.
+    and copies of it, the checksums of their training and test images follow. The path of trained
+    parameters that a run started from is shortened if this leaves different paths different.
     """
-    images = defaultdict(set)
+    images, sources = defaultdict(set), _name_sources(settings)
     for first, *_ in settings:
         images[_name_images(first)].add(_show_checksums(first))
     return [
-        _describe_recipe(first) + _show_checksums(first) * (len(images[_name_images(first)]) > 1)
+        _describe_recipe(first, sources)
+        + _show_checksums(first) * (len(images[_name_images(first)]) > 1)
         for first, *_ in settings
     ]
 
@@ -198,8 +218,8 @@ def _show_checksums(record):
     return f", images CRC-32 {' and '.join(shown)}"
 
 
-def _describe_recipe(record):
-    """Return the recipe's name, and each value that was changed."""
+def _describe_recipe(record, sources):
+    """Return the recipe's name, and each value that was changed; see ``_name_sources``."""
     run, info = record.run, record.info
     known = run.recipe_name in RECIPES  # a later version may have changed a recipe's values
     changes = differences(run.recipe, run.recipe_name) if known else info.recipe_changes
@@ -210,7 +230,7 @@ def _describe_recipe(record):
     if run.val_split:
         changes.append(f"on {run.val_split} held out")
     if run.init_from:
-        changes.append(f"from {_name_source(run.init_from)}")
+        changes.append(f"from {sources[run.init_from]}")
     if run.dtype != "float32":
         changes.append(run.dtype)
     if run.classes is not None:
@@ -220,6 +240,13 @@ def _describe_recipe(record):
     if info.workers > 1:
         changes.append(f"{info.workers} workers")
     return ", ".join([run.recipe_name, *changes])
+
+
+def _name_sources(settings):
+    """Return {init_from: its name in tables}: its end, or the whole path if others end equally."""
+    sources = {first.run.init_from for first, *_ in settings} - {None}
+    ends = Counter(map(_name_source, sources))
+    return {s: _name_source(s) if ends[_name_source(s)] == 1 else s for s in sources}
 
 
 def _name_source(source):

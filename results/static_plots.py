@@ -1,7 +1,7 @@
 """Compare settings in pictures for print: one figure for each table of results."""
 
 import re
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
 
@@ -9,6 +9,7 @@ from command import PICTURE_SUFFIXES, require_picture_path
 from plotting.figure import (
     BLACK,
     add_title,
+    estimate_width,
     literal_text,
     new_figure,
     save_figure,
@@ -20,6 +21,8 @@ from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit
 STYLES = {"train": "--", "test": "-"}
 SIZES = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
 MARKS = 8  # on a curve
+WIDTH = 15  # inches
+LETTERS, LINE = 10, 0.6  # of the legend: size in points; width of a line and of gaps, in inches
 
 
 def plot_paths(
@@ -35,7 +38,7 @@ def plot_paths(
     Raises:
         InputError: a picture has an unknown ending, or cannot be written.
     """
-    names = {name: re.sub(r"[^\w.-]", "-", name) for name in tables}
+    names = _name_pictures(tables)
     if file is None:
         found = {
             table: [Path(folder) / f"{name}{end}" for end in PICTURE_SUFFIXES]
@@ -51,6 +54,21 @@ def plot_paths(
     return found
 
 
+def _name_pictures(tables):
+    """Return {table: a file's name for it}, which no other table has, not even in other case."""
+    plain = {table: re.sub(r"[^\w.-]", "-", table) for table in tables}
+    names, taken = {}, set()
+    for table in sorted(tables, key=lambda table: plain[table] != table):  # unchanged names first
+        numbers = (f"-{number}" for number in count(2))
+        names[table] = next(
+            plain[table] + end
+            for end in chain([""], numbers)
+            if (plain[table] + end).casefold() not in taken
+        )
+        taken.add(names[table].casefold())
+    return names
+
+
 def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> None:
     """Draw error (%) over epochs, and the last error against parameters and multiply-adds.
 
@@ -59,9 +77,9 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
         settings: Settings of results.comparison.
         paths: the pictures to write, PNG or SVG.
     """
-    columns = 2 if len(settings) > 1 else 1
+    columns, points = _arrange_legend([literal_text(setting.label) for setting in settings])
     rows = -(-(len(settings) + len(STYLES) + 1) // columns)
-    figure = new_figure((15, 4.6 + 0.22 * rows))
+    figure = new_figure((WIDTH, 4.6 + 0.22 * rows))
     curves, *sizes = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1.7, 1, 1)})
     for index, setting in enumerate(settings):
         _draw_curves(curves, setting, index / len(settings))
@@ -75,10 +93,18 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
         axes.set(xlabel=label, title="median, from best to worst run")
     for axes in (curves, *sizes):
         axes.grid(alpha=0.3)
-    figure.legend(handles=[*legend, *shown], loc="outside lower center", ncols=columns)
+    look = {"loc": "outside lower center", "ncols": columns, "fontsize": points}
+    figure.legend(handles=[*legend, *shown], **look)
     add_title(figure, name)
     for path in paths:
         save_figure(figure, path)
+
+
+def _arrange_legend(labels):
+    """Return (columns, size of letters in points) of a legend that is no wider than the figure."""
+    *_, second, first = sorted([0, *(LINE + estimate_width(label, LETTERS) for label in labels)])
+    columns = 2 if len(labels) > 1 and first + second <= WIDTH else 1
+    return columns, LETTERS * min(WIDTH / first, 1)
 
 
 def _draw_curves(axes, setting, shift):

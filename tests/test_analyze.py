@@ -156,6 +156,20 @@ def test_a_run_of_a_data_type_that_the_machine_lacks_is_studied(runs, tmp_path):
     assert analyze.prepare(args)[0].run.dtype == "float32"
 
 
+def test_a_picture_that_cannot_be_written_is_refused_before_the_study(
+    runs, tmp_path, capsys, monkeypatch
+):
+    copy = shutil.copytree(runs["fuse3"], tmp_path / "run1")
+    for command, study, picture in (
+        ("lesion", "measure_lesions", "lesions.png"),
+        ("members", "measure_members", "contributions.png"),
+    ):
+        monkeypatch.setattr(analyze, study, None)
+        (copy / picture).unlink(missing_ok=True)
+        (copy / picture).mkdir()
+        assert f"{picture} cannot be written" in refused(capsys, command, copy)
+
+
 @pytest.mark.slow
 def test_lesions(runs, capsys):
     for name, parts in (("fuse3", 6), ("fractal", 10)):

@@ -233,6 +233,26 @@ def test_bad_input_is_one_line(runs, capsys, name, flags, message):
     assert message in err
 
 
+@pytest.mark.parametrize(
+    "flag,file",
+    [
+        ("--columns", "anytime_test_epoch0002.png"),
+        ("--early-exit", "early_exit_test_epoch0002.png"),
+        ("--early-exit", "early_exit_test_epoch0002.json"),
+    ],
+)
+def test_files_that_cannot_be_written_are_refused_before_the_evaluation(
+    runs, tmp_path, capsys, monkeypatch, flag, file
+):
+    monkeypatch.setattr(evaluation.TrainedRun, "predictions", None)
+    copy = shutil.copytree(runs["fractal"], tmp_path / "run1")
+    (copy / file).unlink(missing_ok=True)
+    (copy / file).mkdir()
+    status, err = refused(capsys, copy, flag, main=evaluate.main)
+    assert status == 2
+    assert f"{file} cannot be written" in err
+
+
 def test_a_damaged_checkpoint_is_refused(runs, capsys, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(runs["plain"], copy)

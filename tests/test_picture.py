@@ -13,14 +13,14 @@ from mxnet.gluon import HybridBlock, nn
 import filesystem
 from command import CommandError, InputError
 from network import get_model, image_shape, list_models
-from network.drawing import diagram, picture
+from network.drawing import diagram, picture, repetition
 from network.drawing.architecture import find_path_through
 from network.drawing.diagram import draw_diagram, measure_node
 from network.drawing.dot import estimate_width
 from network.drawing.layout import lay_out
 from network.drawing.picture import find_path, visualize
 from network.drawing.reader import read_graph
-from network.drawing.repetition import fold
+from network.drawing.repetition import fold, is_chain
 from tests.test_architecture import DEPTHS
 
 pytestmark = pytest.mark.medium
@@ -231,6 +231,15 @@ def test_stages_are_named_with_their_size():
     assert "4\u201332 channels" in drawn("fractal_tapered")
 
 
+def test_blocks_are_compared_only_if_they_could_save_more_nodes(monkeypatch):
+    """Otherwise, the time would grow with the cube of the depth."""
+    asked = []
+    monkeypatch.setattr(repetition, "is_chain", lambda *run: asked.append(run) or is_chain(*run))
+    graph = read_graph(get_model("resnet", 62))
+    assert len(fold(graph).folds) == 3
+    assert len(asked) < 3 * len(graph.nodes)
+
+
 def test_folds_are_framed_with_their_number():
     text = drawn("cross", 56, folded=True)
     assert text.count('"\u00d7 3\\l"') == 3 == len(re.findall(r"^  fold\d", text, re.M))
@@ -270,6 +279,12 @@ def test_paths(name, wanted, numbers):
 def test_paths_that_are_none(wanted, message):
     with pytest.raises(InputError, match=message):
         find_path(*laid_out("half"), wanted)
+
+
+def test_a_column_and_a_path_are_not_marked_together(tmp_path):
+    with pytest.raises(InputError, match="cannot both be marked"):
+        visualize("fractal", 5, column=0, path="longest", out=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_marked_path_is_drawn_along():

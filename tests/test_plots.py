@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 import show_results
 from plotting.figure import new_figure, start_at_zero
-from results import compare_settings, read_settings
+from results import compare_settings, plot_paths, read_settings, static_plots
 from results.comparison import cost_ticks, curve_limit
 from tests.test_results import make_paper_run, make_run
 from tests.test_scripts import refused
@@ -62,6 +64,33 @@ def test_settings_are_told_apart_by_name_and_look(tmp_path):
     assert len(labels) == len({(s.colour, s.marker) for s in settings}) == len(settings) == 22
     assert {"cross 14 widen 1, deep-fusion", "cross 14 widen 1, deep-fusion, lr 0.05"} < labels
     assert {"cross 20 widen 1, 1 epochs", "cross 20 widen 1, 2 epochs", "cross 26 widen 1"} < labels
+
+
+def test_pictures_of_similar_names_are_separate_files(tmp_path):
+    for seed, dataset in enumerate(("my flowers", "my-flowers", "My flowers")):
+        make_run(tmp_path, seed, [5.0], dataset=dataset)
+    show_results.main([str(tmp_path), "--plot"])
+    names = {"my-flowers.png", "My-flowers-2.png", "my-flowers-3.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == names
+    paths = plot_paths(["my flowers", "my-flowers"], tmp_path)
+    assert paths["my-flowers"][0] == tmp_path / "my-flowers.png"  # it needs no other name
+
+
+@pytest.mark.parametrize("changes", [1, 12, 40])
+def test_long_names_stay_inside_the_picture(tmp_path, monkeypatch, changes):
+    for seed, network in enumerate(("cross", "resnet")):
+        recipe = get_recipe("deep-fusion", epochs=1, lr=0.01)
+        source = "/".join(["cifar10/cross_d26w1", *["checkpoints"] * changes])
+        for batch_size in (32, 64):
+            values = {"recipe": replace(recipe, batch_size=batch_size), "init_from": source}
+            make_run(tmp_path / str(batch_size), seed, [5.0], network=network, **values)
+    drawn = []
+    monkeypatch.setattr(static_plots, "save_figure", lambda figure, path: drawn.append(figure))
+    static_plots.draw_comparison("cifar10", compared(tmp_path)["cifar10"], ["any"])
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
 
 
 def test_high_errors_at_the_start_do_not_squash_the_curves(tmp_path):

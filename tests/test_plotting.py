@@ -1,5 +1,7 @@
 """Pictures from plain values: what is drawn is read from the figure."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -21,6 +23,7 @@ from plotting.figure import (
     save_figure,
     use_whole_ticks,
 )
+from plotting.studies import draw_members
 
 ROW = {"lr": 0.1, "train_error": 50.0, "test_error": 60.0, "train_loss": 1.0, "test_loss": 2.0}
 NAMES = ["$\\frac", "a$b$", "_hidden", "\u65e5\u672c", "\u05d0\u05d1", "tab\t", "\udcff", r"a\$b"]
@@ -199,3 +202,13 @@ def test_a_line_break_in_a_cell_does_not_end_the_row():
 def test_columns_stay_aligned_beside_wide_characters_and_separate_accents():
     rows = [["class", "error"], ["\u72d7", "5"], ["cafe\u0301", "6"]]
     assert aligned(rows).splitlines()[1:] == ["\u72d7     5", "cafe\u0301   6"]
+
+
+@pytest.mark.parametrize("lengths", [[26], [5] * 8, [2, 3, 4]])
+def test_members_and_their_layers_are_whole_numbers(tmp_path, drawn, lengths):
+    values = {"alone": 9.0, "without": 8.0, "up_to": 9.0, "from_on": 8.0}
+    found = [SimpleNamespace(length=length, **values) for length in lengths]
+    study = SimpleNamespace(whole=7.0, ensemble=8.0, contributions=found)
+    draw_members(study, tmp_path / "members.png", "a run")
+    for axes in drawn[0].axes:
+        assert all(tick == int(tick) for tick in axes.get_xticks())

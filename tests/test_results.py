@@ -24,6 +24,7 @@ from tests.test_run_folder import ROW, make_config
 from training import run_folder
 from training.recipe import get_recipe
 from training.run import Run
+from training.run_folder import read_config, write_config
 
 
 def test_statistics_are_the_papers():
@@ -363,6 +364,27 @@ def test_runs_from_equally_named_files_are_told_apart(tmp_path):
         "deep-fusion, from a/one.params",
         "deep-fusion, from b/one.params",
     }
+
+
+def test_runs_from_equally_named_runs_in_other_folders_are_told_apart(tmp_path):
+    """A published run, whose source has no folders, belongs to them if there is only one."""
+    short = "cifar10/cross_d26w1/run1"
+    one, two = f"/x/{short}", f"/y/{short}"
+    run = make_run(tmp_path, 1, [5.0], init_from=one)
+    make_run(tmp_path, 2, [6.0], init_from=f"/x/z/../{short}")
+    published = make_run(tmp_path, 3, [7.0], init_from=short)
+    published.rename(published.with_name("published1"))
+    (result,), left_out = collect(tmp_path)
+    assert (result.recipe, result.runs, left_out) == (f"deep-fusion, from {short}", 3, [])
+    shutil.copytree(run, run.with_name("run9"))
+    write_config(run.with_name("run9"), {**read_config(run), "init_from": two})
+    results, left_out = collect(tmp_path)
+    assert {(each.recipe, each.runs) for each in results} == {
+        (f"deep-fusion, from {one}", 2),
+        (f"deep-fusion, from {two}", 1),
+        (f"deep-fusion, from {short}", 1),
+    }
+    assert not left_out
 
 
 def test_results_on_other_images_of_the_same_names_are_told_apart(tmp_path):

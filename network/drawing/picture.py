@@ -43,13 +43,13 @@ def visualize(
         fold: draw consecutive equal blocks once, with their number.
         detail: write shapes, kernels, widths and layers into the boxes.
         column: index, from 0, of the FractalNet column to mark.
-        path: the path to mark; see ``find_path``.
+        path: the path to mark instead; see ``find_path``.
 
     Returns:
         The files, and a note if Graphviz's own program did not draw them, otherwise None.
 
     Raises:
-        InputError: there is no such network, column or path.
+        InputError: there is no such network, column or path, or both of the latter are given.
         CommandError: nothing that can draw is installed; the .gv file is written nevertheless.
     """
     net = get_model(network, depth, default_classes(network), widen_factor)
@@ -88,11 +88,13 @@ def mark_path(graph, layout, net, network, column, path):
 
     Args:
         network: the name of ``net``.
-        column, path: as for ``visualize``; at most one of them is given.
+        column, path: as for ``visualize``.
 
     Raises:
-        InputError: there is no such column or path.
+        InputError: there is no such column or path, or both are given.
     """
+    if column is not None and path is not None:
+        raise InputError("a column and a path cannot both be marked: leave one of them out")
     if column is not None:
         require_columns(network, "column")
         weights = set(net.column(column).collect_params())

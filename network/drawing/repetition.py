@@ -60,7 +60,7 @@ def find_runs(graph, consumers, signatures, begin, end):
     """
     best, saved = None, 0
     for period in range(1, (end - begin) // 2 + 1):
-        run = find_run(graph, consumers, signatures, range(begin, end), period)
+        run = find_run(graph, consumers, signatures, range(begin, end), period, saved)
         if run and (run[2] - 1) * period > saved:
             best, saved = run, (run[2] - 1) * period
     if best is None:
@@ -73,18 +73,23 @@ def find_runs(graph, consumers, signatures, begin, end):
     ]
 
 
-def find_run(graph, consumers, signatures, positions, period):
+def find_run(graph, consumers, signatures, positions, period, saved):
     """Return the run (start, period, count) of ``period`` within ``positions``, or None.
 
     Of several runs, the one whose blocks have the fewest connections to the outside is chosen,
-    because its blocks are complete.
+    because its blocks are complete. If no run could save more than ``saved`` nodes, none is sought.
     """
-    length, runs = 0, []
+    length, counts = 0, {}
     for start in range(positions[-1] - period, positions[0] - 1, -1):
         length = length + 1 if signatures[start] == signatures[start + period] else 0
-        count = 1 + length // period
-        if count > 1 and is_chain(graph, consumers, start, period, count):
-            runs.append((measure_openness(graph, consumers, start, period), -count, start))
+        counts[start] = 1 + length // period
+    if (max(counts.values()) - 1) * period <= saved:
+        return None
+    runs = [
+        (measure_openness(graph, consumers, start, period), -count, start)
+        for start, count in counts.items()
+        if count > 1 and is_chain(graph, consumers, start, period, count)
+    ]
     if not runs:
         return None
     _, negative_count, start = min(runs)
