@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -89,6 +90,9 @@ def survey(source, labels=None):
                 argument=("source", "val_labels"),
             )
     names, train = find_classes(source, "train", ignored["train"])
+    for name in names:
+        if re.search("[\r\n]", name):  # the list of the classes has one on each line
+            raise InputError(f"{source / 'train'}: class {name!r} has a line break: rename it")
     if labels is None and (source / "val" / TINY_IMAGENET_LABELS).is_file():
         labels = source / "val" / TINY_IMAGENET_LABELS
     if labels is None:

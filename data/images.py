@@ -30,6 +30,7 @@ EXTENSIONS = {
 }
 SOURCE_FORMATS = tuple(EXTENSIONS)
 FORMATS = ("PNG", "JPEG", "BMP")  # records are given to no other format's decoder
+DARK = 16  # above the highest value of 12 bits whose lower 8 are dropped
 FILE_LIMIT = 1 << 28  # bytes of an image file; no photograph is larger
 _JPEG_END = b"\xff\xd9"
 # Signatures of other files in people's folders: (offset, bytes, name).
@@ -176,7 +177,23 @@ def read_image(data):
         ValueError: the file cannot be used; the message says why.
     """
     image = open_image(data, formats=SOURCE_FORMATS)
-    return to_rgb(turn(image, read_orientation(data)))
+    return require_bright(to_rgb(turn(image, read_orientation(data))), data)
+
+
+def require_bright(image, data):
+    """Return an RGB image; check that it is not black because the file uses few of its 16 bits.
+
+    Cameras and scanners of 10 or 12 bits store their values so.
+
+    Raises:
+        ValueError: the file ``data`` is a PNG with 16 bits, but uses at most the lower 12.
+    """
+    if data.startswith(PNG_START) and png_header(data)[2] == 16 and np.max(image) < DARK:
+        raise ValueError(
+            "its image has 16 bits per value, but uses at most the lower 12: scale its values to 0 "
+            "to 65535, or save it with 8 bits"
+        )
+    return image
 
 
 def fit(image, size):

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from command import InputError
 from data.recordio import frame
 from filesystem import named_errors, sync, whole_file
 
+BREAK = "[\r\n]"  # names of files may have it, lines of a list may not
 AT_ONCE = 256  # examples between two entries of the journal
 
 
@@ -59,7 +61,7 @@ def write_records(path, photographs, convert_all, plan):
     records = [record for entry in journal.entries for record in entry["records"]]
     write_lines(path.with_suffix(".idx"), (f"{n}\t{offset}" for n, offset in records))
     listed = ((n, photographs[n]) for n, _ in records)
-    lines = (f"{n}\t{photograph.label}\t{photograph.path}" for n, photograph in listed)
+    lines = (f"{n}\t{each.label}\t{re.sub(BREAK, ' ', each.path)}" for n, each in listed)
     write_lines(path.with_suffix(".lst"), lines)
     os.replace(part, path)
     return report

@@ -103,12 +103,16 @@ def match_labels(path, files, names):
 
 
 def _read_rows(path):
-    """Yield (line number, file, class) of each line of a list that is not empty."""
+    """Yield (line number, file, class) of each line of a list that is not empty.
+
+    Spreadsheets write an empty line as separators alone.
+    """
     try:
         lines = read_lines(path)
     except ValueError as error:
         raise InputError(f"{path} is not a text file: {error}") from None
-    filled = [(number, line.strip(" ")) for number, line in enumerate(lines, 1) if line.strip()]
+    numbered = enumerate(lines, 1)
+    filled = [(n, line.strip(" ")) for n, line in numbered if line.strip(f" {SEPARATORS}")]
     separator = next((s for s in SEPARATORS if all(s in line for _, line in filled)), " ")
     for number, line in filled:
         try:

@@ -94,7 +94,10 @@ def _read_array(file, name):
         try:
             return np.lib.format.read_array(member)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+            reason = str(error)
+            if "Object arrays" in reason:
+                reason = "it has Python objects: save it as numbers or text, as with astype(str)"
+            raise ValueError(f"{name}: {reason}") from None
 
 
 def _make_part(source, images, labels, size):
@@ -158,6 +161,8 @@ def _check_labels(source, name, arrays, names=None):
                 "classes from 0, and each class needs an image"
             )
         names = tuple(map(str, range(highest + 1)))
+    if not all(map(str.strip, names)):
+        raise InputError(f"{source}: a class has an empty name: give every image a label")
     if labels.min() < 0 or labels.max() >= len(names):
         raise InputError(f"{source}: {name} has labels outside 0 to {len(names) - 1}")
     return names, labels.astype(np.int64)

@@ -13,7 +13,15 @@ from PIL import Image
 from command import InputError, require_positive
 from data.checks import check, note_images
 from data.class_folders import survey
-from data.images import EXTENSIONS, SOURCE_FORMATS, open_image, read_file, to_rgb, turn
+from data.images import (
+    EXTENSIONS,
+    SOURCE_FORMATS,
+    open_image,
+    read_file,
+    require_bright,
+    to_rgb,
+    turn,
+)
 from data.journal import write_lines, write_records
 from data.lists import CLASSES, read_lines
 from data.metadata import read_orientation
@@ -154,7 +162,7 @@ def convert(data, name, size):
         notes.append("rotated by its EXIF orientation")
     elif kind == "JPEG" and image.mode == "RGB" and shorter <= size:
         return data, notes
-    image = to_rgb(turn(image, orientation))
+    image = require_bright(to_rgb(turn(image, orientation)), data)
     if shorter > size:
         image = image.resize([round(side * size / shorter) for side in image.size], Image.LANCZOS)
     file = io.BytesIO()

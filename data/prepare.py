@@ -85,9 +85,8 @@ def _prepare_own(arguments, out):
     print("  " + ", ".join((*FILES, DESCRIPTION_FILE)))
     _print_passed_over(own)
     if spec.classes == 1:
-        print(
-            "  there is only one class: --source takes the folder that holds those of the classes"
-        )
+        folders = ": --source takes the folder that holds those of the classes"
+        print(f"  there is only one class{folders if os.path.isdir(arguments.source) else ''}")
     path = out if is_path(out) else os.path.join(".", out)
     name = spec.name if Path(out).resolve().parent == default_folder("") else path
     print(f"train with: python train_cifar.py --dataset {shlex.quote(name)}")

@@ -18,6 +18,7 @@ from engine.precision import LOSS_SCALE, SMALLEST_LOSS_SCALE
 from network.factors import move_join_weights, move_powers_of_two
 from network.graph import INPUT
 
+STATIC = {"static_alloc": True, "static_shape": True}  # Gluon's fastest compilation
 STEPS_AHEAD = 8  # pending steps; more would not be faster, but use memory and delay a stop
 
 
@@ -37,14 +38,24 @@ class MXNetEngine(NetworkEngine):
         devices: list of mx.Context.
         settings: engine.optimizer.OptimizerSettings.
         dtype: the data type that was set in engine.precision; with float16, losses are scaled.
+        hybridize: arguments of Gluon's ``hybridize`` for blocks that the engine makes.
 
     Raises:
         InputError: this machine does not support the workers' way of summing gradients.
     """
 
-    def __init__(self, net, devices, settings, workers=None, predictor=None, dtype="float32"):
+    def __init__(
+        self,
+        net,
+        devices,
+        settings,
+        workers=None,
+        predictor=None,
+        dtype="float32",
+        hybridize=STATIC,
+    ):
         super().__init__(net, workers or Alone(), settings, predictor)
-        self.devices = devices
+        self.devices, self._hybridize = devices, hybridize
         self.loss = gluon.loss.SoftmaxCrossEntropyLoss()
         self._soft_loss = gluon.loss.SoftmaxCrossEntropyLoss(sparse_label=False)
         store = self.workers.store
@@ -191,7 +202,10 @@ class MXNetEngine(NetworkEngine):
         """Return the logits of a sub-network, in the type of the parameters."""
         if subnetwork not in self._trained:
             net = select_subnetwork(self.net, subnetwork)
-            self._trained[subnetwork] = net if self._casts else _without_products(net, self._dtype)
+            if not self._casts:
+                net = _without_products(net, self._dtype)
+                net.hybridize(**self._hybridize)
+            self._trained[subnetwork] = net
         return self._trained[subnetwork](images).astype(self._dtype, copy=False)
 
     def _zero_losses(self, loss_weights, count):
@@ -346,9 +360,7 @@ def _without_products(net, dtype):
     """Return a block of the same parameters that computes what ``net`` does, in training faster."""
     images = mx.sym.var(INPUT, dtype=dtype)
     symbol = move_join_weights(move_powers_of_two(net(images)))
-    block = gluon.SymbolBlock(symbol, images, params=net.collect_params())
-    block.hybridize(static_alloc=True, static_shape=True)
-    return block
+    return gluon.SymbolBlock(symbol, images, params=net.collect_params())
 
 
 def _has_fixed_norm(trainable, names):

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from command import InputError
-from data import prepare
+from data import photographs, prepare
 from data.class_folders import survey
 from data.lists import read_classes
 from tests.photo_files import file_of, make_tree, picture
@@ -28,8 +28,8 @@ def source(tmp_path):
     return make_tree(tmp_path / "source", train=2, val=1)
 
 
-def paths(photographs):
-    return sorted(photograph.path for photograph in photographs)
+def paths(found):
+    return sorted(photograph.path for photograph in found)
 
 
 def test_images_below_a_class_are_found(source):
@@ -135,3 +135,13 @@ def test_a_file_and_a_class_that_are_not_utf_8_are_packed(source, tmp_path, caps
     prepare.main(list(map(str, argv)))
     assert read_classes(tmp_path / "out") == ("ant", "bee", name)
     assert b"caf\xe9/caf\xe9.jpg" in (tmp_path / "out" / "val.lst").read_bytes()
+
+
+def test_a_line_break_in_a_name_spoils_no_list(source, tmp_path):
+    put(source, "train", "ant", "a\nb.jpg")
+    reports = photographs.prepare(source, tmp_path / "out", size=16, jobs=1)
+    assert reports["train"].written == 5
+    assert "\t0\ttrain/ant/a b.jpg\n" in (tmp_path / "out" / "train.lst").read_text()
+    put(source, "train", "cow\r", "1.jpg")
+    with pytest.raises(InputError, match=r"class 'cow\\r' has a line break: rename it"):
+        survey(source)

@@ -12,6 +12,7 @@ from PIL import Image, ImageFile
 
 from data import images
 from data.images import decode, encode, open_image, read_image
+from data.photographs import convert
 from data.recordio import read_records
 from tests.record_files import SHARED_DATA, encoded, random_pixels
 
@@ -217,6 +218,19 @@ def test_pixels_without_a_scale_are_refused(mode, words):
     image = Image.fromarray(np.full((4, 4), 70_000, np.float32 if mode == "F" else np.int32))
     with pytest.raises(ValueError, match=words):
         images.to_rgb(image)
+
+
+def test_a_file_that_uses_few_of_its_16_bits_is_refused():
+    grey = random_pixels(1)[0, ..., 0].astype(np.uint16)
+    for bits in (8, 12, 16):
+        file = io.BytesIO()
+        Image.fromarray(grey << (bits - 8)).save(file, "PNG")
+        if bits == 16:
+            np.testing.assert_array_equal(np.asarray(read_image(file.getvalue()))[..., 0], grey)
+            continue
+        for read in (read_image, lambda data: convert(data, "a.png", 480)):
+            with pytest.raises(ValueError, match="uses at most the lower 12: scale its values"):
+                read(file.getvalue())
 
 
 def test_an_animation_is_refused_by_its_name():

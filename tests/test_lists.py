@@ -21,6 +21,7 @@ def match(folder, text, files=FILES, names=NAMES, encoding="utf-8"):
         "1.jpg,apple golden\n2.jpg,bee\n3.jpg,apple\n",
         "1.jpg\tapple golden\r\n2.jpg\tbee\r\n3.jpg\tapple\r\n",
         "file;class\n1.jpg;apple golden\n2.jpg;bee\n3.jpg;apple",
+        "1.jpg,apple golden,\n,,\n2.jpg,bee,\n3.jpg,apple,\n,,\n",
         '"1.jpg","apple golden"\n"2.jpg","bee"\n"3.jpg","apple"\n',
         '1.jpg "apple golden"\n2.jpg bee\n3.jpg apple\n',
         "1.jpg apple golden\n2.jpg bee\n3.jpg apple\n",

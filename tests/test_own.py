@@ -125,6 +125,9 @@ def test_a_single_class_is_named(tmp_path, capsys):
     prepare.main(["folder", "--source", str(source), "--out", str(tmp_path / "x"), "--jobs", "1"])
     said = capsys.readouterr().out
     assert "1 classes (jpg), in" in said and "there is only one class: --source takes" in said
+    arrays = save(tmp_path / "a.npz", images=PIXELS, labels=0 * LABELS)
+    prepare.main(["folder", "--source", str(arrays), "--out", str(tmp_path / "y"), "--jobs", "1"])
+    assert "there is only one class\n" in capsys.readouterr().out
 
 
 def test_a_test_folder_without_classes_is_refused_with_a_way_out(tmp_path):
@@ -275,6 +278,7 @@ def test_names_and_labels_may_be_bytes(tmp_path):
     "names, message",
     [
         (np.array(["a", "b", "a"]), "class_names has 'a' more than once"),
+        (np.array(["a", "b", " "]), "a class has an empty name"),
         (np.array("abc"), r"class_names has the shape \(\)"),
         (np.array([["a", "b", "c"]]), r"class_names has the shape \(1, 3\)"),
         (np.array([b"a", b"b", b"\xff"]), "class_names has bytes that are not UTF-8"),
@@ -308,7 +312,8 @@ def test_impossible_names_of_classes_are_refused(tmp_path, names, message):
         ({"images": PIXELS, "labels": np.eye(12)}, "not whole numbers"),
         ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has no images to train on"),
         ({"images": PIXELS, "labels": LABELS + 10**9}, "has 100000000. among 12 labels"),
-        ({"images": PIXELS, "labels": np.array([{}] * 12)}, r"not an .npz file .*\(labels: Obj"),
+        ({"images": PIXELS, "labels": np.array([{}] * 12)}, "labels: it has Python objects: save"),
+        ({"images": PIXELS, "labels": np.array(["a", "", "b"] * 4)}, "a class has an empty name"),
     ],
 )
 def test_other_arrays_are_refused(tmp_path, arrays, message):

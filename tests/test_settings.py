@@ -52,6 +52,21 @@ def test_every_value_of_a_recipe_has_a_flag(data, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []  # nothing was trained
 
 
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--network", "cross", "--dropout", "0.1"], "dropout"),
+        (["--network", "cross", "--drop-path", "local"], "drop-path is for FractalNet"),
+        (["--depth", "3"], "depth 3 leaves a stage without blocks"),
+        (["--log-columns"], "columns"),
+        (["--init-from", "nothing.params"], "--init-from must be"),
+    ],
+)
+def test_settings_that_training_refuses_are_not_printed(flags, words, capsys):
+    status, line = refused(capsys, "--print-config", *flags)
+    assert status == 2 and words in line
+
+
 def test_a_run_resumes_by_its_own_settings_whatever_recipes_are_registered(
     data, tmp_path, monkeypatch
 ):

@@ -18,7 +18,7 @@ from data import records
 from data.spec import get_spec
 from engine import precision
 from engine.devices import contexts, torch_device
-from engine.mxnet_engine import MXNetEngine
+from engine.mxnet_engine import STATIC, MXNetEngine
 from engine.optimizer import OptimizerSettings
 from engine.torch_engine import TorchEngine
 from network import default_depth, get_model, has_columns, image_shape
@@ -48,7 +48,7 @@ LIBRARIES = {
 ENGINES = ("mxnet", "torch", "torch-compiled")
 TORCH_ENGINE = ENGINES[1:]
 SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
-STATIC = {"static_alloc": True, "static_shape": True}
+SEPARATE = {**STATIC, "forward_bulk_size": 0, "backward_bulk_size": 0}  # starts each operator
 LR, CLASSES, IMAGES, STEPS_PROFILED = 0.01, 10, 2048, 5
 
 
@@ -102,8 +102,8 @@ def make_net(case, training):
     return net
 
 
-def make_engine(case, training=True):
-    """Build the engine of a case."""
+def make_engine(case, training=True, hybridize=STATIC):
+    """Build the engine of a case; ``hybridize`` are MXNet's arguments of compilation."""
     if case.library in TORCH_ENGINE:
         device = torch_device()  # before MXNet's first operator; see engine.torch_process
         net, settings = make_net(case, training), OptimizerSettings(**SETTINGS)
@@ -113,8 +113,9 @@ def make_engine(case, training=True):
     precision.use(case.dtype, devices)
     net = make_net(case, training)
     net.collect_params().reset_ctx(devices)
-    net.hybridize(**STATIC)
-    return MXNetEngine(net, devices, OptimizerSettings(**SETTINGS), dtype=case.dtype)
+    net.hybridize(**hybridize)
+    how = {"dtype": case.dtype, "hybridize": hybridize}
+    return MXNetEngine(net, devices, OptimizerSettings(**SETTINGS), **how)
 
 
 def mixed(columns):
@@ -314,15 +315,11 @@ TASKS = sorted({task for task, _ in STEPS})
 
 def profile_case(case):
     """Return a table of operators as text: of a step with MXNet, else of STEPS_PROFILED steps."""
-    engine, batch = make_engine(case), random_batch(case)
+    engine, batch = make_engine(case, hybridize=SEPARATE), random_batch(case)
 
     def step():
         engine.fetch([engine.train_step(*batch, LR)])
 
-    if case.library == "mxnet":
-        step()  # makes the block that is trained
-        for net in engine._trained.values():
-            net.hybridize(**STATIC, forward_bulk_size=0, backward_bulk_size=0)
     for _ in range(STEPS_PROFILED):
         step()
     costs = operator_costs(engine.net, image_shape(case.network))

@@ -9,7 +9,7 @@ import mxnet as mx
 from command import InputError, nearest
 from engine import precision
 from engine.devices import contexts, torch_device
-from engine.mxnet_engine import MXNetEngine
+from engine.mxnet_engine import STATIC, MXNetEngine
 from engine.optimizer import OptimizerSettings
 from engine.torch_engine import TorchEngine
 from network import drop_path, get_model, has_columns, image_shape
@@ -139,7 +139,7 @@ def wrap_network(
     if kind == "torch":
         return TorchEngine(net, *devices, settings, compile=compile, **how)
     for each in (net, predictor):
-        each.hybridize(static_alloc=True, static_shape=True)
+        each.hybridize(**STATIC)
     return MXNetEngine(net, devices, settings, **how)
 
 
