@@ -59,12 +59,16 @@ def test_every_value_of_a_recipe_has_a_flag(data, tmp_path, capsys):
         (["--network", "cross", "--drop-path", "local"], "drop-path is for FractalNet"),
         (["--depth", "3"], "depth 3 leaves a stage without blocks"),
         (["--log-columns"], "columns"),
-        (["--init-from", "nothing.params"], "--init-from must be"),
     ],
 )
 def test_settings_that_training_refuses_are_not_printed(flags, words, capsys):
     status, line = refused(capsys, "--print-config", *flags)
     assert status == 2 and words in line
+
+
+def test_settings_for_another_machine_are_printed(capsys):
+    train_cifar.main(["--network=cross", "--depth=56", "--gpus=0,1", "--print-config"])
+    assert json.loads(capsys.readouterr().out)["machine"]["gpus"] == "0,1"
 
 
 def test_a_run_resumes_by_its_own_settings_whatever_recipes_are_registered(

@@ -20,7 +20,7 @@ from training.provenance import ROOT
 from training.recipe import RECIPES, Recipe, compare, get_recipe
 from training.run import Run, RuntimeConfig
 from training.run_folder import find_run, read_config, read_run, require_checkpoints
-from training.trainer import fit, plan
+from training.trainer import fit, plan, plan_networks
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def train(argv, program, say):
         return
     run, config = build_run(args, program), build_config(args, program)
     if args.print_config:
-        _require_possible(run, config)
+        plan_networks(run, config)
         say(_format_config(run, config))
         return
     runs = 1 if args.runs is None else args.runs
@@ -177,7 +177,7 @@ def _format_config(run, config):
 
 
 def _require_possible(run, config):
-    """Check a run before its data set is downloaded, or its settings are printed.
+    """Check a run before its data set is downloaded.
 
     Raises:
         InputError: its network, devices or initial parameters cannot be used.
@@ -212,7 +212,7 @@ def _resume(folder, args, program, say):
     if args.data_dir:  # the folder may have moved; its content is compared
         run = replace(run, data_dir=str(Path(args.data_dir).resolve()))
     if args.print_config:
-        plan(run, config)
+        plan_networks(run, config)
         say(_format_config(run, config))
         return
     _finish(run, config, say, folder)

@@ -92,18 +92,28 @@ def plan(run: Run, config: RuntimeConfig) -> Tuple[list, RunData, Networks]:
     Raises:
         InputError: a device, the network or an option cannot be used.
     """
-    devices, data = find_devices(run, config.engine, config.gpus), RunData(run)
-    networks = build_networks(run, data)
-    _require_usable(config, run, devices)
+    devices = find_devices(run, config.engine, config.gpus)
+    data, networks = plan_networks(run, config)
+    _require_usable(config, devices)
     return devices, data, networks
 
 
-def _require_usable(config, run, devices):
-    """Raise an InputError for options of ``config`` that cannot be used with this run."""
-    if config.compile:
-        require_compiler(devices[0].type)
+def plan_networks(run: Run, config: RuntimeConfig) -> Tuple[RunData, Networks]:
+    """Return data and networks of a run, which may be meant for another machine.
+
+    Raises:
+        InputError: the network or an option cannot be used on any machine.
+    """
+    data = RunData(run)
     if config.log_columns:
         require_columns(run.network, "log_columns")
+    return data, build_networks(run, data)
+
+
+def _require_usable(config, devices):
+    """Raise an InputError for options of ``config`` that cannot be used."""
+    if config.compile:
+        require_compiler(devices[0].type)
     if config.tensorboard:
         tensorboard.require()
     if is_published(f"{config.exp_name}1"):
