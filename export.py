@@ -1,5 +1,6 @@
 """Write the network of a run, or a column of it, as files that run without this project."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -181,6 +182,8 @@ def main(argv=None):
         raise InputError("--int8 is for --format onnx")
     if args.int8_tolerance is not None and not args.int8:
         raise InputError("--int8-tolerance is for --int8")
+    if args.int8_tolerance is not None and math.isnan(args.int8_tolerance):
+        raise InputError("--int8-tolerance must be a number, not nan")
     require_packages(args.format, *(["onnxruntime.quantization"] if args.int8 else []))
     if args.trainable:
         require_trainable_programs()

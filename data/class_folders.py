@@ -121,8 +121,8 @@ def find_classes(source, part, ignored):
     empty = [name for name, found in files.items() if not found]
     if empty:
         raise InputError(
-            f"{Path(source) / part} has {len(empty)} classes without an image, such as "
-            f"{empty[0]!r}: remove the folder, or add images"
+            f"{Path(source) / part} has no image of {len(empty)} of its {len(files)} classes, such "
+            f"as {empty[0]!r}: remove the folder, or add images"
         )
     names = tuple(files)
     folders = {path.rpartition("/")[0] for found in files.values() for path, _ in found}

@@ -19,6 +19,7 @@ from data.archives import Part
 DATASETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 FILE_LIMIT = 1 << 28  # bytes; the largest file has 47 million
 SIZE, CLASSES = 28, 10
+GZIP = b"\x1f\x8b"  # first bytes of a compressed file
 
 
 def read_idx_source(dataset, source, partial=False):
@@ -64,7 +65,8 @@ def _read(folder, name, dimensions):
     if path is None:
         usual = f"{name}-idx{dimensions}-ubyte"
         raise InputError(f"{folder} has neither {usual} nor its .gz: get all four files")
-    opener = gzip.open if path.suffix == ".gz" else open
+    with open(path, "rb") as file:  # a browser may unpack it and keep its name, or the reverse
+        opener = gzip.open if file.read(2) == GZIP else open
     try:
         with opener(path, "rb") as file:
             data = file.read(FILE_LIMIT + 1)

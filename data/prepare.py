@@ -69,7 +69,7 @@ def _prepare_photographs(arguments, out):
         for note, times in report.notes.most_common():
             print(f"  {times:,}: {note}")
         _print_passed_over(report)
-    print(f"{len(read_classes(out)):,} classes: {Path(out) / CLASSES}")
+    print(f"{_count_classes(len(read_classes(out)))}: {Path(out) / CLASSES}")
 
 
 def _prepare_own(arguments, out):
@@ -80,7 +80,7 @@ def _prepare_own(arguments, out):
     names = ", ".join((*spec.class_names[:SHOWN], *["..."] * (spec.classes > SHOWN)))
     print(
         f"{spec.name}: {spec.train_count:,} training and {spec.test_count:,} test images of "
-        f"{spec.size} x {spec.size} pixels, {spec.classes} classes ({names}), in {out}:"
+        f"{spec.size} x {spec.size} pixels, {_count_classes(spec.classes)} ({names}), in {out}:"
     )
     print("  " + ", ".join((*FILES, DESCRIPTION_FILE)))
     _print_passed_over(own)
@@ -90,6 +90,10 @@ def _prepare_own(arguments, out):
     path = out if is_path(out) else os.path.join(".", out)
     name = spec.name if Path(out).resolve().parent == default_folder("") else path
     print(f"train with: python train_cifar.py --dataset {shlex.quote(name)}")
+
+
+def _count_classes(count):
+    return "1 class" if count == 1 else f"{count:,} classes"
 
 
 def _print_passed_over(report):

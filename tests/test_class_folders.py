@@ -102,7 +102,7 @@ def test_a_class_without_images_is_refused_or_named(source):
         file.unlink()
     assert survey(source)[2]["val"] == {"classes without an image": ["val/bee"]}
     (source / "train" / "wasp" / "empty").mkdir(parents=True)
-    with pytest.raises(InputError, match="1 classes without an image, such as 'wasp'"):
+    with pytest.raises(InputError, match="has no image of 1 of its 3 classes, such as 'wasp'"):
         survey(source)
 
 

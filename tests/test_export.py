@@ -551,6 +551,7 @@ def test_a_missing_package_is_named(fractal, tmp_path, capsys, monkeypatch, kind
         (["--trainable"], "--trainable is for --format torch"),
         (["--int8"], "--int8 is for --format onnx"),
         (["--format", "onnx", "--int8-tolerance", "1"], "--int8-tolerance is for --int8"),
+        (["--format", "onnx", "--int8", "--int8-tolerance", "nan"], "must be a number, not nan"),
     ],
 )
 def test_bad_input_is_one_line(fractal, tmp_path, capsys, flags, message):

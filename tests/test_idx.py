@@ -52,6 +52,15 @@ def test_grey_becomes_rgb_of_its_size(tmp_path, below, packed, dot):
         assert part.labels.tolist() == LABELS[name].tolist()
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_names_need_not_tell_whether_files_are_packed(tmp_path, packed):
+    """Browsers unpack a file and keep its name, or leave out the .gz."""
+    for file in write(tmp_path / "in", packed).iterdir():
+        file.rename(file.with_suffix("") if packed else file.with_name(f"{file.name}.gz"))
+    for (part,), name in zip(read_idx_source("mnist", tmp_path / "in"), IMAGES):
+        assert (part.images == IMAGES[name][..., None]).all()
+
+
 def test_each_data_set_has_its_own_folder(tmp_path):
     """Where torchvision has downloaded both, and where one of Fashion-MNIST's files is missing."""
     write(tmp_path / "MNIST/raw")

@@ -21,6 +21,12 @@ def run(*words):
     return launch.main([str(word) for word in words])
 
 
+def meet(folder):
+    """Shell words that print the process id, and wait until all three of a job have done so."""
+    there = f"$(ls {folder} | wc -l)"
+    return f"echo $$; : > {folder}/$DMLC_ROLE; while [ {there} -lt 3 ]; do sleep 0.1; done"
+
+
 def is_alive(pid):
     try:
         os.kill(pid, 0)
@@ -40,8 +46,8 @@ def test_every_process_knows_its_role(capsys):
 
 
 @pytest.mark.parametrize("failing", ["worker", "server"])
-def test_when_one_fails_all_end(capsys, failing):
-    script = f"echo $$; if [ $DMLC_ROLE = {failing} ]; then sleep 1; exit 7; fi; exec sleep 600"
+def test_when_one_fails_all_end(capsys, tmp_path, failing):
+    script = f"{meet(tmp_path)}; if [ $DMLC_ROLE = {failing} ]; then exit 7; fi; exec sleep 600"
     assert run("-n", 1, "-s", 1, "--", "sh", "-c", script) == 7
     said = capsys.readouterr()
     assert f"{failing} 0 ended with status 7" in said.err
@@ -70,20 +76,22 @@ def test_a_process_that_is_killed_fails(capsys):
     assert "ended with status 137" in capsys.readouterr().err
 
 
-def test_servers_that_no_worker_came_to_are_ended(capsys, monkeypatch):
+def test_servers_that_no_worker_came_to_are_ended(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(launch, "PATIENCE", 1)
-    script = "echo $$; [ $DMLC_ROLE = worker ] || exec sleep 600"
+    script = f"{meet(tmp_path)}; [ $DMLC_ROLE = worker ] || exec sleep 600"
     assert run("-n", 1, "-s", 1, "--", "sh", "-c", script) == 0
     pids = [int(pid) for pid in re.findall(r"\] (\d+)", capsys.readouterr().out)]
     assert len(pids) == 3
     assert not any(map(is_alive, pids))
 
 
-def test_what_ignores_being_told_is_killed(capsys, monkeypatch):
+def test_what_ignores_being_told_is_killed(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(launch, "PATIENCE", 1)
-    script = "trap '' TERM; echo $$; [ $DMLC_ROLE = worker ] && exit 3; while :; do sleep 1; done"
+    end = "[ $DMLC_ROLE = worker ] && exit 3; while :; do sleep 1; done"
+    script = f"trap '' TERM; {meet(tmp_path)}; {end}"
     assert run("-n", 1, "-s", 1, "--", "sh", "-c", script) == 3
     pids = [int(pid) for pid in re.findall(r"\] (\d+)", capsys.readouterr().out)]
+    assert len(pids) == 3
     assert not any(map(is_alive, pids))
 
 

@@ -124,7 +124,7 @@ def test_a_single_class_is_named(tmp_path, capsys):
     source = tree(tmp_path / "source", parts=(".",), classes=("jpg",))
     prepare.main(["folder", "--source", str(source), "--out", str(tmp_path / "x"), "--jobs", "1"])
     said = capsys.readouterr().out
-    assert "1 classes (jpg), in" in said and "there is only one class: --source takes" in said
+    assert "1 class (jpg), in" in said and "there is only one class: --source takes" in said
     arrays = save(tmp_path / "a.npz", images=PIXELS, labels=0 * LABELS)
     prepare.main(["folder", "--source", str(arrays), "--out", str(tmp_path / "y"), "--jobs", "1"])
     assert "there is only one class\n" in capsys.readouterr().out

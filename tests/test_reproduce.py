@@ -508,18 +508,26 @@ def queue(tiny, **changes):
     return said
 
 
+def spend_time():
+    """Wait for the end of the queue's time, which is now."""
+    _, again = signal.getitimer(signal.ITIMER_REAL)
+    signal.setitimer(signal.ITIMER_REAL, 1e-6, again)
+    time.sleep(60)
+
+
 def test_the_end_of_the_time_is_no_error_and_ctrl_c_is_one(short_queue, tiny, monkeypatch):
+    endings = [lambda: signal.raise_signal(signal.SIGINT), spend_time]
+
     def train_for_long(run, config, folder):
         with trainer._resumable(tiny, run, Alone()):
-            time.sleep(60)
+            endings.pop()()
 
     (tiny / "config.json").write_text("{}")
     monkeypatch.setattr(run_queue, "fit", train_for_long)
     before = signal.getsignal(signal.SIGALRM)
-    said = queue(tiny, hours=1 / 3600)
-    assert len(said) == 2 and said[1].startswith("stopped after 0.000277778 hours; run the same")
+    said = queue(tiny, hours=1)
+    assert len(said) == 2 and said[1].startswith("stopped after 1 hours; run the same")
     assert signal.getsignal(signal.SIGALRM) is before
-    monkeypatch.setattr(time, "sleep", lambda seconds: signal.raise_signal(signal.SIGINT))
     with pytest.raises(Interrupted, match="run the same command again"):
         queue(tiny, hours=1)
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
@@ -532,7 +540,7 @@ def test_an_alarm_that_is_lost_is_repeated(short_queue, tiny, monkeypatch):
     class Array:
         def __del__(self):
             try:
-                time.sleep(60)
+                spend_time()
             finally:
                 lost.append(True)
 
@@ -541,8 +549,8 @@ def test_an_alarm_that_is_lost_is_repeated(short_queue, tiny, monkeypatch):
         time.sleep(60)
 
     monkeypatch.setattr(run_queue, "fit", train_for_long)
-    monkeypatch.setattr(run_queue, "AGAIN", 0.2)
-    said = queue(tiny, hours=1 / 3600)
+    monkeypatch.setattr(run_queue, "AGAIN", 1)
+    said = queue(tiny, hours=1)
     assert lost and said[-1].startswith("stopped after")
 
 

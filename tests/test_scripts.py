@@ -250,6 +250,11 @@ def test_two_devices_train(data, tmp_path):
             "--dropout must be from 0 to less",
         ),
         (["--network", "fractal", "--drop-path-rate", "1"], "--drop-path-rate must be below 1"),
+        (
+            ["--network", "fractal", "--drop-path", "global", "--drop-path-rate", "0.2"],
+            "--drop-path-rate is for --drop-path local or mixed or tied, not global: leave it out",
+        ),
+        (["--drop-path-rate", "0.2"], "--drop-path-rate is for --drop-path local or mixed or tied"),
         (["--network", "fractal_plain", "--drop-path", "local"], "fractal_plain has no columns"),
         (["--resume", "nowhere"], "nowhere is not a run's folder"),
     ],

@@ -30,7 +30,7 @@ def events(folder):
 
 def test_every_figure_of_an_epoch_is_there_once(tmp_path):
     parts = {"column_errors": [30.0, 20.0], "column_losses": [3.0, 2.0], "member_errors": [9.0]}
-    first = {"epoch": 1, **ROW, **parts}
+    first = {"epoch": 1, **ROW, **parts, "test_top5_error": 40.0}
     board = tensorboard.Board(tmp_path, [first])
     board.write({"epoch": 2, **ROW})
     found = events(tmp_path)  # before it is closed, as of a run that is killed
@@ -43,6 +43,7 @@ def test_every_figure_of_an_epoch_is_there_once(tmp_path):
         "loss/test": 2.0,
         "error/train": 50.0,
         "error/test": 60.0,
+        "top5_error/test": 40.0,
         "lr": 0.1,
         "images_per_second": 4.0,
         "column_error/0": 30.0,

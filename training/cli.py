@@ -11,7 +11,7 @@ from command import InputError, Interrupted, Parser, flag_name, require_positive
 from engine.distributed import DISTRIBUTED
 from filesystem import is_path
 from network import list_pretrained
-from network.drop_path import MODES
+from network.drop_path import LOCAL_MODES, MODES
 from training import tensorboard
 from training.checkpoint import FOLDER, checkpoint_path
 from training.options import add_flags, given
@@ -21,6 +21,13 @@ from training.recipe import RECIPES, Recipe, compare, get_recipe
 from training.run import Run, RuntimeConfig
 from training.run_folder import find_run, read_config, read_run, require_checkpoints
 from training.trainer import fit, plan, plan_networks
+
+# (option of a Recipe, another one, values of the other with which the first has an effect)
+NEEDED = (
+    ("lr_steps", "schedule", ("step",)),
+    ("lr_factor", "schedule", ("step",)),
+    ("drop_path_rate", "drop_path", LOCAL_MODES),
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ def _change_recipe(recipe, args, program):
     """Return ``recipe`` with the values whose flags were given.
 
     Raises:
-        InputError: a value is impossible, or a flag has no effect with the schedule.
+        InputError: a value is impossible, or a flag has no effect with the others.
     """
     changes = given(args, Recipe)
     if "augmentation" in changes:
@@ -127,11 +134,12 @@ def _change_recipe(recipe, args, program):
         steps = changes["lr_steps"]
         changes["lr_steps"] = tuple(step if step < 1 else step / epochs for step in steps)
     changed = replace(recipe, **changes)
-    for name in ("lr_steps", "lr_factor"):
-        if name in changes and changed.schedule != "step":
+    for name, setting, needed in NEEDED:
+        chosen = getattr(changed, setting)
+        if name in changes and chosen not in needed:
             raise InputError(
-                f"{name} is for schedule step, not {changed.schedule}: leave it out",
-                argument=(name, "schedule"),
+                f"{name} is for {setting} {' or '.join(needed)}, not {chosen}: leave it out",
+                argument=(name, setting),
             )
     return changed
 

@@ -73,6 +73,8 @@ def scalars(row, tested_on="test"):
     for quantity in QUANTITIES:
         found[f"{quantity}/train"] = row[f"train_{quantity}"]
         found[f"{quantity}/{tested_on}"] = row[f"test_{quantity}"]
+    if "test_top5_error" in row:  # of photographs
+        found[f"top5_error/{tested_on}"] = row["test_top5_error"]
     for kind in SUBNETWORKS:
         for quantity, name in (("error", f"{kind}_errors"), ("loss", f"{kind}_losses")):
             values = enumerate(row.get(name, ()))
