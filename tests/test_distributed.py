@@ -128,7 +128,7 @@ def processes(port):
     [
         (("worker", "1"), signal.SIGKILL, "worker 1 ended with status 137"),
         (("server", None), signal.SIGKILL, "server 0 ended with status 137"),
-        (("server", None), signal.SIGSTOP, "waited 60 seconds (--wait-limit) for the other"),
+        (("server", None), signal.SIGSTOP, "waited 20 seconds (--wait-limit) for the other"),
     ],
     ids=["worker", "server", "silent server"],
 )
@@ -136,7 +136,7 @@ def test_a_loss_ends_the_job_which_resumes(two_workers, data, tmp_path, lost, ho
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
     program = (*waiting.PROGRAM, 1, tmp_path / "go", "train_cifar.py")
     words = [*FLAGS, *where(data, tmp_path)]
-    words += ["--wait-limit", "60"]  # a worker may start this much later than the other
+    words += ["--wait-limit", "20"]  # a worker may start this much later than the other
     job, port = start(2, *words, program=program)
     wait_for_epochs(job, folder, 1)
     there = processes(port)
