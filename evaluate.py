@@ -187,8 +187,9 @@ def name_outputs(args, trained, kind):
     early_exit = [folder / f"early_exit_{suffix}.{ending}" for ending in ("png", "json")]
     files = {"columns": [folder / f"anytime_{suffix}.png"], "early_exit": early_exit}
     for flag, paths in files.items():
-        for path in paths * getattr(args, flag):
-            require_file_path(path)
+        if getattr(args, flag):
+            for path in paths:
+                require_file_path(path)
     return title, files
 
 

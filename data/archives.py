@@ -145,12 +145,17 @@ class _Bounded:
         return self._file.tell()
 
 
+def open_decompressed(path):
+    """Open a file, compressed or not, whatever its name: a browser may unpack it and keep it."""
+    with open(path, "rb") as file:
+        opener = COMPRESSIONS.get(file.read(2), open)
+    return opener(path, "rb")
+
+
 @contextlib.contextmanager
 def _open_tar(path):
     """Yield the TarFile at ``path``; read it to its end after use, where the checksum is."""
-    with open(path, "rb") as file:
-        opener = COMPRESSIONS.get(file.read(2), open)
-    with opener(path, "rb") as file:
+    with open_decompressed(path) as file:
         bounded = _Bounded(file, path)
         with tarfile.open(fileobj=bounded, mode="r:") as archive:
             yield archive

@@ -12,7 +12,7 @@ import numpy as np
 
 from command import InputError, nearest
 from data.images import EXTENSIONS
-from data.lists import composed, match_labels
+from data.lists import BREAK, composed, match_labels
 from data.metadata import JPEG_START, PNG_START
 
 SHUFFLE_SEED = 0
@@ -91,7 +91,7 @@ def survey(source, labels=None):
             )
     names, train = find_classes(source, "train", ignored["train"])
     for name in names:
-        if re.search("[\r\n]", name):  # the list of the classes has one on each line
+        if re.search(BREAK, name):
             raise InputError(f"{source / 'train'}: class {name!r} has a line break: rename it")
     if labels is None and (source / "val" / TINY_IMAGENET_LABELS).is_file():
         labels = source / "val" / TINY_IMAGENET_LABELS

@@ -4,7 +4,7 @@ An idx file has two zero bytes, the type of its numbers (8 for bytes), the numbe
 their sizes as big-endian 32-bit numbers, and the numbers.
 """
 
-import gzip
+import lzma
 import math
 import struct
 import zlib
@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from command import InputError
-from data.archives import Part
+from data.archives import Part, open_decompressed
 
 # The name of each data set's folder where torchvision downloads it. The files' names are the same.
 DATASETS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}
 FILE_LIMIT = 1 << 28  # bytes; the largest file has 47 million
 SIZE, CLASSES = 28, 10
-GZIP = b"\x1f\x8b"  # first bytes of a compressed file
 
 
 def read_idx_source(dataset, source, partial=False):
@@ -65,10 +64,8 @@ def _read(folder, name, dimensions):
     if path is None:
         usual = f"{name}-idx{dimensions}-ubyte"
         raise InputError(f"{folder} has neither {usual} nor its .gz: get all four files")
-    with open(path, "rb") as file:  # a browser may unpack it and keep its name, or the reverse
-        opener = gzip.open if file.read(2) == GZIP else open
     try:
-        with opener(path, "rb") as file:
+        with open_decompressed(path) as file:
             data = file.read(FILE_LIMIT + 1)
         if data[:4] != bytes((0, 0, 8, dimensions)):
             raise ValueError("its first bytes are wrong")
@@ -76,7 +73,7 @@ def _read(folder, name, dimensions):
         numbers = np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions)
         if numbers.size != math.prod(shape):
             raise ValueError(f"it has {numbers.size} bytes, but announces {shape}")
-    except (OSError, EOFError, ValueError, zlib.error, struct.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, struct.error) as error:
         raise InputError(
             f"{path} is not a complete idx file ({error}): download it again"
         ) from None

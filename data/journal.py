@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from command import InputError
+from data.lists import BREAK
 from data.recordio import frame
 from filesystem import named_errors, sync, whole_file
 
-BREAK = "[\r\n]"  # names of files may have it, lines of a list may not
 AT_ONCE = 256  # examples between two entries of the journal
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from command import InputError, nearest
 
 CLASSES = "classes.txt"  # names of the classes, one per line, in the order of their labels
+BREAK = "[\r\n]"  # names of files and folders may have it, lines of a list may not
 SEPARATORS = "\t,;"  # separators of columns; without any of them, spaces separate columns
 # First bytes of text files: how each is encoded.
 ENCODINGS = (

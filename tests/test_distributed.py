@@ -134,7 +134,7 @@ def processes(port):
 )
 def test_a_loss_ends_the_job_which_resumes(two_workers, data, tmp_path, lost, how, message):
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
-    program = (*waiting.PROGRAM, 1, tmp_path / "go", "train_cifar.py")
+    program = waiting.program(1, tmp_path / "go")
     words = [*FLAGS, *where(data, tmp_path)]
     words += ["--wait-limit", "20"]  # a worker may start this much later than the other
     job, port = start(2, *words, program=program)
@@ -156,7 +156,7 @@ def test_a_loss_ends_the_job_which_resumes(two_workers, data, tmp_path, lost, ho
 
 def test_one_process_goes_on_with_a_run_of_two_workers(two_workers, data, tmp_path):
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
-    program = (*waiting.PROGRAM, 1, tmp_path / "never", "train_cifar.py")
+    program = waiting.program(1, tmp_path / "never")
     job, _ = start(2, *FLAGS, *where(data, tmp_path), program=program)
     wait_for_epochs(job, folder, 1)
     job.terminate()

@@ -55,7 +55,7 @@ def run_folder(snapshot, setting="cross_d14w1"):
 
 def start_and_wait(data, snapshot, *more, epochs, setting="cross_d14w1"):
     """A process that is in the middle of an epoch after ``epochs`` whole ones, and stays there."""
-    program = (*waiting.PROGRAM, epochs, snapshot / "never", "train_cifar.py")
+    program = waiting.program(epochs, snapshot / "never")
     process = start(data, snapshot, *more, program=program)
     wait_for_epochs(process, run_folder(snapshot, setting), epochs)
     return process

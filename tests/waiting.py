@@ -14,7 +14,10 @@ import time
 
 from training import trainer
 
-PROGRAM = ("-m", "tests.waiting")  # its words, after ``python``
+
+def program(epochs, path):
+    """Return the words, after ``python``, of a train_cifar.py that waits after so many epochs."""
+    return "-m", "tests.waiting", epochs, path, "train_cifar.py"
 
 
 def _wait_after_first(batches, path):
