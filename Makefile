@@ -72,7 +72,7 @@ gpu: $(INSTALLED) data/cifar10/train.rec
 	$(VENV)/bin/python -m tools.doctor
 	$(VENV)/bin/python -m pytest -rs tests/test_torch_gpu.py
 	$(VENV)/bin/python benchmark.py --operators --network cross:110 --library torch --dtype bfloat16
-	for network in cross:110 fractal:20; do for size in 64 256; do for type in float32 bfloat16; do \
+	for network in cross:110 fractal:20; do for size in 64 256; do for type in tf32 bfloat16; do \
 	  $(VENV)/bin/python benchmark.py --network $$network --batch-size $$size --dtype $$type \
 	    --library torch pytorch pytorch-channels-last pytorch-compiled \
 	    --json gpu-$${network%:*}-$$size-$$type.json || exit 1; \

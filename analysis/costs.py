@@ -25,13 +25,14 @@ class Speed:
     source: str  # the page in docs/ that has it
 
 
-TWO_CORES = "two CPU cores"
+TWO_CORES, H200 = "two CPU cores", "an H200, TF32"
 SPEEDS = (  # each device becomes a column of the page of reproduction
     Speed("cross", 26, 1, 445, TWO_CORES, "benchmarks.md#growth"),
     Speed("cross", 56, 1, 210, TWO_CORES, "benchmarks.md#growth"),
     Speed("cross", 110, 1, 109, TWO_CORES, "benchmarks.md#growth"),
     Speed("cross", 56, 4, 19, TWO_CORES, "benchmarks.md#growth"),
     Speed("fractal", 20, 1, 525, TWO_CORES, "benchmarks.md#training"),
+    Speed("cross", 110, 1, 5943, H200, "benchmarks.md#on-a-gpu"),
     # twice the images per second of processor time
     Speed("cross_imagenet", 50, 1, 2 * 2.3, TWO_CORES, "imagenet.md#speed-and-memory"),
 )

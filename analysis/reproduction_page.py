@@ -24,8 +24,8 @@ prints it; `python -m tools.pages` writes it from the published runs only.
 
 **{state}**
 
-The runs that come with the project reproduce none of the papers' results: the papers train 400 epochs on GPUs, these runs 13 to 30 epochs
-on CPUs. The lengths of paths need no training and are exact. The results of all runs are in [training.md](training.md#results),
+The runs that come with the project reproduce none of the papers' results: the papers train 400 epochs on GPUs, these runs 13 to 30 epochs,
+most of them on CPUs. The lengths of paths need no training and are exact. The results of all runs are in [training.md](training.md#results),
 [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
 
 ## Verdicts
@@ -111,10 +111,10 @@ At the scale `paper`, and the papers' largest networks:
 
 {paper}
 
-No speed was measured on a GPU; `make gpu` measures it. Speeds that are added to `SPEEDS` in `analysis/costs.py` become a column of these
-tables. In theory, training needs three times the multiply-adds of the forward passes. 400 epochs of DFN-MR1 are then 3e16 operations and,
-if nothing is fused, some 30 MB of memory traffic for each image: about two minutes at the memory bandwidth of an H200. A step of 64 images
-starts about a thousand kernels, so the real time will be longer.
+Float32, which the claims need, is slower on a GPU than TF32; its speed was not measured for a run that has the GPU to itself. Speeds that
+are added to `SPEEDS` in `analysis/costs.py` become a column of these tables. In theory, training needs three times the multiply-adds of
+the forward passes. 400 epochs of DFN-MR1 are then 3e16 operations and, if nothing is fused, some 30 MB of memory traffic for each image:
+about two minutes at the memory bandwidth of an H200. In bfloat16, they take [45 minutes](benchmarks.md#on-a-gpu) there.
 """  # noqa: E501
 
 

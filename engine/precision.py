@@ -9,13 +9,13 @@ also grows, as in mxnet.contrib.amp, would have to be stored. It would gain less
 losses, because a sum is already the mean scaled by the batch size.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from command import InputError
 from hardware import has_bfloat16
 
-DTYPES = ("float32", "bfloat16", "float16")
-TORCH_DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "tf32", "bfloat16", "float16")
+TORCH_DTYPES = ("float32", "tf32", "bfloat16")
 LOSS_SCALE = {"float16": 128.0}  # a power of two, so that scaling is exact
 SMALLEST_LOSS_SCALE = 2.0**-24  # the smallest positive number of float16
 
@@ -30,7 +30,7 @@ def use(dtype, contexts):
     Raises:
         InputError: the type is unknown, or these devices do not support it.
     """
-    require_known(dtype, DTYPES)
+    require_known(dtype, [known for known in DTYPES if known != "tf32"])
     places = {context.device_type for context in contexts}
     if dtype == "bfloat16" and (places != {"cpu"} or not has_bfloat16()):
         raise InputError(
@@ -76,6 +76,25 @@ def _original_operators():
         modules += [library, library.op, library._internal]
         modules += [getattr(library, part) for part in parts]
     return [(module, dict(vars(module))) for module in modules]
+
+
+def use_in_torch(dtype, device):
+    """Make PyTorch compute in ``dtype`` on ``device``; return a function that makes a context.
+
+    The forward pass must run in such a context. By default, PyTorch rounds the inputs of float32
+    convolutions on GPUs to TF32, with 10 bits of mantissa; here only "tf32" does, for the whole
+    process.
+
+    Raises:
+        InputError: the type is unknown, or the device does not support it.
+    """
+    import torch
+
+    require_known(dtype, TORCH_DTYPES)
+    if dtype == "tf32" and device.type != "cuda":
+        raise InputError("dtype tf32 needs a GPU: use float32", argument="dtype")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
+    return partial(torch.autocast, device.type, torch.bfloat16, dtype == "bfloat16")
 
 
 def require_known(dtype, known):

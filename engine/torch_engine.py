@@ -6,6 +6,7 @@ from functools import partial
 import mxnet as mx
 import numpy as np
 
+from engine import precision
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.cuda_graph import Replayed
 from engine.distributed import Alone
@@ -33,11 +34,12 @@ class TorchEngine(NetworkEngine):
         compile: whether torch.compile compiles the training steps. On a CPU, the first step takes
             20 to 100 seconds longer, for each sub-network and batch size; dropped paths are
             computed.
-        dtype: with "bfloat16", torch.autocast chooses the operators that compute in it; parameters,
+        dtype: with "bfloat16", torch.autocast chooses the operators that compute in it; with
+            "tf32", a GPU rounds the inputs of convolutions and dense layers to TF32. Parameters,
             gradients and averages are always float32.
 
     Raises:
-        InputError: the network has an operator that is not supported.
+        InputError: the network has an operator, or the device lacks a type, that is not supported.
     """
 
     def __init__(
@@ -47,9 +49,7 @@ class TorchEngine(NetworkEngine):
 
         super().__init__(net, workers or Alone(), settings, predictor)
         self._device, self.devices = device, [device]
-        self._autocast = partial(
-            torch.autocast, device.type, getattr(torch, dtype), dtype != "float32"
-        )
+        self._autocast = precision.use_in_torch(dtype, device)
         self._update = partial(UPDATES[settings.optimizer], momentum=settings.momentum)
         self._tensors = {p.name: self._tensor(p) for p in self.parameters.values()}
         self._float = next(iter(self._tensors.values())).dtype

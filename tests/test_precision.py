@@ -125,11 +125,37 @@ def test_float16_is_for_gpus_and_mxnets_engine(tmp_path):
     with pytest.raises(InputError, match="needs GPUs"):
         precision.use("float16", [mx.gpu(0), mx.cpu()])
     words = ["train_cifar.py", "--dtype", "float16", "--data-dir", str(tmp_path)]
-    for more, said in (([], "needs GPUs"), (["--engine", "torch"], "float32 or bfloat16 here")):
+    for more, said in (
+        ([], "needs GPUs"),
+        (["--engine", "torch"], "float32 or tf32 or bfloat16 here"),
+    ):
         command = [sys.executable, *words, *more, "--gpus", "cpu"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert said in done.stderr
+
+
+def test_tf32_is_for_pytorch_on_a_gpu(tmp_path):
+    with pytest.raises(InputError, match="^dtype must be float32 or bfloat16 or float16 here"):
+        precision.use("tf32", [mx.gpu(0)])
+    flags = ["--dtype", "tf32", "--gpus", "cpu", "--data-dir", str(tmp_path), "--engine", "torch"]
+    done = subprocess.run(
+        [sys.executable, "train_cifar.py", *flags], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "--dtype tf32 needs a GPU" in done.stderr
+
+
+def test_float32_is_not_rounded_to_tf32():
+    """PyTorch's default for convolutions is TF32."""
+    torch = pytest.importorskip("torch")
+    places = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    try:
+        precision.use_in_torch("tf32", torch.device("cuda"))
+        assert [place.allow_tf32 for place in places] == [True, True]
+    finally:
+        precision.use_in_torch("float32", torch.device("cpu"))
+    assert [place.allow_tf32 for place in places] == [False, False]
 
 
 def test_float16_is_timed_of_mxnet_alone():

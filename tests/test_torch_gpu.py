@@ -24,12 +24,6 @@ ALL = OptimizerSettings(0.9, 1e-4, momentum_correction=True, clip_norm=0.5, ema_
 STATISTICS = {"mean": (125.3, 122.9, 113.8), "std": (63.0, 62.1, 66.7)}
 
 
-@pytest.fixture(autouse=True)
-def full_precision(monkeypatch):
-    """Turn off TF32, which convolutions use by default, and matrix products do not."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-
-
 def make(name, depth, device, settings=SETTINGS, **options):
     net = get_model(name, depth)
     net.initialize(DeepFusionInit(0))
@@ -38,11 +32,12 @@ def make(name, depth, device, settings=SETTINGS, **options):
 
 
 def assert_same_state(*engines):
+    """Noise of 1e-6 in the images moves betas of fractal 20 by 2% of the largest in 15 steps."""
     for ours, theirs in zip(*(engine.state_dict() for engine in engines)):
         assert ours.keys() == theirs.keys()
         for key, value in ours.items():
             scale = max(np.abs(value).max(), 1e-2)
-            assert np.abs(value - theirs[key]).max() < 1e-2 * scale, key
+            assert np.abs(value - theirs[key]).max() < 5e-2 * scale, key
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -86,15 +81,17 @@ def test_steps_are_the_cpus_with_everything_on():
     assert np.abs(logits[0] - logits[1]).max() < 1e-2 * np.abs(logits[0]).max()
 
 
-def test_bfloat16_is_close_to_float32():
-    engines = [make("cross", 26, "cuda", dtype=dtype) for dtype in ("float32", "bfloat16")]
+@pytest.mark.parametrize("dtype", ["tf32", "bfloat16"])
+def test_fewer_bits_are_close_to_float32(dtype):
     rng = np.random.default_rng(0)
-    for _ in range(WARM_UP + 2):
-        images = rng.normal(size=(32, 3, 32, 32)).astype(np.float32)
-        labels = rng.integers(0, 10, 32)
-        sums = [engine.train_step(images, labels, 1e-3) for engine in engines]
-        losses = [engine.fetch([each])[0, 0] for engine, each in zip(engines, sums)]
-        assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    batches = [rng.normal(size=(32, 3, 32, 32)).astype(np.float32) for _ in range(WARM_UP + 2)]
+    losses = []
+    for each in ("float32", dtype):  # one after the other, because TF32 is set for a process
+        engine = make("cross", 26, "cuda", dtype=each)
+        sums = [engine.train_step(images, np.arange(32) % 10, 1e-3) for images in batches]
+        losses.append(engine.fetch(sums)[-1, 0])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
 def test_a_run_has_the_cpus_figures(tmp_path):

@@ -170,9 +170,7 @@ def plain(case):
         images = images.contiguous(memory_format=torch.channels_last)
     if case.library == "pytorch-compiled":
         net = torch.compile(net)
-    lower = case.dtype != "float32"
-    typed = torch.autocast(device.type, getattr(torch, case.dtype), enabled=lower)
-    return net, images, labels, typed
+    return net, images, labels, precision.use_in_torch(case.dtype, device)()
 
 
 def train_by_pytorch(case):

@@ -104,7 +104,9 @@ def find_devices(run, kind, gpus):
     """
     if kind == "torch":
         precision.require_known(run.dtype, precision.TORCH_DTYPES)
-        return [torch_device(gpus)]
+        device = torch_device(gpus)
+        precision.use_in_torch(run.dtype, device)
+        return [device]
     devices = contexts(gpus)
     precision.use(run.dtype, devices)
     return devices

@@ -41,7 +41,8 @@ class Run:
         "float32",
         choices=DTYPES,
         help="data type of convolutions; bfloat16 is for CPUs that support it and, with --engine "
-        "torch, for GPUs; float16 is for GPUs, without --engine torch",
+        "torch, for GPUs; tf32 is for GPUs, with --engine torch; float16 is for GPUs, without "
+        "--engine torch",
     )
     init_from: Optional[str] = option(
         None,
