@@ -114,7 +114,8 @@ def tabulate_costs(costs: Sequence[Cost]) -> List[List[str]]:
 def _hours(hours):
     if hours is None or math.isnan(hours):
         return "-"
-    return f"{hours:.1f}" if hours < 10 else f"{hours:,.0f}"
+    digits = 0 if hours >= 10 else 1 if hours >= 0.1 else 2
+    return f"{hours:,.{digits}f}"
 
 
 def _kind(what) -> Tuple[bool, int]:
