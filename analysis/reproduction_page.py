@@ -167,19 +167,28 @@ def _describe_runs(records) -> List[str]:
     pictures, seen = [], set()
     for record in records:
         run, config = record.run, read_config(record.folder)
-        begun = config["machine"] if isinstance(config.get("machine"), dict) else {}
         checksum = record.info.images("train").get("crc32")
         images = f"CRC-32 {checksum:08x}" if isinstance(checksum, int) else "-"
-        machine = [str({**config, **begun}.get(name, "-")) for name in MACHINE]
         setting = _name_setting(run)
         cells = [f"`{record.folder}`", setting, str(run.seed), *_show_errors(record)]
-        rows.append([*cells, images, *machine])
+        rows.append([*cells, images, *_describe_machine(config)])
         picture = record.folder / "curves.png"
         if setting not in seen and picture.exists():
             seen.add(setting)
             pictures.append(f"![{setting}: error and loss over epochs]({_link(picture)})")
             pictures.append(f"*{setting}, seed {run.seed}: error, loss and learning rate.*")
     return [markdown(rows), *pictures] if records else []
+
+
+def _describe_machine(config):
+    """Return the cells of MACHINE; PyTorch's GPUs follow the processor if the run began on them."""
+    parts = (config.get(name) for name in ("machine", "versions"))
+    begun, versions = (part if isinstance(part, dict) else {} for part in parts)
+    known = {**config, **begun}
+    cells = [str(known.get(name, "-")) for name in MACHINE]
+    if versions.get("gpus") and known.get("engine") == "torch" and known.get("gpus") != "cpu":
+        cells[-1] += f", {versions['gpus']}"
+    return cells
 
 
 def _name_setting(run):

@@ -207,7 +207,8 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
         made = record(setting["cpu"], seed, error)
         info = asdict(made.info)
         info["data"]["train"]["crc32"] = 42
-        machine = {"threads": "2", "processor": "a processor", "machine": {"engine": "torch"}}
+        machine = {"threads": "2", "processor": "a processor", "versions": {"gpus": "a GPU"}}
+        machine["machine"] = {"engine": "torch", "gpus": "0" if setting is UNDROPPED else "cpu"}
         write_config(folder, {**made.run.to_json(), **info, **machine})
         row = {**ROW, "test_error": error, "train_error": 20.0, "column_errors": [25.0, 20, 19]}
         RunLog(folder, print).rewrite([{**row, "epoch": epoch} for epoch in range(1, 16)])
@@ -221,7 +222,8 @@ def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch
         "(../snapshot/cifar10/fractal_d20w1/published1/curves.png)",
         "fractal-fast-sgd, drop_path none: error and loss over epochs](../snapshot/",
         "For 14 of the undecided ones, no effect can be computed yet.",
-        "| CRC-32 0000002a | float32 | torch | 2 | a processor |",
+        "18.50 | 25.00, 20.00, 19.00 | CRC-32 0000002a | float32 | torch | 2 | a processor |",
+        "14.00 | 25.00, 20.00, 19.00 | CRC-32 0000002a | float32 | torch | 2 | a processor, a GPU |",
     ):
         assert words in page
     assert page.count("curves.png") == 2
