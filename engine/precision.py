@@ -15,6 +15,7 @@ from command import InputError
 from hardware import has_bfloat16
 
 DTYPES = ("float32", "tf32", "bfloat16", "float16")
+MXNET_DTYPES = ("float32", "bfloat16", "float16")
 TORCH_DTYPES = ("float32", "tf32", "bfloat16")
 LOSS_SCALE = {"float16": 128.0}  # a power of two, so that scaling is exact
 SMALLEST_LOSS_SCALE = 2.0**-24  # the smallest positive number of float16
@@ -30,7 +31,7 @@ def use(dtype, contexts):
     Raises:
         InputError: the type is unknown, or these devices do not support it.
     """
-    require_known(dtype, [known for known in DTYPES if known != "tf32"])
+    require_known(dtype, MXNET_DTYPES)
     places = {context.device_type for context in contexts}
     if dtype == "bfloat16" and (places != {"cpu"} or not has_bfloat16()):
         raise InputError(

@@ -31,13 +31,12 @@ def make(name, depth, device, settings=SETTINGS, **options):
     return TorchEngine(net, torch.device(device), settings, **options)
 
 
-def assert_same_state(*engines):
-    """Noise of 1e-6 in the images moves betas of fractal 20 by 2% of the largest in 15 steps."""
+def assert_same_state(*engines, bound=1e-2):
     for ours, theirs in zip(*(engine.state_dict() for engine in engines)):
         assert ours.keys() == theirs.keys()
         for key, value in ours.items():
             scale = max(np.abs(value).max(), 1e-2)
-            assert np.abs(value - theirs[key]).max() < 5e-2 * scale, key
+            assert np.abs(value - theirs[key]).max() < bound * scale, key
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -57,7 +56,8 @@ def test_steps_are_the_cpus_before_and_after_recording(name, depth, compiled):
         sums = [engine.train_step(images, labels, 1e-3, weights) for engine in engines]
         losses = [engine.fetch([each])[0, 0] for engine, each in zip(engines, sums)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    assert_same_state(*engines)
+    # noise of 1e-6 in the images moves betas of fractal 20 by 2% of the largest in these steps
+    assert_same_state(*engines, bound=5e-2 if name == "fractal" else 1e-2)
 
 
 def test_steps_are_the_cpus_with_everything_on():
@@ -84,13 +84,14 @@ def test_steps_are_the_cpus_with_everything_on():
 @pytest.mark.parametrize("dtype", ["tf32", "bfloat16"])
 def test_fewer_bits_are_close_to_float32(dtype):
     rng = np.random.default_rng(0)
-    batches = [rng.normal(size=(32, 3, 32, 32)).astype(np.float32) for _ in range(WARM_UP + 2)]
+    images = rng.normal(size=(WARM_UP + 2, 32, 3, 32, 32)).astype(np.float32)
+    labels = rng.integers(0, 10, (WARM_UP + 2, 32))
     losses = []
     for each in ("float32", dtype):  # one after the other, because TF32 is set for a process
         engine = make("cross", 26, "cuda", dtype=each)
-        sums = [engine.train_step(images, np.arange(32) % 10, 1e-3) for images in batches]
-        losses.append(engine.fetch(sums)[-1, 0])
-    assert losses[0] != losses[1]
+        sums = [engine.train_step(*batch, 1e-3) for batch in zip(images, labels)]
+        losses.append(engine.fetch(sums)[:, 0])
+    assert (losses[0] != losses[1]).all()
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 

@@ -76,7 +76,7 @@ def list_cases(args):
         for task, network, batch_size, dtype, library, threads in settings
         if (task, library) in STEPS
         and not (library in NEEDS_PLAIN and task != "data" and network[0] not in PLAIN)
-        and (library == "mxnet" or dtype in precision.TORCH_DTYPES)
+        and dtype in (precision.MXNET_DTYPES if library == "mxnet" else precision.TORCH_DTYPES)
         and not (library in FILES and dtype != "float32")
     ]
     if not cases:

@@ -103,7 +103,6 @@ def find_devices(run, kind, gpus):
         InputError: a device is missing, or it cannot compute in the run's dtype.
     """
     if kind == "torch":
-        precision.require_known(run.dtype, precision.TORCH_DTYPES)
         device = torch_device(gpus)
         precision.use_in_torch(run.dtype, device)
         return [device]
