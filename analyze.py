@@ -15,6 +15,7 @@ from analysis.paths import (
 )
 from command import Parser, command, require_picture_path, require_positive
 from network import get_model, list_models
+from network.base import describe_rounding
 from plotting.studies import draw_lengths, draw_lesions, draw_members
 from plotting.tables import aligned
 from training.evaluation import restore
@@ -128,8 +129,10 @@ def show_paths(args):
             if name in PAPER_CHANCES:
                 found["paper"] = binomial_lengths(len(net.blocks), PAPER_CHANCES[name])
             lines[name] = (found["random"], found.get("paper"))
-            heading = f"{name} depth {depth}: {sum(counts.values()):,} paths"
-            tables.append("\n".join([heading, *_summary(found), _lengths(counts, found)]))
+            heading = [f"{name} depth {depth}: {sum(counts.values()):,} paths"]
+            rounding = describe_rounding(depth, getattr(net, "built_depth", None))
+            heading += [rounding] if rounding else []
+            tables.append("\n".join([*heading, *_summary(found), _lengths(counts, found)]))
     draw_lengths(panels, args.output)
     print("\n\n".join(tables))
     print(f"\npicture  {args.output}")

@@ -67,7 +67,8 @@ def show_summary(judgements, lengths):
             bound = f"claimed below {each.claim.bound:g}"
             print(f"{each.verdict}: {each.claim.sentence} {describe_effect(each)}, {bound}")
     words = (f"{name} {found[0]:.2f} ({by[0]:.2f})" for name, (found, by) in lengths.items())
-    print(f"mean lengths of random paths, exact (the paper's formula): {', '.join(words)}")
+    what = "mean number of weight layers on a random path at depth 38, exact (the paper's formula)"
+    print(f"{what}: {', '.join(words)}")
 
 
 def show_text(judgements, lengths):
@@ -79,9 +80,10 @@ def show_text(judgements, lengths):
         for name, words in describe(each):
             indents = {"initial_indent": f"  {name:9} ", "subsequent_indent": " " * 12}
             print(textwrap.fill(words, 96, **indents))
-    print("\nlengths of random paths, mean +- deviation (exact), and the paper's formula:")
+    print("\nweight layers on a random path at depth 38, mean +- standard deviation:")
     for network, (found, formula) in lengths.items():
-        print("  {:7} {:5.2f} +- {:.2f}   {:5.2f} +- {:.2f}".format(network, *found, *formula))
+        line = "  {:7} {:5.2f} +- {:.2f} (exact)   {:5.2f} +- {:.2f} (the paper's formula)"
+        print(line.format(network, *found, *formula))
     print(f"\n{summarize(judgements)}")
 
 

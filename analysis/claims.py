@@ -282,7 +282,7 @@ CLAIMS = (
     ),
     Claim(
         "depth-degrades-plain-networks",
-        "Plain networks of 40 layers train worse than those of 20.",
+        "Plain networks of 40 layers have a higher training loss than those of 20.",
         f"{FRACTAL}, section 4.2, figure 3 and table 4",
         (PLAIN20, PLAIN40),
         lambda shallow, deep: [[row["train_loss"] for row in rows] for rows in (shallow, deep)],
@@ -292,7 +292,8 @@ CLAIMS = (
     ),
     Claim(
         "fractal-trains-deep-columns",
-        "A column of 40 layers trained within a fractal does not degrade as a plain network does.",
+        "A column of 40 layers that is trained in a FractalNet has a lower error than a plain "
+        "network of 40 layers.",
         f"{FRACTAL}, table 4",
         (TABLE4_40, PLAIN40),
         _column_against_plain,
@@ -302,7 +303,8 @@ CLAIMS = (
     ),
     Claim(
         "more-columns-do-not-hurt",
-        "More columns and more depth do not hurt: 40 layers err less than 1 point more than 20.",
+        "More columns and more depth do not hurt: the error with 40 layers is less than 1 point "
+        "above that with 20.",
         f"{FRACTAL}, table 3",
         (TABLE3_40, TABLE3_20),
         _difference,
@@ -312,8 +314,8 @@ CLAIMS = (
     ),
     Claim(
         "drop-path-makes-columns-usable",
-        "Drop-path makes columns usable on their own: the worst column with it errs at least 10 "
-        "points less than the best one without.",
+        "Drop-path makes columns usable on their own: the error of the worst column with it is at "
+        "least 10 points below that of the best one without.",
         f"{FRACTAL}, sections 3.1 and 4.2",
         (MIXED, UNDROPPED),
         _usable_or_not,

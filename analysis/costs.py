@@ -99,8 +99,8 @@ def _count_seeds(records, setting):
 def tabulate_costs(costs: Sequence[Cost]) -> List[List[str]]:
     """Return Costs as rows of words, the heading first, their sum last."""
     devices = list({device: None for cost in costs for device in cost.hours})
-    head = ["runs", "missing", "10^15 multiply-adds a run"]
-    rows = [[*head, *(f"hours a run, {device}" for device in devices), "speed"]]
+    head = ["runs", "missing", "10^15 multiply-adds per run"]
+    rows = [[*head, *(f"hours per run, {device}" for device in devices), "speed"]]
     for cost in costs:
         cells = [str(cost.setting), str(cost.runs), f"{cost.multiply_adds / 1e15:.2f}"]
         cells += [_hours(cost.hours.get(device)) for device in devices]

@@ -24,9 +24,10 @@ prints it; `python -m tools.pages` writes it from the published runs only.
 
 **{state}**
 
-The runs that come with the project reproduce none of the papers' results: the papers train 400 epochs on GPUs, these runs 13 to 30 epochs,
-most of them on CPUs. The lengths of paths need no training and are exact. The results of all runs are in [training.md](training.md#results),
-[fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and [imagenet.md](imagenet.md#measured-here-396-photographs).
+The runs that come with the project reproduce none of the papers' results: the papers train for 400 epochs on GPUs, these runs for 13 to 30
+epochs, most of them on CPUs. The lengths of paths need no training and are exact. The results of all runs are in
+[training.md](training.md#results), [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and
+[imagenet.md](imagenet.md#measured-here-396-photographs).
 
 ## Verdicts
 
@@ -69,8 +70,8 @@ difference of 10 points.
 
 - An effect is a mean over seeds, in percentage points, or in nats if it is a difference of training losses. Its 95% interval is Student's
   t interval, or Welch's for two groups of runs.
-- A claim is *supported* if the whole interval is on its side, *contradicted* if the whole interval is on the other side, and *undecided*
-  otherwise, in particular with fewer than two runs of each setting.
+- A claim says that its effect is below a number. It is *supported* if the whole interval is below this number, *contradicted* if the whole
+  interval is above it, and *undecided* otherwise, in particular with fewer than two runs of each setting.
 - A finished run counts if it was trained in float32 on all training images, on one device, from random initial values, and tested on the
   test set. Of runs with the same seed, the newest counts; a published run counts only where there is no other. No seed is left out.
 - If the loss of a run diverged, the claims about its setting are undecided, because the mean of the other runs would favour the setting.
@@ -90,6 +91,9 @@ The numbers of the claims are those above. The column "the paper" has the result
 {tests}
 
 ## Runs
+
+The column "columns %" has the errors of a FractalNet's columns, the shallowest first, and "images" the checksum of the training images.
+Engine, threads and processor are those with which a run began; some were resumed on another machine or with more threads.
 
 {runs}
 

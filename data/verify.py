@@ -16,7 +16,7 @@ Check a .rec file: the framing, header, label and image of every record, and the
 beside it, if there is one. MXNet ends the whole process on a damaged file; this program names the
 bad records.
 
-The exit status is 0 for a sound file, 1 if something is wrong with it (each bad record is
+The exit status is 0 for an undamaged file, 1 if something is wrong with it (each bad record is
 listed with its index and the reason), 2 if there is no such file.
 """
 

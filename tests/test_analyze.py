@@ -63,13 +63,20 @@ def test_paths_of_several_networks_in_one_picture(tmp_path, capsys):
     words = ["--network", "half", "plain", "--depth", "14", "20"]
     words += ["--output", tmp_path / "paths.png"]
     out = said(capsys, "paths", *words)
-    assert re.findall(r"(\w+) depth (\d+)", out) == [
+    assert re.findall(r"^(\w+) depth (\d+):", out, re.M) == [
         (name, depth) for depth in ("14", "20") for name in ("half", "plain")
     ]
     assert is_picture(tmp_path / "paths.png")
     more = said(capsys, "paths", *words, "--projections")
     assert "random: 6.00 +- 1.63" in out  # 2 / 3 of the routes are branches of two layers
     assert "random: 6.67 +- 1.15" in more  # and shortcuts of the last two blocks have one
+
+
+def test_paths_of_a_depth_that_is_rounded_down(tmp_path, capsys):
+    words = ["--network", "resnet", "cross", "--depth", "40", "--output", tmp_path / "paths.png"]
+    out = said(capsys, "paths", *words)
+    assert "cross depth 40: 26,244 paths\ndepth 40 builds the same network as depth 38" in out
+    assert out.count("builds the same network") == 1  # resnet has blocks of two layers
 
 
 def test_members_of_a_fused_network(runs, capsys):

@@ -183,7 +183,7 @@ def test_hours_are_in_proportion_to_measured_speeds():
     share = similar.multiply_adds / found.multiply_adds
     assert similar.hours["A"] == pytest.approx(share * hours)
     head, *rows, total = costs.tabulate_costs([found, similar])
-    assert "hours a run, B" in head and [row[-1] for row in rows] == ["measured", "estimated"]
+    assert "hours per run, B" in head and [row[-1] for row in rows] == ["measured", "estimated"]
     assert total[1] == "4" and total[3] == f"{3 * hours + share * hours:.1f}"
 
 

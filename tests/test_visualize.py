@@ -24,6 +24,13 @@ def test_the_first_example(tmp_path, monkeypatch, capsys):
         assert fact in text
 
 
+@pytest.mark.parametrize("depth,same", [(14, None), (17, 14)])
+def test_a_picture_says_that_its_depth_was_rounded_down(depth, same, tmp_path):
+    visualize.main(["--network", "half", "--depth", str(depth), "--out", str(tmp_path)])
+    text = (tmp_path / f"half_d{depth}.gv").read_text("utf-8")
+    assert re.findall(r"the same network as depth (\d+)", text) == [str(same)] * bool(same)
+
+
 @pytest.mark.parametrize(
     "argv,stem,said",
     [

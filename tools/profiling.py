@@ -88,7 +88,7 @@ def operator_table(found, costs, batch_size, speed, bandwidth):
         costs: {operator: (multiply-adds, numbers read, numbers written)} for one image.
         speed, bandwidth: the results of ``measure_peaks``.
     """
-    rows = [["operator", "calls a step", "ms", "share %", "least ms", "ms / least"]]
+    rows = [["operator", "calls per step", "ms", "share %", "least ms", "ms / least"]]
     total = sum(taken for _, taken in found.values())
     floors = 0
     for name, (calls, taken) in sorted(found.items(), key=lambda item: -item[1][1]):

@@ -161,7 +161,7 @@ def _find_steps(take, cycle, seconds):
 def table(timings):
     """Return Timings as a Markdown table; ratios are to the first of a task, network and batch."""
     head = ["task", "network", "batch", "dtype", "library", "threads", "images/s, median"]
-    rows = [head + ["from .. to", "ratio", "ms a step", "first step s", "peak MiB"]]
+    rows = [head + ["from .. to", "ratio", "ms per step", "first step s", "peak MiB"]]
     bases = {}
     for timing in timings:
         case, rates = timing.case, timing.rates

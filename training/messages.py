@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from network.base import describe_rounding
 from training.recipe import DIGITS
 from training.run_folder import read_config
 from training.schedule import count_drops
@@ -27,11 +28,9 @@ def describe_run(run, info, data, engine, folder):
 
 def _warn(run, info):
     """Yield warnings about settings whose effect may be unexpected."""
-    if info.built_depth not in (None, run.depth):
-        yield (
-            f"depth {run.depth} builds the same network as depth {info.built_depth}: only whole "
-            "blocks are built"
-        )
+    rounding = describe_rounding(run.depth, info.built_depth)
+    if rounding:
+        yield rounding
     recipe = run.recipe
     if run.dataset in DIGITS and recipe.augmentation in ("+", "++"):
         yield (

@@ -44,7 +44,7 @@ class Recipe:
         "one-cycle, linearly to 0",
     )
     lr: float = option(0.1, help="highest learning rate", low=0)
-    lr_factor: float = option(0.1, help="factor of the learning rate at each of --lr-steps", low=0)
+    lr_factor: float = option(0.1, help="the rate is multiplied by this at --lr-steps", low=0)
     lr_steps: Tuple[Fraction, ...] = option(
         (Fraction(1, 2), Fraction(3, 4), Fraction(7, 8)),
         parse=parse_steps,

@@ -8,6 +8,7 @@ from typing import List, Optional, Tuple, Union
 
 from command import CommandError, InputError
 from filesystem import new_folder, write_bytes, write_text
+from network.base import describe_rounding
 from network.complexity import complexity
 from network.drawing import architecture
 from network.drawing.diagram import draw_diagram, measure_node
@@ -57,9 +58,11 @@ def visualize(
     cost, graph = complexity(net, shape), read_graph(net, shape)
     graph = fold_blocks(graph) if fold else graph
     layout = lay_out(graph, [measure_node(node, detail) for node in graph.nodes])
-    title, stem = name_picture(network, depth or default_depth(network), widen_factor)
+    depth = depth or default_depth(network)
+    title, stem = name_picture(network, depth, widen_factor)
     marked, meaning, suffix = mark_path(graph, layout, net, network, column, path)
-    text = draw_diagram(graph, layout, title, list_facts(cost), detail, marked, meaning)
+    facts = list_facts(cost, depth, getattr(net, "built_depth", None))
+    text = draw_diagram(graph, layout, title, facts, detail, marked, meaning)
     file = Path(out) / (stem + suffix + "_fold" * fold + "_detail" * detail)
     _, top, _, bottom = layout.box(range(len(graph.nodes)))
     return write(text, file, min(DPI, 72 * LONGEST / (bottom - top + 200)))
@@ -74,9 +77,11 @@ def name_picture(network, depth, widen_factor):
     return title, stem
 
 
-def list_facts(cost):
-    """Return the facts in the caption that describe the Complexity ``cost``."""
+def list_facts(cost, depth, built_depth):
+    """Return the facts in the caption: the Complexity ``cost``, and a depth that was rounded."""
+    rounded = describe_rounding(depth, built_depth)
     return [
+        *([f"the same network as depth {built_depth}"] if rounded else []),
         f"longest path {cost.layers} layers",
         f"{cost.parameters:,} parameters",
         f"{cost.multiply_adds / 1e6:,.1f}M multiply-adds",
