@@ -414,7 +414,7 @@ def bytes_(options, folder):
 
         with _quiet_libraries():
             _generated(options.cases, damage.DAMAGE, check)
-        outcome = f"{found['refused']:,} refused, {found['accepted']:,} rightly accepted"
+        outcome = f"{found['refused']:,} refused, {found['accepted']:,} correctly accepted"
         yield name, sum(found.values()), outcome
 
 

@@ -148,7 +148,7 @@ class RuntimeConfig:
     on_divergence: str = option(
         "stop",
         choices=("stop", "continue"),
-        help="what to do if the mean loss of a step or test exceeds 10,000 nats; a loss that is not "
+        help="what to do if the mean loss of a step or test exceeds 10,000 nats; one that is not "
         "finite always stops a run",
     )
     quiet: bool = option(False, help="show only errors")
