@@ -101,8 +101,8 @@ def report(path, findings):
             )
         yield flaws
     else:
-        beside = " and its .idx" if index_path(path).exists() else " (no .idx beside it)"
-        yield f"{path}: all records are sound{beside}"
+        index = "the .idx file matches" if index_path(path).exists() else "there is no .idx file"
+        yield f"{path}: no record is damaged, and {index}"
 
 
 @command

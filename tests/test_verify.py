@@ -53,7 +53,7 @@ def test_a_sound_file(rec, capsys):
         "classes: 3 (0: 4, 1: 3, 2: 3)",
         "sizes:   32x32 RGB: 10",
     ]
-    assert "all records are sound and its .idx" in out[3]
+    assert out[3] == f"{path}: no record is damaged, and the .idx file matches"
     assert check(path, 3).tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
 
 
@@ -73,7 +73,7 @@ def test_many_classes_and_sizes_are_summed_up(tmp_path, capsys):
     assert status == 0
     assert out[1] == "classes: 30 (0 to 29, 1 to 1 images each)"
     assert "and 5 more, 30x30 to 39x39" in out[2]
-    assert "no .idx beside it" in out[3]
+    assert out[3].endswith(": no record is damaged, and there is no .idx file")
 
 
 def test_every_bad_record_is_listed(rec, capsys):
