@@ -170,8 +170,10 @@ def _read(spec, source, folder, partial):
     """Return training and test Parts of a built-in data set; without a source, download it."""
     if not spec.archives:
         return read_digits(spec.test_count)
-    read = read_idx_source if spec.name in DATASETS else read_source
-    return read(spec.name, _download(spec, folder) if source is None else source, partial)
+    source = _download(spec, folder) if source is None else source
+    if spec.name in DATASETS:
+        return read_idx_source(spec.name, source)
+    return read_source(spec.name, source, partial)
 
 
 def _download(spec, folder):
