@@ -21,7 +21,8 @@ from filesystem import write_text
 from hardware import cores
 from network import list_models
 from plotting.scaling import draw_scaling, varying_axes
-from tools.contestants import LIBRARIES, TASKS, contest, list_cases, profile_case
+from tools.contestants import LIBRARIES, TASKS, contest, list_cases
+from tools.profiling import profile_case
 from tools.timing import Case, table, time_cases
 
 EXAMPLES = """examples:
