@@ -21,7 +21,8 @@ from filesystem import write_text
 from hardware import cores
 from network import list_models
 from plotting.scaling import draw_scaling, varying_axes
-from tools.contestants import LIBRARIES, TASKS, contest, list_cases, profile_case
+from tools.contestants import LIBRARIES, TASKS, contest, list_cases
+from tools.profiling import profile_case
 from tools.timing import Case, table, time_cases
 
 EXAMPLES = """examples:
@@ -41,7 +42,9 @@ PROFILED = ("mxnet", "torch")  # the libraries of --operators
 def make_parser():
     """Return the parser of the command line."""
     parser = Parser(description=__doc__, epilog=EXAMPLES)
-    add_case_flags(parser.add_argument_group("what is timed"))
+    cases = parser.add_argument_group("what is timed")
+    add_task_flags(cases)
+    add_library_flags(cases)
     parser.add_argument(
         "--rounds", type=int, default=7, help="number of turns of each library; default: 7"
     )
@@ -64,8 +67,8 @@ def make_parser():
     return parser
 
 
-def add_case_flags(group):
-    """Add the flags whose values make the cases, every one with every other."""
+def add_task_flags(group):
+    """Add the flags that say what is done; the cases are every value with every other."""
     group.add_argument(
         "--task",
         nargs="+",
@@ -83,6 +86,10 @@ def add_case_flags(group):
     group.add_argument(
         "--batch-size", nargs="+", type=int, default=[64], help="images in a batch; default: 64"
     )
+
+
+def add_library_flags(group):
+    """Add the flags that say what does it; see ``add_task_flags``."""
     group.add_argument(
         "--dtype",
         nargs="+",

@@ -47,6 +47,14 @@ def make_parser():
     parser.add_argument(
         "--out", type=Path, metavar="DIR", required=True, help="folder of the files"
     )
+    add_content_flags(parser)
+    parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
+    parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
+    return parser
+
+
+def add_content_flags(parser):
+    """Add the flags that say what the files contain."""
     parser.add_argument(
         "--column",
         type=int,
@@ -78,9 +86,6 @@ def make_parser():
         help="allowed increase of the test error by --int8; above it, no file is written. Default: "
         f"{INT8_TOLERANCE}",
     )
-    parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
-    parser.add_argument("--data-dir", help="folder of the .rec files; default: the run's")
-    return parser
 
 
 def describe(args, trained):

@@ -50,6 +50,29 @@ def make_parser():
         metavar="IMAGE",
         help="image files, folders of them, or - (a list on standard input)",
     )
+    add_network_flags(parser)
+    parser.add_argument("--top", type=int, help=f"number of classes to show; default: {TOP}")
+    parser.add_argument(
+        "--format", choices=FORMATS, help=f"format of the output; default: {FORMATS[0]}"
+    )
+    parser.add_argument(
+        "--features",
+        metavar="FILE.npy",
+        help="write the features (the classifier's input) into this file, an array (pictures, "
+        "features), and print which picture each row is, instead of classes",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=64,
+        help="number of pictures predicted at once; default: 64",
+    )
+    parser.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
+    return parser
+
+
+def add_network_flags(parser):
+    """Add the flags that say which network classifies the pictures."""
     network = parser.add_mutually_exclusive_group(required=True)
     network.add_argument("--run", type=Path, help="folder of a run")
     network.add_argument(
@@ -73,24 +96,6 @@ def make_parser():
         "--early-exit measures this in the lines whose shares do not name the whole network",
     )
     parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
-    parser.add_argument("--top", type=int, help=f"number of classes to show; default: {TOP}")
-    parser.add_argument(
-        "--format", choices=FORMATS, help=f"format of the output; default: {FORMATS[0]}"
-    )
-    parser.add_argument(
-        "--features",
-        metavar="FILE.npy",
-        help="write the features (the classifier's input) into this file, an array (pictures, "
-        "features), and print which picture each row is, instead of classes",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=64,
-        help="number of pictures predicted at once; default: 64",
-    )
-    parser.add_argument("--gpus", help="such as 0, or cpu; default: every GPU that MXNet sees")
-    return parser
 
 
 def check_flags(args):

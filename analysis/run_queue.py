@@ -16,10 +16,10 @@ from analysis.reproduction import (
 from command import CommandError, InputError, Interrupted, StorageError
 from filesystem import InUse
 from training.evaluation import restore
+from training.fitting import fit
 from training.run import Run
 from training.run_data import RunData
 from training.run_folder import find_run, is_published, locked, read_run
-from training.trainer import fit
 
 MOST_MEMBERS = 64  # the largest number of an ensemble's members that are measured
 LOCKS = ".queue"  # folder in the log_dir

@@ -21,13 +21,12 @@ FILE_LIMIT = 1 << 28  # bytes; the largest file has 47 million
 SIZE, CLASSES = 28, 10
 
 
-def read_idx_source(dataset, source, partial=False):
+def read_idx_source(dataset, source):
     """Return the training and the test Parts in the folder ``source``, with images in RGB.
 
     Args:
         dataset: one of DATASETS.
         source: the folder, also as torchvision makes it for one or several data sets.
-        partial: has no effect, because a part is one file.
 
     Raises:
         InputError: a file is missing, damaged, or does not fit the others.

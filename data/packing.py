@@ -18,11 +18,11 @@ from data.download import fetch
 from data.idx import DATASETS, read_idx_source
 from data.images import encode
 from data.own import TEST_SHARE, Own, describe, read_own
-from data.photographs import LOCK, SETS, check_jobs, refuse_mixture
+from data.photographs import LOCK, SETS, refuse_mixture
 from data.recordio import frame
 from data.records import Images, split
 from data.spec import DESCRIPTION, DatasetSpec, default_folder, get_spec, list_datasets, write_spec
-from data.workers import open_workers
+from data.workers import check_jobs, open_workers
 from filesystem import locked, named_errors, new_folder
 
 SHUFFLE_SEED = 0
@@ -170,8 +170,10 @@ def _read(spec, source, folder, partial):
     """Return training and test Parts of a built-in data set; without a source, download it."""
     if not spec.archives:
         return read_digits(spec.test_count)
-    read = read_idx_source if spec.name in DATASETS else read_source
-    return read(spec.name, _download(spec, folder) if source is None else source, partial)
+    source = _download(spec, folder) if source is None else source
+    if spec.name in DATASETS:
+        return read_idx_source(spec.name, source)
+    return read_source(spec.name, source, partial)
 
 
 def _download(spec, folder):

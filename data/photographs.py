@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from command import InputError, require_positive
+from command import InputError
 from data.checks import check, note_images
 from data.class_folders import survey
 from data.images import (
@@ -26,9 +26,8 @@ from data.journal import write_lines, write_records
 from data.lists import CLASSES, read_lines
 from data.metadata import read_orientation
 from data.spec import DESCRIPTION
-from data.workers import open_workers
+from data.workers import check_jobs, open_workers
 from filesystem import locked
-from hardware import cores
 
 SIZE = 480  # default of the shorter side, as in deep fusion's ImageNet records
 QUALITY = 95  # quality of re-encoded JPEGs
@@ -112,13 +111,6 @@ def _require_every_class(path, names, left_out):
         if str(label) not in there:
             line = next(line for line in left_out if line.startswith(f"train/{name}/"))
             raise InputError(f"class {name!r} has no images to train on (left out: {line}, ...)")
-
-
-def check_jobs(jobs):
-    """Return the number of processes; None means one for each core."""
-    jobs = cores() if jobs is None else jobs
-    require_positive(jobs=jobs)
-    return jobs
 
 
 def _write(path, photographs, convert_all, plan, classes):

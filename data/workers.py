@@ -12,10 +12,18 @@ from itertools import islice
 
 from compat import WITHOUT_MXNET
 
-from command import CommandError
+from command import CommandError, require_positive
+from hardware import cores
 
 CHUNK = 8  # items that a process gets at once
 AHEAD = 4  # chunks that are submitted in advance for each process
+
+
+def check_jobs(jobs):
+    """Return the number of processes; None means one for each core."""
+    jobs = cores() if jobs is None else jobs
+    require_positive(jobs=jobs)
+    return jobs
 
 
 @contextlib.contextmanager

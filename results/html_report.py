@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Sequence, Union
 
 from filesystem import write_text
-from plotting.curves import SUBNETWORKS
 from results.aggregate import tabulate
 from results.bokeh_plots import figure_items, library
 from results.comparison import compare_settings
 from results.formats import EXPLANATION, split_tables, table_rows
 from results.page import inert, render_page
-from training.run_folder import RunRecord, read_config
+from training.run_folder import PICTURES, RunRecord, read_config
 
-PICTURES = ("curves.png", *(f"{kind}s.png" for kind in SUBNETWORKS))
 HINT = "Click a heading to sort its table; click a name below a figure to hide its lines."
 PNG = b"\x89PNG\r\n"
 ENVIRONMENT = (

@@ -230,11 +230,8 @@ def full_disk(options, folder):
     """a disk that fills up in training; --resume when there is room again"""
     epochs = 3
     data, expected = uninterrupted(folder, epochs)
-    stopped, rooms = (
-        Counter(),
-        (0, 4, 60, 160, 260, 330, 400),
-    )  # KiB: from the first file to the last
-    for room in rooms:
+    stopped = Counter()
+    for room in (0, 4, 60, 160, 260, 330, 400):  # KiB: from the first file to the last
         with small_disk(folder / "disk", 8 * MIB) as disk:
             ballast = fill(disk, room << 10)
             status, err = end(start(training(data, disk, epochs)))

@@ -216,9 +216,8 @@ def _make_photographs(folder):
 
 def _read_photographs(path):
     """Their numbers, out of MXNet's own iterator, which ends the process on what it cannot read."""
-    path.with_name(f".{path.name}.decoded").unlink(
-        missing_ok=True
-    )  # written in one tick of a clock
+    note = path.with_name(f".{path.name}.decoded")
+    note.unlink(missing_ok=True)  # written in one tick of a clock
     photographs = stream.load(path.with_suffix(".rec"), CLASSES, 32)
     how = {"augmentation": "imagenet", "seed": 0, "epoch": 1}
     return [len(batch) for batch in stream.train_batches(photographs, 4, **how)]

@@ -8,13 +8,13 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
-from test_regularizers import ALL, RATES, batch, make
 
 from data.records import Batch
 from engine import cuda_graph
 from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
+from tests.test_regularizers import ALL, RATES, batch, make
 
 pytestmark = pytest.mark.medium
 

@@ -159,7 +159,7 @@ def test_the_rate_is_a_panel_logarithmic_over_decades(tmp_path, drawn):
     assert (rate.get_yscale(), rate.get_ylabel()) == ("log", "learning rate")
     draw_curves(rows([0.1, 0.05]), tmp_path / "c.png", "title")
     assert drawn[1].axes[2].get_yscale() == "linear"
-    slope = [{**ROW, "epoch": 1, "lr": 0.1, "lr_first": 0.1, "lr_last": 0.0}]
+    slope = [{**ROW, "epoch": 1, "lr": 0.1, "lr_last": 0.0}]
     draw_curves(slope, tmp_path / "c.png", "title")
     assert drawn[2].axes[2].get_lines()[0].get_ydata().tolist() == [0.1, 0.0]
     assert drawn[2].axes[2].get_yscale() == "linear"  # 0 has no place on the other

@@ -39,7 +39,7 @@ from tests.record_files import write_random_rec
 from tests.test_run_folder import ROW
 from tests.test_scripts import refused
 from tools.publish import publish
-from training import trainer
+from training import checkpoint, fitting
 from training.recipe import RECIPES
 from training.run import Run, RunInfo, RuntimeConfig
 from training.run_folder import (
@@ -521,7 +521,7 @@ def test_the_end_of_the_time_is_no_error_and_ctrl_c_is_one(short_queue, tiny, mo
     endings = [lambda: signal.raise_signal(signal.SIGINT), spend_time]
 
     def train_for_long(run, config, folder):
-        with trainer._resumable(tiny, run, Alone()):
+        with fitting._resumable(tiny, run, Alone()):
             endings.pop()()
 
     (tiny / "config.json").write_text("{}")
@@ -619,7 +619,7 @@ def test_a_full_disk_ends_the_queue(short_queue, tiny, monkeypatch):
     def fill(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(trainer.checkpoint, "save", fill)
+    monkeypatch.setattr(checkpoint, "save", fill)
     with pytest.raises(StorageError, match="No space left on device; after fixing this"):
         queue(tiny)
     assert len(find_runs(tiny / "snapshot")) == 1

@@ -22,13 +22,14 @@ from network.graph import to_symbol
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
 from training import cli, evaluation, initialization, messages, parameter_files
+from training.fitting import _resumable
 from training.messages import describe_resuming
 from training.meter import Divergence
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run
 from training.run_data import RunData
 from training.run_folder import NoLog, read_config, read_log
-from training.trainer import Trainer, _resumable
+from training.trainer import Trainer
 
 pytestmark = pytest.mark.medium
 
@@ -375,8 +376,8 @@ def test_parameters_that_are_not_finite_are_refused(tmp_path, value):
 @pytest.mark.parametrize(
     "place,advice",
     [
-        ("build_engine", "another program may use it: choose others with --gpus"),
-        ("Trainer.train", "run1: a device is out of memory: lower --batch-size"),
+        ("fitting.build_engine", "another program may use it: choose others with --gpus"),
+        ("trainer.Trainer.train", "run1: a device is out of memory: lower --batch-size"),
     ],
 )
 def test_a_device_without_enough_memory_is_an_error_of_one_line(
@@ -388,10 +389,10 @@ def test_a_device_without_enough_memory_is_an_error_of_one_line(
         except RuntimeError:  # as recording does, which then ends
             raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
 
-    monkeypatch.setattr(f"training.trainer.{place}", fail)
+    monkeypatch.setattr(f"training.{place}", fail)
     status, err = refused(capsys, *FAST, "--data-dir", data, "--log-dir", tmp_path / "snapshot")
     assert status and advice in err and "Traceback" not in err
-    monkeypatch.setattr(f"training.trainer.{place}", lambda *args, **how: 1 / 0)
+    monkeypatch.setattr(f"training.{place}", lambda *args, **how: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train_cifar.main([*FAST, "--data-dir", str(data), "--log-dir", str(tmp_path / "snapshot")])
 

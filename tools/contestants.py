@@ -22,13 +22,10 @@ from engine.mxnet_engine import STATIC, MXNetEngine
 from engine.optimizer import OptimizerSettings
 from engine.torch_engine import TorchEngine
 from network import default_depth, get_model, has_columns, image_shape
-from network.complexity import operator_costs
 from network.exporter import read_parameters
 from network.folding import simplify
 from network.graph import to_symbol
 from network.initializer import DeepFusionInit
-from plotting.tables import markdown
-from tools.profiling import measure_peaks, operator_table, profile_mxnet, profile_torch
 from tools.timing import Case
 from training.exporting import EXPORT_FORMATS
 from training.quantization import quantize
@@ -48,8 +45,7 @@ LIBRARIES = {
 ENGINES = ("mxnet", "torch", "torch-compiled")
 TORCH_ENGINE = ENGINES[1:]
 SETTINGS = {"momentum": 0.9, "weight_decay": 1e-4}
-SEPARATE = {**STATIC, "forward_bulk_size": 0, "backward_bulk_size": 0}  # starts each operator
-LR, CLASSES, IMAGES, STEPS_PROFILED = 0.01, 10, 2048, 5
+LR, CLASSES, IMAGES = 0.01, 10, 2048
 
 
 def list_cases(args):
@@ -309,29 +305,6 @@ STEPS = {  # (task, library) -> a Case's function of a number of steps, which wa
     ("data", "pytorch"): batches_of_pytorch,
 }
 TASKS = sorted({task for task, _ in STEPS})
-
-
-def profile_case(case):
-    """Return a table of operators as text: of a step with MXNet, else of STEPS_PROFILED steps."""
-    engine, batch = make_engine(case, hybridize=SEPARATE), random_batch(case)
-
-    def step():
-        engine.fetch([engine.train_step(*batch, LR)])
-
-    for _ in range(STEPS_PROFILED):
-        step()
-    costs = operator_costs(engine.net, image_shape(case.network))
-    name = f"{case.size}, batch {case.batch_size}, {case.dtype}, {case.library}"
-    if case.library in TORCH_ENGINE:
-        sums = [case.batch_size * sum(each) for each in zip(*costs.values())]
-        least = f"forward: {1e-9 * sums[0]:.1f} G multiply-adds, {4e-9 * sum(sums[1:]):.2f} GB"
-        table = profile_torch(step, STEPS_PROFILED)
-        return f"{name}, {STEPS_PROFILED} steps; {least} a step\n{table}"
-    speed, bandwidth = measure_peaks()
-    found = profile_mxnet(step, STEPS_PROFILED)
-    rows = operator_table(found, costs, case.batch_size, speed, bandwidth)
-    machine = f"{os.environ['OMP_NUM_THREADS']} threads, {2e-9 * speed:.0f} GFLOP/s"
-    return f"{name}, {machine}, {1e-9 * bandwidth:.1f} GB/s\n{markdown(rows)}"
 
 
 def contest(case):

@@ -30,7 +30,7 @@ CODE = Path(__file__).resolve().parent.parent
 LITTLE, TOO_LITTLE = 2 * 10**9, 10**8  # bytes of free disk
 REQUIRED = ("NumPy", "Pillow", "matplotlib", "tqdm")  # by training, in addition to MXNet
 TRIAL = """
-import training.trainer
+import training.fitting
 import mxnet as mx
 weight = mx.nd.ones((1, 1, 3, 3))
 weight.attach_grad()

@@ -9,9 +9,40 @@ from statistics import median
 import mxnet as mx
 from mxnet import profiler
 
+from engine.mxnet_engine import STATIC
+from network import image_shape
+from network.complexity import operator_costs
+from plotting.tables import markdown
+from tools.contestants import LR, TORCH_ENGINE, make_engine, random_batch
+
+SEPARATE = {**STATIC, "forward_bulk_size": 0, "backward_bulk_size": 0}  # starts each operator
+STEPS = 5  # of a profile
 BACKWARD = "_backward_"
 WIDE = (8, 256, 32, 32)  # batch, channels, height, width of the convolution that measures the peak
 LENGTH, TRIALS = 1 << 26, 7
+
+
+def profile_case(case):
+    """Return a table of operators as text: of a step with MXNet, else of STEPS steps."""
+    engine, batch = make_engine(case, hybridize=SEPARATE), random_batch(case)
+
+    def step():
+        engine.fetch([engine.train_step(*batch, LR)])
+
+    for _ in range(STEPS):
+        step()
+    costs = operator_costs(engine.net, image_shape(case.network))
+    name = f"{case.size}, batch {case.batch_size}, {case.dtype}, {case.library}"
+    if case.library in TORCH_ENGINE:
+        sums = [case.batch_size * sum(each) for each in zip(*costs.values())]
+        least = f"forward: {1e-9 * sums[0]:.1f} G multiply-adds, {4e-9 * sum(sums[1:]):.2f} GB"
+        table = profile_torch(step, STEPS)
+        return f"{name}, {STEPS} steps; {least} a step\n{table}"
+    speed, bandwidth = measure_peaks()
+    found = profile_mxnet(step, STEPS)
+    rows = operator_table(found, costs, case.batch_size, speed, bandwidth)
+    machine = f"{os.environ['OMP_NUM_THREADS']} threads, {2e-9 * speed:.0f} GFLOP/s"
+    return f"{name}, {machine}, {1e-9 * bandwidth:.1f} GB/s\n{markdown(rows)}"
 
 
 def profile_mxnet(step, steps):

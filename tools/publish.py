@@ -23,6 +23,7 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
+from analysis.reproduction import MEMBERS
 from command import CommandError, InputError, Parser, command
 from filesystem import write_bytes, write_text
 from tools import pages
@@ -32,6 +33,7 @@ from training.recipe import Recipe
 from training.run import Run, RuntimeConfig
 from training.run_folder import (
     CONFIG,
+    PICTURES,
     PUBLISHED,
     ROWS,
     create_run_dir,
@@ -43,8 +45,6 @@ from training.run_folder import (
     shorten_source,
 )
 
-PICTURES = ("curves.png", "columns.png", "members.png")
-EXTRAS = ("members.json",)
 CHOICES = {  # options whose values are words of the project
     each.name
     for kind in (Run, Recipe, RuntimeConfig)
@@ -169,7 +169,7 @@ def publish(folder, out):
 
 def _write_copy(target, folder, config):
     """Write the files of the run in ``folder`` to ``target``, with the settings ``config``."""
-    for name in (ROWS, *PICTURES, *EXTRAS):
+    for name in (ROWS, *PICTURES, MEMBERS):
         if (folder / name).exists():
             write_bytes(target / name, (folder / name).read_bytes())
         else:  # it is another run's, such as its members

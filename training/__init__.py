@@ -4,12 +4,12 @@ import compat  # noqa: F401  (before anything imports mxnet)
 
 from training.classification import Classifier, classify, load_exported, load_run
 from training.evaluation import TrainedRun, restore
+from training.fitting import fit
 from training.metrics import Predictions, probabilities
 from training.recipe import RECIPES, Recipe, default_recipe, get_recipe
 from training.run import Run, RunInfo, RuntimeConfig
 from training.run_data import RunData
 from training.run_folder import RunRecord, find_runs, read_config, read_log, read_run
-from training.trainer import fit
 
 __all__ = [
     "Classifier",

@@ -104,7 +104,7 @@ def find_devices(run, kind, gpus):
     """
     if kind == "torch":
         device = torch_device(gpus)
-        precision.use_in_torch(run.dtype, device)
+        precision.use_in_torch(run.dtype, device)  # refuses a type early; the engine calls it, too
         return [device]
     devices = contexts(gpus)
     precision.use(run.dtype, devices)

@@ -14,13 +14,13 @@ from network import list_pretrained
 from network.drop_path import LOCAL_MODES, MODES
 from training import tensorboard
 from training.checkpoint import FOLDER, checkpoint_path
+from training.fitting import fit, plan, plan_networks
 from training.options import add_flags, given
 from training.parameter_files import load_parameters
 from training.provenance import ROOT
 from training.recipe import RECIPES, Recipe, compare, get_recipe
 from training.run import Run, RuntimeConfig
 from training.run_folder import find_run, read_config, read_run, require_checkpoints
-from training.trainer import fit, plan, plan_networks
 
 # (option of a Recipe, another one, values of the other with which the first has an effect)
 NEEDED = (

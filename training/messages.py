@@ -1,4 +1,4 @@
-"""Format the lines of ``log.txt``: the run, its warnings, its epochs, and how to resume it."""
+"""Format the lines of ``log.txt`` and of errors: the run, its epochs, and how to resume it."""
 
 import shlex
 import sys
@@ -82,3 +82,8 @@ def describe_resuming(folder, run, launcher):
     if read_config(folder).get("data_dir") != run.data_dir:  # the images have moved
         words += ["--data-dir", run.data_dir]
     return launcher + " ".join(map(shlex.quote, words))
+
+
+def begin_error(folder):
+    """Return the start of an error's message: the run's folder, if this worker knows it."""
+    return f"{folder}: " if folder else ""

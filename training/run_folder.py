@@ -16,12 +16,14 @@ from typing import Any, Dict, Iterable, List, Optional, Union
 
 import filesystem
 from command import InputError
+from plotting.curves import SUBNETWORKS
 from training.checkpoint import FOLDER
 from training.meter import EXPLODED, NOT_FINITE
 from training.run import Run, RunInfo
 from training.serialization import from_plain
 
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
+PICTURES = ("curves.png", *(f"{kind}s.png" for kind in SUBNETWORKS))
 PUBLISHED = "published"  # exp_name of the runs that come with the project; see tools/publish.py
 STOPPED_BY_LOSS = "diverged"  # the first word of such a run's problem
 GUESSING = 10.0  # nats, above the loss of guessing: among 1,000 classes it is 6.9
