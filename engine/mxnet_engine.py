@@ -131,20 +131,23 @@ class MXNetEngine(NetworkEngine):
         """Recompute the moving averages from ``batches``. See engine.base.Engine."""
         self._end_training()
         net = self.network(subnetwork)
-        momentum, count = self.bn_momentum(subnetwork), 0
-        averages = {name: self.parameters[name] for name in momentum}
-        for parameter in averages.values():
+        momentum = self.bn_momentum(subnetwork)
+        averages = [self.parameters[name] for name in momentum]
+        for parameter in averages:
             parameter.set_data(mx.nd.zeros(parameter.shape))
+        counts = np.zeros(len(self.devices))  # a device gets nothing of a batch that is too small
         for batch in batches:
-            count += 1
+            shards = self._share_images(batch.images)
+            counts[: len(shards)] += 1
             with autograd.record():
-                zeros = [0 * net(x) for x in self._share_images(batch.images)]
+                zeros = [0 * net(x) for x in shards]
             autograd.backward(zeros)  # the backward pass writes the averages
             self._synchronized = False
             self._keep_pace(zeros)
         self._synchronize()
-        for name, parameter in averages.items():
-            parameter.set_data(parameter.list_data()[0] / (1 - momentum[name] ** count))
+        weights = 1 - np.power.outer([*momentum.values()], counts)
+        for parameter, weight in zip(averages, self._mean_over_devices(weights.sum(axis=1))):
+            parameter.set_data(parameter.list_data()[0] / float(weight))
 
     def fetch(self, steps):
         """Wait for several steps; return their losses and wrong answers, an array (steps, 2).
@@ -302,12 +305,16 @@ class MXNetEngine(NetworkEngine):
         if self._average:
             moving += self._average.kept_moving()
         sums = [sum(array.asnumpy() for array in each).ravel() for each in moving]
-        # a single array, which ends with the number of devices
-        flat = self.workers.sum(np.concatenate([*sums, [len(self.devices)]]))
-        means = np.split(flat[:-1] / flat[-1], np.cumsum([len(each) for each in sums]))
+        means = self._mean_over_devices(np.concatenate([*sums, []]))
+        means = np.split(means, np.cumsum([len(each) for each in sums]))
         for each, mean in zip(moving, means):
             for array in each:
                 array[:] = mx.nd.array(mean.reshape(array.shape), dtype=array.dtype)
+
+    def _mean_over_devices(self, sums):
+        """Return the means over the devices of all workers; ``sums`` are those of this worker."""
+        flat = self.workers.sum(np.append(sums, len(self.devices)))  # a single array
+        return flat[:-1] / flat[-1]
 
     def _keep_pace(self, arrays):
         """Add ``arrays`` to the pending ones; wait for those of ``STEPS_AHEAD`` calls before."""

@@ -330,6 +330,16 @@ def test_averages_of_one_batch_are_its_statistics(part):
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
 
 
+def test_averages_do_not_depend_on_devices_without_images():
+    """Batches of one image, and last ones, may be too small for every device."""
+    image, found = batch(1)[0], []
+    for contexts in (ONE, TWO):
+        engine = make(contexts, get_model("fractal", 5))
+        engine.recompute_bn_statistics([Batch(np.tile(image, (n, 1, 1, 1)), None) for n in (4, 1)])
+        found.append(engine.state_dict()[0])
+    assert_close(*found, 1e-4)
+
+
 def test_steps_after_observing_are_those_without():
     engine, other = fractal(), fractal()
     for seed in range(2):
