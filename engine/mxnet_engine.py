@@ -74,7 +74,7 @@ class MXNetEngine(NetworkEngine):
                 f"kv_store {store} is not supported here: {last_line(error)}", argument="kv_store"
             ) from None
         self._average = WeightAverage([*self.parameters.values()]) if self._ema_decay else None
-        self._synchronized = True
+        self._batches = np.zeros(len(self.devices))  # of each device since they were synchronized
         self._under_way = deque()
         self._trained = {}  # subnetwork -> what computes its logits in a step
         self._dtype = next(iter(self.parameters.values())).dtype
@@ -89,7 +89,7 @@ class MXNetEngine(NetworkEngine):
         Raises:
             CommandError: float16 overflows with every scale of the losses.
         """
-        if self._synchronized:
+        if not self._batches.any():
             self._begin_training()
         loss_weights = loss_weights or {None: 1.0}
         images, labels_there = self._share_images(images), self._share(labels)
@@ -103,7 +103,7 @@ class MXNetEngine(NetworkEngine):
             heads = [scale * each for shard in losses for scale, each in zip(scales, shard)]
             heads += self._zero_losses(loss_weights, len(images))
         autograd.backward(heads)
-        self._synchronized = False
+        self._batches[: len(images)] += 1
         self._update(lr, total or len(labels))
         sums = []
         for shard, zs, y in zip(losses, logits, labels_there):
@@ -131,20 +131,21 @@ class MXNetEngine(NetworkEngine):
         """Recompute the moving averages from ``batches``. See engine.base.Engine."""
         self._end_training()
         net = self.network(subnetwork)
-        momentum, count = self.bn_momentum(subnetwork), 0
-        averages = {name: self.parameters[name] for name in momentum}
-        for parameter in averages.values():
+        momentum = self.bn_momentum(subnetwork)
+        averages = [self.parameters[name] for name in momentum]
+        for parameter in averages:
             parameter.set_data(mx.nd.zeros(parameter.shape))
         for batch in batches:
-            count += 1
             with autograd.record():
                 zeros = [0 * net(x) for x in self._share_images(batch.images)]
             autograd.backward(zeros)  # the backward pass writes the averages
-            self._synchronized = False
+            self._batches[: len(zeros)] += 1
             self._keep_pace(zeros)
+        sums = (1 - np.power.outer([*momentum.values()], self._batches)).sum(axis=1)
+        weights = self._mean_over_devices(sums)
         self._synchronize()
-        for name, parameter in averages.items():
-            parameter.set_data(parameter.list_data()[0] / (1 - momentum[name] ** count))
+        for parameter, weight in zip(averages, weights):
+            parameter.set_data(parameter.list_data()[0] / float(weight))
 
     def fetch(self, steps):
         """Wait for several steps; return their losses and wrong answers, an array (steps, 2).
@@ -286,7 +287,7 @@ class MXNetEngine(NetworkEngine):
         With ``static_shape``, MXNet 1.9.1 does not order reads of moving averages after the
         backward pass that writes them: an immediate read gives the values of the previous step.
         """
-        if self._synchronized:
+        if not self._batches.any():
             return
         while self._under_way:
             self._wait(self._under_way.popleft())
@@ -294,20 +295,31 @@ class MXNetEngine(NetworkEngine):
             mx.nd.waitall()
         if len(self.devices) * self.workers.count > 1:
             self._average_devices()
-        self._synchronized = True
+        self._batches[:] = 0
 
     def _average_devices(self):
-        """Set the moving averages on every device of every worker to their mean over devices."""
+        """Set the moving averages on every device of every worker to their mean over devices.
+
+        Devices that got no batch do not count.
+        """
         moving = [p.list_data() for p in self.parameters.values() if p.grad_req == "null"]
         if self._average:
             moving += self._average.kept_moving()
-        sums = [sum(array.asnumpy() for array in each).ravel() for each in moving]
-        # a single array, which ends with the number of devices
-        flat = self.workers.sum(np.concatenate([*sums, [len(self.devices)]]))
-        means = np.split(flat[:-1] / flat[-1], np.cumsum([len(each) for each in sums]))
+        used = np.flatnonzero(self._batches)
+        sums = [sum(each[device].asnumpy() for device in used).ravel() for each in moving]
+        means = self._mean_over_devices(np.concatenate([*sums, []]))
+        means = np.split(means, np.cumsum([len(each) for each in sums]))
         for each, mean in zip(moving, means):
             for array in each:
                 array[:] = mx.nd.array(mean.reshape(array.shape), dtype=array.dtype)
+
+    def _mean_over_devices(self, sums):
+        """Return means over the devices of all workers that got a batch, from this worker's sums.
+
+        All workers sum a single array, which ends with the number of devices.
+        """
+        flat = self.workers.sum(np.append(sums, np.count_nonzero(self._batches)))
+        return flat[:-1] / flat[-1]
 
     def _keep_pace(self, arrays):
         """Add ``arrays`` to the pending ones; wait for those of ``STEPS_AHEAD`` calls before."""

@@ -74,17 +74,19 @@ def curve_limit(settings: Sequence[Setting]) -> Optional[float]:
 
 
 def cost_ticks(costs: Sequence[float]) -> List[float]:
-    """Return ticks for a logarithmic axis of costs: 1, 2 and 5 of each decade, or fewer.
+    """Return ticks for a logarithmic axis of costs: usually 1, 2 and 5 of each decade, or fewer.
 
-    The axis extends beyond ``costs`` by the factor COST_MARGIN. It has at most 7 ticks, so that
-    their labels do not overlap at the width of a phone.
+    The axis extends beyond ``costs`` by the factor COST_MARGIN. It has at least 2 ticks, because
+    one does not show the scale, and at most 7, so that their labels do not overlap at the width of
+    a phone.
     """
     low, high = min(costs) / COST_MARGIN, max(costs) * COST_MARGIN
-    for digits, step in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3)):
+    usual = (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3))
+    for digits, step in (*usual, ((1, 1.5, 2, 3, 5, 7), 1)):
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ticks = [digit * 10.0**k for k in decades if k % step == 0 for digit in digits]
         ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= 7:
+        if 2 <= len(ticks) <= 7:
             break
     return ticks
 

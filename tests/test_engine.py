@@ -330,6 +330,21 @@ def test_averages_of_one_batch_are_its_statistics(part):
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("sizes", [(1, 1), (4, 1)])
+def test_averages_do_not_depend_on_devices_without_images(sizes):
+    """Batches of one image, and last ones, may be too small for every device."""
+    image, label = batch(1)
+    found = []
+    for contexts in (ONE, TWO):
+        engine = make(contexts, get_model("fractal", 5))
+        engine.train_step(image, label, 0.0)
+        found.append([engine.state_dict()[0]])
+        engine.recompute_bn_statistics([Batch(np.tile(image, (n, 1, 1, 1)), None) for n in sizes])
+        found[-1].append(engine.state_dict()[0])
+    for ours, theirs in zip(*found):
+        assert_close(ours, theirs, 1e-4)
+
+
 def test_steps_after_observing_are_those_without():
     engine, other = fractal(), fractal()
     for seed in range(2):
