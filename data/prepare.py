@@ -102,7 +102,7 @@ def _print_passed_over(report):
         print(f"  left out: {line}")
     for reason, paths in report.ignored.items():
         more = ", ..." if len(paths) > SHOWN else ""
-        print(f"  ignored {len(paths):,} {reason}: {', '.join(paths[:SHOWN])}{more}")
+        print(f"  ignored {reason} ({len(paths):,}): {', '.join(paths[:SHOWN])}{more}")
 
 
 def make_parser():

@@ -198,7 +198,7 @@ def test_folders_and_arrays_that_are_not_used_are_named(tmp_path, capsys):
     source = tree(tmp_path / "source", parts=("train", "val", "test", "extra"), count=2)
     (source / ".git").mkdir()
     prepare.main(["folder", "--source", str(source), "--out", str(tmp_path / "x"), "--jobs", "1"])
-    assert "ignored 2 folders besides train and test: extra, val\n" in capsys.readouterr().out
+    assert "ignored folders besides train and test (2): extra, val\n" in capsys.readouterr().out
     parts = {f"{part}_{kind}" for part in ("train", "val", "test") for kind in ("images", "labels")}
     arrays = {name: PIXELS if name.endswith("images") else LABELS for name in sorted(parts)}
     own = read_own(save(tmp_path / "a.npz", **arrays, class_names=np.array(["a", "b", "c"])))
