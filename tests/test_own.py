@@ -389,6 +389,9 @@ def test_a_damaged_description_is_refused(tmp_path):
     spec = describe(read_own(save(tmp_path / "a.npz", images=PIXELS, labels=LABELS)), "mine")
     write_spec(spec, tmp_path)
     assert read_spec(tmp_path) == spec
+    path = tmp_path / "dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # the byte order mark of an editor
+    assert read_spec(tmp_path) == spec
     assert read_spec(tmp_path / "none") is None
     for changes in (
         {"size": 5},
