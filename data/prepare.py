@@ -86,8 +86,10 @@ def _prepare_own(arguments, out):
     _print_passed_over(own)
     copies = count_copies(own)
     if copies:
-        print(f"  test images with the same pixels as a training image: {copies:,}; the test error")
-        print("  will be too low unless you remove the copies")
+        print(
+            f"  copies of training images among the test images: {copies:,}; remove them, because"
+        )
+        print("  they make the test error too low")
     if spec.classes == 1:
         folders = ": --source takes the folder that holds those of the classes"
         print(f"  there is only one class{folders if os.path.isdir(arguments.source) else ''}")

@@ -49,6 +49,7 @@ def test_folders_become_a_data_set(tmp_path, capsys):
     assert "insects: 10 training and 10 test images of 48 x 48 pixels, 2 classes" in said
     assert "left out: train/ant/broken.jpg: it is not a PNG, JPEG, BMP or WebP" in said
     assert "train/ant/notes.txt" in said and f"--dataset {out}" in said
+    assert "copies of training images among the test images: 10;" in said
     values = json.loads((out / "dataset.json").read_text())
     assert values["classes"] == ["ant", "bee"] and values["size"] == 48
     train = records.load(out / "train.rec", 2, 48)
