@@ -17,6 +17,7 @@ import warnings
 from hardware import cores
 
 INSTALL = "pip install -e '.[cpu]' (or '.[cu112]' for GPUs)"
+PACKAGES = {"PIL": "Pillow", "tqdm": "tqdm"}  # name of the module -> of the package
 NUMPY = "pip install 'numpy>=1.21,<1.27'"
 
 # MXNet imports these if they are installed, for a base class (FeedForward) and for calibration in
@@ -153,6 +154,13 @@ def _prepare_distutils():
             )
 
 
+def _check_packages():
+    """Check that the packages are installed that every program imports when it starts."""
+    for name, package in PACKAGES.items():
+        if importlib.util.find_spec(name) is None:
+            _stop(f"{package} is not installed: run {INSTALL}")
+
+
 def _load_cuda(roots):
     """Load the CUDA libraries that pip installed below ``roots``; return their files.
 
@@ -217,6 +225,7 @@ _set_threads()
 _prepare_home()
 _prepare_numpy()
 _prepare_distutils()
+_check_packages()
 _prepare_cuda()
 if WITHOUT_MXNET not in os.environ:
     _import_mxnet()

@@ -88,6 +88,8 @@ def test_every_unit_refuses_numpy_2(tmp_path, unit):
     [
         ("numpy", ["NumPy is not installed", "pip install -e '.[cpu]'"]),
         ("mxnet", ["mxnet is not installed", "pip install -e '.[cpu]'"]),
+        ("PIL", ["Pillow is not installed", "pip install -e '.[cpu]'"]),
+        ("tqdm", ["tqdm is not installed", "pip install -e '.[cpu]'"]),
         ("requests", ["requests is not installed", "pip install -e '.[cpu]'"]),
     ],
 )
