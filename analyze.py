@@ -120,9 +120,9 @@ def show_paths(args):
     """Print and draw the lengths of paths through networks."""
     require_picture_path(args.output)
     panels, tables = {}, []
-    for depth in args.depth:
+    for depth in dict.fromkeys(args.depth):
         lines = panels.setdefault(f"depth {depth}", {})
-        for name in args.network:
+        for name in dict.fromkeys(args.network):
             net = get_model(name, depth)
             counts = count_lengths(net, args.projections)
             found = {"random": walk_lengths(net, args.projections), "paths": _shares(counts)}

@@ -54,6 +54,9 @@ FLAGS = {  # name of an option -> its flag, if it does not follow from the name
     "recipe_name": "--recipe",
 }
 
+# Required packages that are imported when they are needed; compat checks the others.
+PACKAGES = ("graphviz", "matplotlib", "scipy", "sklearn")
+
 PICTURE_SUFFIXES = (".png", ".svg")  # of the pictures that plotting draws
 
 
@@ -164,7 +167,8 @@ def command(main):
     """Make ``main(argv=None)`` report bad input in one line on stderr, with exit status 2.
 
     Errors of the system (a full disk, a folder without permission), which have an ``errno``, are
-    reported the same way. Everything else is a fault of the program and keeps its traceback.
+    reported the same way, and so are missing packages. Everything else is a fault of the program
+    and keeps its traceback.
     """
 
     @functools.wraps(main)
@@ -184,6 +188,10 @@ def command(main):
             if not isinstance(error, CommandError) and error.errno is None:
                 raise  # an error of a library, whose traceback is needed
             message, status = _show_flags(error), getattr(error, "status", 2)
+        except ModuleNotFoundError as error:
+            if error.name not in PACKAGES:
+                raise
+            message, status = f"{error.name} is not installed: run pip install -e .", 2
         except KeyboardInterrupt:
             message, status = "interrupted", Interrupted.status
         _end_output()

@@ -12,15 +12,27 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 
 from hardware import cores
 
 INSTALL = "pip install -e '.[cpu]' (or '.[cu112]' for GPUs)"
+PACKAGES = {"PIL": "Pillow", "tqdm": "tqdm"}  # name of the module -> of the package
 NUMPY = "pip install 'numpy>=1.21,<1.27'"
 
 # MXNet imports these if they are installed, for a base class (FeedForward) and for calibration in
 # contrib.quantization, which the project does not use. They take half of the time of its import.
 UNUSED = ("sklearn", "scipy")
+
+# Variables with which MXNet may wait forever or end the process: pattern of the name -> pattern of
+# the possible values, and these in words.
+VARIABLES = {
+    "MXNET_[A-Z_]*THREADS": ("[1-9][0-9]{0,5}", "a number of threads of at least 1"),
+    "MXNET_ENGINE_TYPE": (
+        "NaiveEngine|ThreadedEngine|ThreadedEnginePerDevice",
+        "NaiveEngine, ThreadedEngine or ThreadedEnginePerDevice",
+    ),
+}
 
 # Set in the environment of processes that do not need MXNet, which takes seconds and 300 MB.
 WITHOUT_MXNET = "DEEP_FUSION_WITHOUT_MXNET"
@@ -62,6 +74,14 @@ def _check_python(version):
         )
 
 
+def _check_docstrings(optimize):
+    if optimize > 1:
+        _stop(
+            "MXNet needs docstrings, which Python drops with -OO: leave it out, and unset "
+            "PYTHONOPTIMIZE"
+        )
+
+
 def _check_numpy(version):
     if not (1, 21) <= tuple(int(part) for part in version.split(".")[:2]) < (2, 0):
         _stop(
@@ -80,6 +100,14 @@ def _set_threads():
     if not re.fullmatch("[1-9][0-9]{0,5}", first):
         first = str(cores())
     os.environ["OMP_NUM_THREADS"] = first
+
+
+def _check_variables():
+    """Check MXNet's variables in VARIABLES, which it does not check itself."""
+    for name, value in os.environ.items():
+        for pattern, (values, words) in VARIABLES.items():
+            if re.fullmatch(pattern, name) and not re.fullmatch(values, value):
+                _stop(f"{name} is {value!r}: unset it, or set it to {words}")
 
 
 def _prepare_home():
@@ -126,6 +154,13 @@ def _prepare_distutils():
             )
 
 
+def _check_packages():
+    """Check that the packages are installed that every program imports when it starts."""
+    for name, package in PACKAGES.items():
+        if importlib.util.find_spec(name) is None:
+            _stop(f"{package} is not installed: run {INSTALL}")
+
+
 def _load_cuda(roots):
     """Load the CUDA libraries that pip installed below ``roots``; return their files.
 
@@ -166,7 +201,8 @@ def _without(packages):
 
 def _import_mxnet():
     try:
-        with _without(UNUSED):
+        with _without(UNUSED), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it would end with -W error, or print with -W always
             import mxnet  # noqa: F401
     except ModuleNotFoundError as error:
         _stop(f"{error.name} is not installed: run {INSTALL}")
@@ -183,10 +219,13 @@ def _remedy(error):
 
 
 _check_python(sys.version_info)
+_check_docstrings(sys.flags.optimize)
+_check_variables()
 _set_threads()
 _prepare_home()
 _prepare_numpy()
 _prepare_distutils()
+_check_packages()
 _prepare_cuda()
 if WITHOUT_MXNET not in os.environ:
     _import_mxnet()

@@ -26,6 +26,12 @@ FILE_LIMIT = 1 << 28  # bytes; the largest file of CIFAR has 155 million
 TAR_LIMIT = 1 << 30  # bytes of a decompressed archive; CIFAR's have at most 186 million
 MAT_LIMIT = 1 << 32  # bytes of a variable of SVHN's files; the largest has 1.6 billion
 COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}  # by first bytes
+OTHER_ARCHIVES = {  # first bytes of archives that are not read
+    b"PK\3\4": "a zip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a rar archive",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+}
 _TAR_ERRORS = (
     tarfile.TarError,
     EOFError,
@@ -165,6 +171,7 @@ def _open_tar(path):
 
 def _read_tar(layouts, path):
     """Return Parts by file name from a tar archive; refuse links and paths that leave it."""
+    _refuse_other_archives(path)
     wanted = {name: layout for layout in layouts for name in layout.files}
     parts, names = {}, set()
     try:
@@ -197,6 +204,13 @@ def _read_tar(layouts, path):
     if not parts:
         raise _nothing_found(layouts, path, names)
     return parts
+
+
+def _refuse_other_archives(path):
+    with open(path, "rb") as file:
+        kind = OTHER_ARCHIVES.get(file.read(4))
+    if kind:
+        raise InputError(f"{path} is {kind}: unpack it, and name the folder or the .tar.gz in it")
 
 
 def _nothing_found(layouts, where, names):
@@ -291,6 +305,11 @@ def _read_svhn(file, where):
                 raise ValueError(f"{name} of {shape} is larger than in the data set")
         file.seek(0)
         content = loadmat(file, variable_names=["X", "y"])
+    except NotImplementedError:  # MATLAB's later format, which is HDF5
+        raise InputError(
+            f"{where} is a .mat file of version 7.3: save it with version 7 (in MATLAB, "
+            "save -v7), or give the official one"
+        ) from None
     except Exception as error:  # scipy's reader raises nearly everything on damaged bytes
         raise InputError(
             f"{where} is not a complete .mat file ({_reason(error)}): download it again"

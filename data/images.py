@@ -43,6 +43,7 @@ _OTHERS = (
     (0, b"8BPS", "a Photoshop document"),
     (0, b"%PDF", "a PDF"),
     (0, b"<", "a web page or an SVG"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS: run git lfs pull"),
 )
 _TURNS = {
     2: Image.FLIP_LEFT_RIGHT,
@@ -85,6 +86,8 @@ def open_image(data, reduced=False, formats=FORMATS):
     Raises:
         ValueError: the image cannot be decoded; the message says why.
     """
+    if not data:
+        raise ValueError("its image has no bytes: the file is empty")
     pixels = without_metadata(data)
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv makes the process accept damaged images
     try:

@@ -114,6 +114,12 @@ def describe(own, name):
     )
 
 
+def count_copies(own):
+    """Return the number of test images of an Own that have the pixels of a training image."""
+    known = {hash(image.tobytes()) for image in own.train.images}
+    return sum(hash(image.tobytes()) in known for image in own.test.images)
+
+
 def _hold_out(source, own, share, seed):
     """Move a share of each class of the training images to the test images."""
     images = Images(own.train.images, own.train.labels)

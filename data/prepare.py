@@ -8,7 +8,7 @@ from pathlib import Path
 from command import InputError, Parser, command
 from data import photographs
 from data.lists import CLASSES, read_classes
-from data.own import TEST_SHARE
+from data.own import TEST_SHARE, count_copies
 from data.packing import FILES, prepare_dataset, prepare_own
 from data.spec import DESCRIPTION as DESCRIPTION_FILE
 from data.spec import SIZE, SIZES, default_folder, list_datasets
@@ -84,6 +84,12 @@ def _prepare_own(arguments, out):
     )
     print("  " + ", ".join((*FILES, DESCRIPTION_FILE)))
     _print_passed_over(own)
+    copies = count_copies(own)
+    if copies:
+        print(
+            f"  copies of training images among the test images: {copies:,}; remove them, because"
+        )
+        print("  they make the test error too low")
     if spec.classes == 1:
         folders = ": --source takes the folder that holds those of the classes"
         print(f"  there is only one class{folders if os.path.isdir(arguments.source) else ''}")
@@ -102,7 +108,7 @@ def _print_passed_over(report):
         print(f"  left out: {line}")
     for reason, paths in report.ignored.items():
         more = ", ..." if len(paths) > SHOWN else ""
-        print(f"  ignored {len(paths):,} {reason}: {', '.join(paths[:SHOWN])}{more}")
+        print(f"  ignored {reason} ({len(paths):,}): {', '.join(paths[:SHOWN])}{more}")
 
 
 def make_parser():

@@ -310,7 +310,7 @@ def read_spec(folder: Union[str, Path]) -> Optional[DatasetSpec]:
     """
     path = Path(folder) / DESCRIPTION
     try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")  # people edit it
         return DatasetSpec.from_json(json.loads(text))
     except (FileNotFoundError, NotADirectoryError):
         return None

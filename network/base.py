@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from mxnet.gluon import HybridBlock, nn
 
-from command import InputError
+from command import InputError, require_positive
 from network.layers import conv_bn, global_average
 
 Block = Callable[..., HybridBlock]  # constructor: (channels, in_channels, stride, prefix) -> block
@@ -38,8 +38,9 @@ def split_depth(depth: int, block_depth: int) -> StageBlocks:
     Raises:
         InputError: a stage would be empty.
     """
-    smallest = 2 + 3 * max(block_depth, 1)
-    if depth < smallest or block_depth < 1:
+    require_positive(block_depth=block_depth)
+    smallest = 2 + 3 * block_depth
+    if depth < smallest:
         raise InputError(
             f"depth {depth} leaves a stage without blocks: with blocks of {block_depth} layers, "
             f"the depth must be at least {smallest}"

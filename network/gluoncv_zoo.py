@@ -20,7 +20,7 @@ CLASSIFIERS |= {"shufflenet", "squeezenet", "vgg", "xception"}
 
 def is_gluoncv(name: str) -> bool:
     """Return whether ``name`` means one of gluoncv's networks."""
-    return name.startswith(PREFIX)
+    return isinstance(name, str) and name.startswith(PREFIX)
 
 
 def image_size(name: str) -> int:

@@ -98,7 +98,7 @@ def _find(name: str) -> Registration:
     Raises:
         InputError: there is no such network; the message lists the networks.
     """
-    if name not in _REGISTRATIONS:
+    if not isinstance(name, str) or name not in _REGISTRATIONS:
         raise InputError(
             f"no network is named {name!r}{nearest(name, list_models())} (there are "
             f"{', '.join(list_models())}, and {gluoncv_zoo.PREFIX}NAME for one of gluoncv's)"

@@ -60,7 +60,7 @@ def test_paths_of_a_network_beside_the_formula(tmp_path, capsys):
 
 
 def test_paths_of_several_networks_in_one_picture(tmp_path, capsys):
-    words = ["--network", "half", "plain", "--depth", "14", "20"]
+    words = ["--network", "half", "plain", "half", "--depth", "14", "20", "14"]  # printed once each
     words += ["--output", tmp_path / "paths.png"]
     out = said(capsys, "paths", *words)
     assert re.findall(r"^(\w+) depth (\d+):", out, re.M) == [

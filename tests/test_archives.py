@@ -16,6 +16,7 @@ from data import archives
 from data.archives import read_source
 from tests.record_files import random_pixels
 
+MAT_73 = b"MATLAB 7.3 MAT-file, HDF5 schema 1.00 .".ljust(124) + b"\0\2IM" + bytes(600)
 BATCHES = [f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]
 
 
@@ -322,13 +323,29 @@ def test_corrupted_gzip(tmp_path):
         refused("cifar10", path)
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04 a zip file", b"\x1f\x8b garbage", b"text" * 1000])
+@pytest.mark.parametrize("content", [b"\x1f\x8b garbage", b"text" * 1000])
 def test_files_that_are_no_archives(tmp_path, content):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(content)
     assert "not a tar archive" in refused("cifar10", path)
     path.write_bytes(gzip.compress(content * 1000))
     refused("cifar10", path)
+
+
+@pytest.mark.parametrize(
+    "start, words",
+    [
+        (b"PK\3\4", "is a zip archive: unpack it"),
+        (b"7z\xbc\xaf\x27\x1c", "is a 7z archive: unpack it"),
+        (b"Rar!\x1a\7", "is a rar archive: unpack it"),
+        (b"\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it"),
+    ],
+)
+def test_other_archives_are_answered_with_what_to_do(tmp_path, start, words):
+    """Kaggle distributes zip archives; to download one again does not help."""
+    path = tmp_path / "cifar-10.zip"
+    path.write_bytes(start + bytes(200))
+    assert words in refused("cifar10", path)
 
 
 @pytest.mark.parametrize("drop", [1, 100, 3073, 3074])
@@ -412,6 +429,7 @@ def test_labels_out_of_range_in_binary_files(tmp_path, count):
         (lambda: mat(3, 0, X=np.zeros((16, 32, 3, 3), np.uint8)), "X is uint8 (16, 32, 3, 3)"),
         (lambda: mat(3, 0, y=np.full((3, 1), np.nan)), "y is float64"),
         (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "not a complete .mat file"),
+        (lambda: MAT_73, "version 7.3: save it with version 7"),
     ],
 )
 def test_bad_mat_files(tmp_path, content, reason):

@@ -34,6 +34,8 @@ def test_no_depth_is_refused_unless_a_stage_would_be_empty():
             assert 0 <= depth - 2 - block_depth * sum(blocks) < block_depth
         with pytest.raises(InputError, match=f"at least {2 + 3 * block_depth}"):
             split_depth(1 + 3 * block_depth, block_depth)
+    with pytest.raises(InputError, match="block_depth must be a whole number of at least 1, not 0"):
+        split_depth(7, 0)
 
 
 @pytest.mark.parametrize("name,least", [("plain", 5), ("resnet", 8), ("fuse3", 5), ("fuse6", 8)])

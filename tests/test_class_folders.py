@@ -91,10 +91,10 @@ def test_what_is_no_class_and_no_image_is_named(source, capsys, tmp_path):
     out = capsys.readouterr().out
     assert read_classes(tmp_path / "out") == ("ant", "bee")
     assert "train: 4 images" in out and "val: 2 images" in out
-    assert "ignored 5 hidden or system files: train/" in out
-    assert "ignored 1 files that are not images: train/ant/boxes.txt" in out
-    assert "ignored 1 files outside the folders of classes: train/beside.jpg" in out
-    assert "ignored 3 hidden or system files: val/.cache, val/@eaDir, val/__MACOSX" in out
+    assert "ignored hidden or system files (5): train/" in out
+    assert "ignored files that are not images (1): train/ant/boxes.txt" in out
+    assert "ignored files outside the folders of classes (1): train/beside.jpg" in out
+    assert "ignored hidden or system files (3): val/.cache, val/@eaDir, val/__MACOSX" in out
 
 
 def test_a_class_without_images_is_refused_or_named(source):

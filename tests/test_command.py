@@ -133,6 +133,18 @@ def test_a_fault_that_is_not_the_systems_keeps_its_traceback(fault):
     assert caught.value is fault
 
 
+def test_a_required_package_that_is_missing_is_named(capsys, monkeypatch):
+    @command
+    def main(argv=None):
+        import matplotlib  # noqa: F401
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 2
+    assert error_line(capsys) == "error: matplotlib is not installed: run pip install -e ."
+
+
 def test_mistake_of_the_program_keeps_its_traceback():
     @command
     def main(argv=None):

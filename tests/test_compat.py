@@ -88,6 +88,8 @@ def test_every_unit_refuses_numpy_2(tmp_path, unit):
     [
         ("numpy", ["NumPy is not installed", "pip install -e '.[cpu]'"]),
         ("mxnet", ["mxnet is not installed", "pip install -e '.[cpu]'"]),
+        ("PIL", ["Pillow is not installed", "pip install -e '.[cpu]'"]),
+        ("tqdm", ["tqdm is not installed", "pip install -e '.[cpu]'"]),
         ("requests", ["requests is not installed", "pip install -e '.[cpu]'"]),
     ],
 )
@@ -164,6 +166,32 @@ def test_a_list_of_threads_does_not_end_mxnet():
         "import compat, mxnet; print(mxnet.nd.ones(3).sum().asscalar())", OMP_NUM_THREADS="2,1"
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "3.0\n", "")
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("MXNET_CPU_WORKER_NTHREADS", "abc", "a number of threads of at least 1"),
+        ("MXNET_CPU_WORKER_NTHREADS", "0", "a number of threads of at least 1"),
+        ("MXNET_OMP_MAX_THREADS", "abc", "a number of threads of at least 1"),
+        ("MXNET_ENGINE_TYPE", "Naive", "NaiveEngine, ThreadedEngine or ThreadedEnginePerDevice"),
+    ],
+)
+def test_variables_that_mxnet_cannot_use_are_named(name, value, words):
+    """MXNet would end the process, wait forever, and raise an error."""
+    assert_one_line(run("import compat", **{name: value}), name, repr(value), "unset it", words)
+
+
+def test_python_without_docstrings_is_refused():
+    result = run("import compat", PYTHONOPTIMIZE="2")
+    assert_one_line(result, "docstrings", "-OO", "unset PYTHONOPTIMIZE")
+
+
+def test_warnings_of_mxnet_are_neither_errors_nor_shown():
+    code = "import compat, mxnet; print(mxnet.nd.ones(3).sum().asscalar())"
+    for how in ("error", "always"):
+        result = run(code, PYTHONWARNINGS=how)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "3.0\n", "")
 
 
 HOMELESS = """

@@ -132,6 +132,8 @@ def test_threads_are_held_against_the_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     found = doctor.check_threads()
     assert found.state == NOTE and "unset OMP_NUM_THREADS" in found.text
+    monkeypatch.setattr("hardware.cores", lambda: 1)
+    assert "and 1 core is available" in doctor.check_threads().text
 
 
 def test_bfloat16(monkeypatch):

@@ -245,3 +245,15 @@ def test_an_animation_is_refused_by_its_name():
 def test_other_formats_are_called_by_their_names(kind, name):
     with pytest.raises(ValueError, match=f"not a PNG, JPEG or BMP, but {name}"):
         open_image(encoded(random_pixels(1)[0], kind))
+
+
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"", "the file is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+    ],
+)
+def test_files_that_were_not_downloaded_are_called_so(data, words):
+    with pytest.raises(ValueError, match=words):
+        read_image(data)

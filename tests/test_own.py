@@ -49,6 +49,7 @@ def test_folders_become_a_data_set(tmp_path, capsys):
     assert "insects: 10 training and 10 test images of 48 x 48 pixels, 2 classes" in said
     assert "left out: train/ant/broken.jpg: it is not a PNG, JPEG, BMP or WebP" in said
     assert "train/ant/notes.txt" in said and f"--dataset {out}" in said
+    assert "copies of training images among the test images: 10;" in said
     values = json.loads((out / "dataset.json").read_text())
     assert values["classes"] == ["ant", "bee"] and values["size"] == 48
     train = records.load(out / "train.rec", 2, 48)
@@ -198,7 +199,7 @@ def test_folders_and_arrays_that_are_not_used_are_named(tmp_path, capsys):
     source = tree(tmp_path / "source", parts=("train", "val", "test", "extra"), count=2)
     (source / ".git").mkdir()
     prepare.main(["folder", "--source", str(source), "--out", str(tmp_path / "x"), "--jobs", "1"])
-    assert "ignored 2 folders besides train and test: extra, val\n" in capsys.readouterr().out
+    assert "ignored folders besides train and test (2): extra, val\n" in capsys.readouterr().out
     parts = {f"{part}_{kind}" for part in ("train", "val", "test") for kind in ("images", "labels")}
     arrays = {name: PIXELS if name.endswith("images") else LABELS for name in sorted(parts)}
     own = read_own(save(tmp_path / "a.npz", **arrays, class_names=np.array(["a", "b", "c"])))
@@ -388,6 +389,9 @@ def test_the_command_that_trains_is_quoted_and_finds_the_folder(tmp_path, capsys
 def test_a_damaged_description_is_refused(tmp_path):
     spec = describe(read_own(save(tmp_path / "a.npz", images=PIXELS, labels=LABELS)), "mine")
     write_spec(spec, tmp_path)
+    assert read_spec(tmp_path) == spec
+    path = tmp_path / "dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # the byte order mark of an editor
     assert read_spec(tmp_path) == spec
     assert read_spec(tmp_path / "none") is None
     for changes in (

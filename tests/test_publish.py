@@ -70,6 +70,14 @@ def test_published_runs_stand_beside_the_runs_themselves(run, tmp_path, capsys):
     assert {read_config(p)["seed"] for p in other.parent.glob("published*")} == {0, 1}
 
 
+def test_a_published_run_is_not_called_unfinished(run, tmp_path, capsys):
+    copy = publish.publish(run, tmp_path)
+    for path in (copy, tmp_path):
+        with pytest.raises(SystemExit):
+            publish.main([str(path), "--out", str(tmp_path)])
+        assert "besides runs that are published already" in capsys.readouterr().err
+
+
 def test_nothing_of_the_machine_is_left(run, data):
     config = publish.clean_config(read_config(run))
     text = json.dumps(config)

@@ -26,6 +26,9 @@ def test_lists_the_deeply_fused_networks():
 def test_unknown_name_is_answered_with_the_names():
     with pytest.raises(ValueError, match="did you mean cross.*fuse3, fuse6, half"):
         get_model("crosss", 26)
+    for name in (None, 7, ["cross"]):
+        with pytest.raises(ValueError, match="no network is named"):
+            get_model(name)
 
 
 def test_a_name_is_registered_once():

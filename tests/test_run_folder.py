@@ -70,6 +70,25 @@ def test_a_line_cut_by_a_kill_is_passed_over_and_dropped_on_resume(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "edit",
+    [
+        lambda data: b"\xef\xbb\xbf" + data.replace(b"\n", b"\r\n"),
+        lambda data: data.rstrip(b"\n"),
+        lambda data: data.replace(b"\n", b"\n\n"),
+    ],
+    ids=["mark and line ends of Windows", "no line end at the end", "empty lines"],
+)
+def test_what_editors_do_to_files_changes_nothing(tmp_path, edit):
+    write_rows(tmp_path, (1, 2))
+    run_folder.write_config(tmp_path, {"seed": 3})
+    for name in ("log.jsonl", "config.json"):
+        path = tmp_path / name
+        path.write_bytes(edit(path.read_bytes()))
+    assert [row["epoch"] for row in run_folder.read_log(tmp_path)] == [1, 2]
+    assert run_folder.read_config(tmp_path) == {"seed": 3}
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "nonsense",

@@ -124,7 +124,8 @@ def check_threads():
     """Compare OpenMP's threads with the cores that this process may use."""
     require_mxnet()  # sets OMP_NUM_THREADS
     threads, cores = os.environ["OMP_NUM_THREADS"], hardware.cores()
-    found = f"OMP_NUM_THREADS is {threads}, and {cores} cores are available"
+    available = "1 core is" if cores == 1 else f"{cores} cores are"
+    found = f"OMP_NUM_THREADS is {threads}, and {available} available"
     if threads == str(cores):
         return Finding(OK, found)
     return Finding(NOTE, f"{found}: unset OMP_NUM_THREADS to use all")

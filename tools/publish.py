@@ -212,11 +212,13 @@ def main(argv=None):
     args = make_parser().parse_args(argv)
     if args.images and not args.pretrained:
         raise InputError("--images is for --pretrained")
-    own = [folder for folder in find_runs(args.path) if not is_published(folder)]
+    found = find_runs(args.path)
+    own = [folder for folder in found if not is_published(folder)]
     ended = [record for record in map(read_run, own) if record.diverged or not record.problem]
     runs = [record.folder for record in sorted(ended, key=lambda record: record.written)]
     if not runs:
-        raise InputError(f"there is no finished run in or below {args.path}")
+        besides = ", besides runs that are published already" if len(own) < len(found) else ""
+        raise InputError(f"there is no finished run in or below {args.path}{besides}")
     if args.pretrained:
         if len(runs) > 1:
             raise InputError(

@@ -22,6 +22,7 @@ from training.meter import EXPLODED, NOT_FINITE
 from training.run import Run, RunInfo
 from training.serialization import from_plain
 
+ENCODING = "utf-8-sig"  # of the files that are read: editors of Windows add a byte order mark
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
 PICTURES = ("curves.png", *(f"{kind}s.png" for kind in SUBNETWORKS))
 PUBLISHED = "published"  # exp_name of the runs that come with the project; see tools/publish.py
@@ -191,7 +192,7 @@ def read_config(folder: Union[str, Path]) -> Dict[str, Any]:
     """
     path = Path(folder) / CONFIG
     try:
-        return _parse_object(path.read_text(encoding="utf-8"))
+        return _parse_object(path.read_text(encoding=ENCODING))
     except FileNotFoundError:
         raise InputError(f"{folder} is not a run's folder: there is no {CONFIG} in it") from None
     except (ValueError, OSError, RecursionError) as error:
@@ -230,13 +231,19 @@ def read_log(folder: Union[str, Path]) -> List[Dict[str, Any]]:
 
 def _read_rows(path):
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding=ENCODING)
     except FileNotFoundError:
         return []
     except (UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
-    lines = text.split("\n")
-    return [_parse_row(path, number, line) for number, line in enumerate(lines[:-1], 1)]
+    rows, lines = [], text.rstrip("\n").split("\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            rows += [_parse_row(path, number, line)] if line.strip() else []
+        except InputError:
+            if number < len(lines) or text.endswith("\n"):
+                raise
+    return rows
 
 
 def _parse_row(path, number, line):
