@@ -62,20 +62,22 @@ def _curves(settings):
         x_axis_label="epoch",
         y_axis_label="error (%)",
         y_range=(0, curve_limit(settings) or 1),
-        height=400 + LEGEND_LINE * len(settings),
+        height=400 + LEGEND_LINE * (len(settings) + 1),
         **LOOK,
     )
     axes.xaxis.ticker = BasicTicker(min_interval=1, num_minor_ticks=0)
     items, lines = [], []
     for setting in settings:
         drawn = _draw_setting(axes, setting)
-        items.append((setting.label, [each for group in drawn for each in group]))
+        items.append((setting.legend, [each for group in drawn for each in group]))
         lines += [line for line, *_ in drawn]
     tips = [("", "$name"), ("epoch", "@epoch")]
     names = {"train": "train", "test": settings[0].tested_on}
     tips += [(f"{names[split]} error", f"@{split}{{0.00}}%") for split in SPLITS]
     axes.add_tools(HoverTool(renderers=lines, tooltips=tips))
-    axes.add_layout(Legend(items=items, click_policy="hide", location="left"), "below")
+    title = f"{names['test']} error of the median run, last epoch; click to hide"
+    legend = Legend(items=items, title=title, click_policy="hide", location="left")
+    axes.add_layout(legend, "below")
     return axes
 
 

@@ -40,9 +40,16 @@ class Setting:
     tested_on: str  # "test" or "held-out"; the same in all settings of a figure
     paper: Optional[float]  # the paper's error (%), if recipe and data are the paper's
 
+    @property
+    def legend(self) -> str:
+        """Return the last error of the median run, and the label."""
+        return f"{self.test.median[-1]:.2f}%  {self.label}"
+
 
 def compare_settings(settings: Sequence[Sequence[RunRecord]]) -> Dict[str, List[Setting]]:
     """Return ``{name: the Settings of its figure}``, with one figure for each table of results.
+
+    The settings of a figure are in the order of their median errors, the lowest first.
 
     Args:
         settings: settings of results.aggregate.read_settings.
@@ -50,13 +57,7 @@ def compare_settings(settings: Sequence[Sequence[RunRecord]]) -> Dict[str, List[
     figures = defaultdict(list)
     for records in settings:
         figures[table_name(records[0].run)].append(records)
-    return {
-        name: [
-            _setting(index, label, records)
-            for index, (label, records) in enumerate(zip(_labels(groups), groups))
-        ]
-        for name, groups in figures.items()
-    }
+    return {name: _rank(groups) for name, groups in figures.items()}
 
 
 def curve_limit(settings: Sequence[Setting]) -> Optional[float]:
@@ -89,6 +90,13 @@ def cost_ticks(costs: Sequence[float]) -> List[float]:
         if 2 <= len(ticks) <= 7:
             break
     return ticks
+
+
+def _rank(groups):
+    """Return the Settings of a figure, from the lowest median error to the highest."""
+    named = zip(_labels(groups), groups)
+    named = sorted(named, key=lambda each: median_run(each[1]).rows[-1]["test_error"])
+    return [_setting(index, *each) for index, each in enumerate(named)]
 
 
 def _setting(index, label, records):

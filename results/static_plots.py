@@ -21,6 +21,7 @@ from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit
 STYLES = {"train": "--", "test": "-"}
 SIZES = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
 MARKS = 8  # on a curve
+FEW = 6  # settings whose curves of training are drawn, too
 WIDTH = 15  # inches
 LETTERS, LINE = 10, 0.6  # of the legend: size in points; width of a line and of gaps, in inches
 
@@ -72,19 +73,22 @@ def _name_pictures(tables):
 def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> None:
     """Draw error (%) over epochs, and the last error against parameters and multiply-adds.
 
+    The curves of training are left out if there are more than FEW settings.
+
     Args:
         name: name of the settings' table.
         settings: Settings of results.comparison.
         paths: the pictures to write, PNG or SVG.
     """
-    columns, points = _arrange_legend([literal_text(setting.label) for setting in settings])
-    rows = -(-(len(settings) + len(STYLES) + 1) // columns)
+    styles = STYLES if len(settings) <= FEW else {"test": STYLES["test"]}
+    columns, points = _arrange_legend([literal_text(setting.legend) for setting in settings])
+    rows = 1 - (-(len(settings) + len(styles) + 1) // columns)
     figure = new_figure((WIDTH, 4.6 + 0.22 * rows))
     curves, *sizes = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1.7, 1, 1)})
     for index, setting in enumerate(settings):
-        _draw_curves(curves, setting, index / len(settings))
+        _draw_curves(curves, setting, styles, index / len(settings))
     names = {"train": "train", "test": settings[0].tested_on}
-    legend = [curves.plot([], s, color=BLACK, label=names[k])[0] for k, s in STYLES.items()]
+    legend = [curves.plot([], s, color=BLACK, label=names[k])[0] for k, s in styles.items()]
     curves.set(xlabel="epoch", ylabel="error (%)", ylim=(0, curve_limit(settings)))
     curves.set_title("median run, band over all runs")
     use_whole_ticks(curves)
@@ -93,8 +97,9 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
         axes.set(xlabel=label, title="median, from best to worst run")
     for axes in (curves, *sizes):
         axes.grid(alpha=0.3)
+    title = f"{settings[0].tested_on} error of the median run, last epoch"
     look = {"loc": "outside lower center", "ncols": columns, "fontsize": points}
-    figure.legend(handles=[*legend, *shown], **look)
+    figure.legend(handles=[*legend, *shown], title=title, **look)
     add_title(figure, name)
     for path in paths:
         save_figure(figure, path)
@@ -107,12 +112,12 @@ def _arrange_legend(labels):
     return columns, LETTERS * min(WIDTH / first, 1)
 
 
-def _draw_curves(axes, setting, shift):
-    """Draw a setting's curves, with marks shifted by ``shift``, from 0 to 1."""
+def _draw_curves(axes, setting, styles, shift):
+    """Draw a setting's curves in ``styles``, with marks shifted by ``shift``, from 0 to 1."""
     epochs = range(1, len(setting.test.median) + 1)
     every = max(len(epochs) // MARKS, 1)
     look = {"color": setting.colour, "marker": setting.marker, "markersize": 5}
-    for split, style in STYLES.items():
+    for split, style in styles.items():
         line = getattr(setting, split)
         axes.plot(epochs, line.median, style, markevery=(int(shift * every), every), **look)
         axes.fill_between(
@@ -132,7 +137,7 @@ def _draw_sizes(axes, settings, size):
         below, above = last - line.lowest[-1], line.highest[-1] - last
         bar = ([below], [above]) if below or above else None
         look = {"color": setting.colour, "marker": setting.marker, "linestyle": "", "markersize": 8}
-        label = literal_text(setting.label)
+        label = literal_text(setting.legend)
         shown.append(axes.errorbar(cost, last, yerr=bar, capsize=4, label=label, **look))
         if setting.paper is not None:
             axes.plot(cost, setting.paper, markerfacecolor="none", **look)

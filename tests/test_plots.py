@@ -66,6 +66,33 @@ def test_settings_are_told_apart_by_name_and_look(tmp_path):
     assert {"cross 20 widen 1, 1 epochs", "cross 20 widen 1, 2 epochs", "cross 26 widen 1"} < labels
 
 
+def drawn_legend(settings, monkeypatch):
+    """Return (figure, texts of its legend) of a comparison, without writing it."""
+    drawn = []
+    monkeypatch.setattr(static_plots, "save_figure", lambda figure, path: drawn.append(figure))
+    static_plots.draw_comparison("cifar10", settings, ["any"])
+    return drawn[0], [text.get_text() for text in drawn[0].legends[0].get_texts()]
+
+
+def test_the_legend_begins_with_the_best_setting(tmp_path, monkeypatch):
+    for depth, error in ((14, 9.0), (20, 5.0), (26, 7.0)):
+        make_run(tmp_path, depth, [99.0, error], depth=depth)
+    names = ["5.00%  cross 20 widen 1", "7.00%  cross 26 widen 1", "9.00%  cross 14 widen 1"]
+    figure, texts = drawn_legend(compared(tmp_path)["cifar10"], monkeypatch)
+    assert texts == ["train", "test", *names]
+    assert figure.legends[0].get_title().get_text() == "test error of the median run, last epoch"
+
+
+@pytest.mark.parametrize("count, splits", [(6, ["train", "test"]), (7, ["test"])])
+def test_curves_of_many_settings_are_those_of_the_test(tmp_path, monkeypatch, count, splits):
+    for seed in range(count):
+        make_run(tmp_path, seed, [60.0, 5.0], depth=14 + 6 * seed)
+    figure, texts = drawn_legend(compared(tmp_path)["cifar10"], monkeypatch)
+    assert texts[:-count] == splits
+    shown = [line for line in figure.axes[0].lines if len(line.get_xdata())]
+    assert len(shown) == count * len(splits)
+
+
 def test_pictures_of_similar_names_are_separate_files(tmp_path):
     for seed, dataset in enumerate(("my flowers", "my-flowers", "My flowers")):
         make_run(tmp_path, seed, [5.0], dataset=dataset)
@@ -84,10 +111,7 @@ def test_long_names_stay_inside_the_picture(tmp_path, monkeypatch, changes):
         for batch_size in (32, 64):
             values = {"recipe": replace(recipe, batch_size=batch_size), "init_from": source}
             make_run(tmp_path / str(batch_size), seed, [5.0], network=network, **values)
-    drawn = []
-    monkeypatch.setattr(static_plots, "save_figure", lambda figure, path: drawn.append(figure))
-    static_plots.draw_comparison("cifar10", compared(tmp_path)["cifar10"], ["any"])
-    (figure,) = drawn
+    figure, _ = drawn_legend(compared(tmp_path)["cifar10"], monkeypatch)
     figure.draw_without_rendering()
     legend = figure.legends[0].get_window_extent()
     assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
