@@ -15,7 +15,7 @@ from analysis.paths import (
 )
 from command import Parser, command, require_picture_path, require_positive
 from network import get_model, list_models
-from network.base import describe_rounding
+from network.registry import describe_rounding
 from plotting.studies import draw_lengths, draw_lesions, draw_members
 from plotting.tables import aligned
 from training.evaluation import restore

@@ -86,8 +86,6 @@ def open_image(data, reduced=False, formats=FORMATS):
     Raises:
         ValueError: the image cannot be decoded; the message says why.
     """
-    if not data:
-        raise ValueError("its image has no bytes: the file is empty")
     pixels = without_metadata(data)
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # gluoncv makes the process accept damaged images
     try:
@@ -99,6 +97,7 @@ def open_image(data, reduced=False, formats=FORMATS):
             image.load()
     except Image.UnidentifiedImageError:
         others = [name for at, start, name in _OTHERS if data[at:].startswith(start)]
+        others += [] if data else ["an empty file"]
         raise ValueError(
             f"its image is not a {name_formats(formats)}{', but '.join(['', *others[:1]])}"
         ) from None

@@ -54,15 +54,6 @@ def split_depth(depth: int, block_depth: int) -> StageBlocks:
     return found
 
 
-def describe_rounding(depth: Optional[int], built_depth: Optional[int]) -> Optional[str]:
-    """Return a note if ``depth`` gives the network of the smaller ``built_depth``, or None."""
-    if built_depth in (None, depth):
-        return None
-    return (
-        f"depth {depth} builds the same network as depth {built_depth}: only whole blocks are built"
-    )
-
-
 def make_stage(blocks, channels, in_channels, stride, prefix):
     """Build a stage: ``blocks`` (constructors) in sequence; the first changes width and stride.
 

@@ -115,6 +115,15 @@ def default_depth(name: str) -> Optional[int]:
     return None if gluoncv_zoo.is_gluoncv(name) else _find(name).default("depth")
 
 
+def describe_rounding(depth: Optional[int], built_depth: Optional[int]) -> Optional[str]:
+    """Return a note if ``depth`` gives the network of the smaller ``built_depth``, or None."""
+    if built_depth in (None, depth):
+        return None
+    return (
+        f"depth {depth} builds the same network as depth {built_depth}: only whole blocks are built"
+    )
+
+
 def default_classes(name: str) -> int:
     """Return the number of classes that the network is made for: 10, or 1000 for ImageNet.
 

@@ -75,7 +75,7 @@ def _curves(settings):
     names = {"train": "train", "test": settings[0].tested_on}
     tips += [(f"{names[split]} error", f"@{split}{{0.00}}%") for split in SPLITS]
     axes.add_tools(HoverTool(renderers=lines, tooltips=tips))
-    title = f"{names['test']} error of the median run, last epoch; click to hide"
+    title = f"{names['test']} error, last epoch, median run"
     legend = Legend(items=items, title=title, click_policy="hide", location="left")
     axes.add_layout(legend, "below")
     return axes

@@ -97,7 +97,7 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
         axes.set(xlabel=label, title="median, from best to worst run")
     for axes in (curves, *sizes):
         axes.grid(alpha=0.3)
-    title = f"{settings[0].tested_on} error of the median run, last epoch"
+    title = f"{settings[0].tested_on} error, last epoch, median run"
     look = {"loc": "outside lower center", "ncols": columns, "fontsize": points}
     figure.legend(handles=[*legend, *shown], title=title, **look)
     add_title(figure, name)

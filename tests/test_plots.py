@@ -80,7 +80,7 @@ def test_the_legend_begins_with_the_best_setting(tmp_path, monkeypatch):
     names = ["5.00%  cross 20 widen 1", "7.00%  cross 26 widen 1", "9.00%  cross 14 widen 1"]
     figure, texts = drawn_legend(compared(tmp_path)["cifar10"], monkeypatch)
     assert texts == ["train", "test", *names]
-    assert figure.legends[0].get_title().get_text() == "test error of the median run, last epoch"
+    assert figure.legends[0].get_title().get_text() == "test error, last epoch, median run"
 
 
 @pytest.mark.parametrize("count, splits", [(6, ["train", "test"]), (7, ["test"])])

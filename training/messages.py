@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from network.base import describe_rounding
+from network.registry import describe_rounding
 from training.recipe import DIGITS
 from training.run_folder import read_config
 from training.schedule import count_drops

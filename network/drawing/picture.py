@@ -8,7 +8,6 @@ from typing import List, Optional, Tuple, Union
 
 from command import CommandError, InputError
 from filesystem import new_folder, write_bytes, write_text
-from network.base import describe_rounding
 from network.complexity import complexity
 from network.drawing import architecture
 from network.drawing.diagram import draw_diagram, measure_node
@@ -18,6 +17,7 @@ from network.drawing.repetition import fold as fold_blocks
 from network.registry import (
     default_classes,
     default_depth,
+    describe_rounding,
     get_model,
     image_shape,
     require_columns,
