@@ -1,7 +1,7 @@
 """Compare settings in interactive figures of a page, drawn by Bokeh."""
 
 from command import InputError
-from results.comparison import COST_MARGIN, SPLITS, cost_ticks, curve_limit
+from results.comparison import COST_MARGIN, SPLITS, cost_ticks, curve_limit, legend_title
 
 DASHES = {"train": "dashed", "test": "solid"}
 MARKERS = {
@@ -75,9 +75,8 @@ def _curves(settings):
     names = {"train": "train", "test": settings[0].tested_on}
     tips += [(f"{names[split]} error", f"@{split}{{0.00}}%") for split in SPLITS]
     axes.add_tools(HoverTool(renderers=lines, tooltips=tips))
-    title = f"{names['test']} error, last epoch, median run"
-    legend = Legend(items=items, title=title, click_policy="hide", location="left")
-    axes.add_layout(legend, "below")
+    look = {"title": legend_title(settings), "click_policy": "hide", "location": "left"}
+    axes.add_layout(Legend(items=items, **look), "below")
     return axes
 
 

@@ -60,6 +60,11 @@ def compare_settings(settings: Sequence[Sequence[RunRecord]]) -> Dict[str, List[
     return {name: _rank(groups) for name, groups in figures.items()}
 
 
+def legend_title(settings: Sequence[Setting]) -> str:
+    """Return what the numbers are with which the legend of a figure names its settings."""
+    return f"{settings[0].tested_on} error, last epoch, median run"
+
+
 def curve_limit(settings: Sequence[Setting]) -> Optional[float]:
     """Return the upper limit (%) of a panel of curves, or None if all errors are 0.
 
@@ -94,9 +99,11 @@ def cost_ticks(costs: Sequence[float]) -> List[float]:
 
 def _rank(groups):
     """Return the Settings of a figure, from the lowest median error to the highest."""
-    named = zip(_labels(groups), groups)
-    named = sorted(named, key=lambda each: median_run(each[1]).rows[-1]["test_error"])
-    return [_setting(index, *each) for index, each in enumerate(named)]
+    ranked = sorted(groups, key=lambda records: median_run(records).rows[-1]["test_error"])
+    return [
+        _setting(index, label, records)
+        for index, (label, records) in enumerate(zip(_labels(ranked), ranked))
+    ]
 
 
 def _setting(index, label, records):

@@ -16,7 +16,7 @@ from plotting.figure import (
     start_at_zero,
     use_whole_ticks,
 )
-from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit
+from results.comparison import COST_MARGIN, Setting, cost_ticks, curve_limit, legend_title
 
 STYLES = {"train": "--", "test": "-"}
 SIZES = {"parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
@@ -82,7 +82,7 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
     """
     styles = STYLES if len(settings) <= FEW else {"test": STYLES["test"]}
     columns, points = _arrange_legend([literal_text(setting.legend) for setting in settings])
-    rows = 1 - (-(len(settings) + len(styles) + 1) // columns)
+    rows = 2 + (len(settings) + len(styles)) // columns  # with a title and the paper's mark
     figure = new_figure((WIDTH, 4.6 + 0.22 * rows))
     curves, *sizes = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1.7, 1, 1)})
     for index, setting in enumerate(settings):
@@ -97,9 +97,8 @@ def draw_comparison(name: str, settings: Sequence[Setting], paths: Sequence) -> 
         axes.set(xlabel=label, title="median, from best to worst run")
     for axes in (curves, *sizes):
         axes.grid(alpha=0.3)
-    title = f"{settings[0].tested_on} error, last epoch, median run"
     look = {"loc": "outside lower center", "ncols": columns, "fontsize": points}
-    figure.legend(handles=[*legend, *shown], title=title, **look)
+    figure.legend(handles=[*legend, *shown], title=legend_title(settings), **look)
     add_title(figure, name)
     for path in paths:
         save_figure(figure, path)
