@@ -7,11 +7,12 @@ import textwrap
 from dataclasses import asdict
 from pathlib import Path
 
-from command import InputError, Parser, command, require_positive
+from command import InputError, Parser, command, require_picture_path, require_positive
 
 EXAMPLES = """examples:
   python reproduce.py                                   every claim, its effect and its verdict
   python reproduce.py --summary                         counts of verdicts, claims with an effect
+  python reproduce.py --plot claims.png                 effects, intervals and the papers' effects
   python reproduce.py --markdown > claims.md            the page docs/REPRODUCTION.md
   python reproduce.py --train --hours 3 --threads 1     train missing runs, resume unfinished ones
 
@@ -37,6 +38,11 @@ def make_parser():
         help="print how many claims have each verdict, and a line for each claim with an effect",
     )
     style.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw the effects with their intervals to this file, .png or .svg",
+    )
+    style.add_argument(
         "--markdown", action="store_true", help="print a page: rules, verdicts, runs, missing runs"
     )
     style.add_argument(
@@ -57,15 +63,21 @@ def make_parser():
     return parser
 
 
-def show_summary(judgements, lengths):
-    """Print the numbers of verdicts, a line for each claim with an effect, and lengths of paths."""
-    from analysis.reproduction import describe_effect, summarize
+def summarize_claims(judgements):
+    """Return the numbers of verdicts, and a line for each claim with an effect."""
+    from analysis.reproduction import summarize
 
-    print(summarize(judgements))
+    lines = [summarize(judgements)]
     for each in judgements:
         if each.effect is not None:
             bound = f"claimed below {each.claim.bound:g}"
-            print(f"{each.verdict}: {each.claim.sentence} {describe_effect(each)}, {bound}")
+            lines.append(f"{each.verdict}: {each.claim.sentence} {each.describe_effect()}, {bound}")
+    return "\n".join(lines)
+
+
+def show_summary(judgements, lengths):
+    """Print the verdicts on the claims, and lengths of paths."""
+    print(summarize_claims(judgements))
     words = (f"{name} {found[0]:.2f} ({by[0]:.2f})" for name, (found, by) in lengths.items())
     what = "mean number of weight layers on a random path at depth 38, exact (the paper's formula)"
     print(f"{what}: {', '.join(words)}")
@@ -89,15 +101,13 @@ def show_text(judgements, lengths):
 
 def describe(judgement):
     """Return (name, text) of what is known about a claim."""
-    from analysis.reproduction import describe_effect
-
     claim = judgement.claim
-    effect = describe_effect(judgement) if judgement.effect is not None else "none yet"
+    effect = judgement.describe_effect() if judgement.effect is not None else "none yet"
     return [
         ("claim", claim.sentence),
         ("source", claim.source),
         ("effect", f"{effect}, claimed below {claim.bound:g}: {claim.statistic}"),
-        *([("the paper", claim.paper)] if claim.paper else []),
+        *([("the paper", claim.quotes)] if claim.paper else []),
         *(("runs", f"{counts} of {setting}") for setting, counts in judgement.runs.items()),
     ]
 
@@ -107,8 +117,8 @@ def show_json(judgements, lengths):
     claims = []
     for each in judgements:
         values = {**asdict(each), "claim": each.claim.name, "sentence": each.claim.sentence}
-        facts = ("source", "statistic", "bound", "paper")
-        claims.append({**values, **{name: getattr(each.claim, name) for name in facts}})
+        facts = {name: getattr(each.claim, name) for name in ("source", "statistic", "bound")}
+        claims.append({**values, **facts, "paper": each.claim.quotes or None})
     print(json.dumps({"claims": claims, "path_lengths": lengths}, indent=1))
 
 
@@ -118,7 +128,7 @@ def check_flags(args):
     Raises:
         InputError: a flag would have no effect, a number is impossible, or there is no folder.
     """
-    for flag in ("summary", "markdown", "json"):
+    for flag in ("summary", "plot", "markdown", "json"):
         if args.train and getattr(args, flag):
             raise InputError(f"--{flag} shows the claims: leave it or --train out")
     for flag in ("hours", "threads", "engine", "data_dir"):
@@ -128,6 +138,8 @@ def check_flags(args):
         raise InputError(f"--hours must be above 0, not {args.hours:g}")
     if args.threads is not None:
         require_positive(threads=args.threads)
+    if args.plot is not None:
+        require_picture_path(args.plot)
     if not (args.train or args.path == RUNS or Path(args.path).is_dir()):
         raise InputError(f"there is no folder {args.path}")
 
@@ -149,8 +161,26 @@ def main(argv=None):
     if args.markdown:
         print(make_page(args.path, args.scale), end="")
         return
+    judgements = judge_claims(args.path, args.scale)
+    if args.plot is not None:
+        plot(judgements, args.plot)
+        return
     show = show_summary if args.summary else show_json if args.json else show_text
-    show(judge_claims(args.path, args.scale), compare_path_lengths())
+    show(judgements, compare_path_lengths())
+
+
+def plot(judgements, path):
+    """Draw the claims that have an effect; the picture's description has them in words.
+
+    Raises:
+        InputError: no claim has an effect.
+    """
+    from plotting.claims import draw_claims
+
+    if all(each.effect is None for each in judgements):
+        raise InputError("no claim has an effect yet, so there is nothing to draw: train runs")
+    draw_claims(judgements, path, summarize_claims(judgements))
+    print(path)
 
 
 def train(args):

@@ -15,8 +15,9 @@ runs), and a claim is
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from statistics import mean
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 from command import InputError
 from training.recipe import Recipe, get_recipe, show_value
@@ -112,6 +113,23 @@ EVERY_COLUMN = {"cpu": MIXED["cpu"], "paper": TABLE4_40["paper"]}
 
 
 @dataclass(frozen=True)
+class PaperEffect:
+    """The difference of two results that a paper prints, with their decimals."""
+
+    dataset: str  # as the paper names it
+    first: str
+    second: str
+
+    @property
+    def value(self) -> Decimal:
+        """Return the first result minus the second."""
+        return Decimal(self.first) - Decimal(self.second)
+
+    def __str__(self):
+        return f"{self.dataset}: {self.first} - {self.second} = {self.value}"
+
+
+@dataclass(frozen=True)
 class Claim:
     """A statement of a paper, and the test of it by runs.
 
@@ -127,8 +145,13 @@ class Claim:
     effect: Callable  # (list of rows of each setting) -> list of one or two samples
     statistic: str  # description of the effect
     bound: float = 0.0
-    paper: Optional[str] = None  # the effect that the paper prints, if any
+    paper: Tuple[PaperEffect, ...] = ()  # the effects that the paper prints
     needs: Tuple[str, ...] = ("test_error", "test_error")
+
+    @property
+    def quotes(self) -> str:
+        """Return the effects that the paper prints in words, or ""."""
+        return "; ".join(map(str, self.paper))
 
 
 def _errors(rows):
@@ -267,7 +290,10 @@ CLAIMS = (
         (MIXED_BARE, UNREGULARIZED_BARE),
         _difference,
         "test error with mixed drop-path minus that without",
-        paper="CIFAR-100: 28.20 - 35.34 = -7.14; CIFAR-10: 7.33 - 10.18 = -2.85",
+        paper=(
+            PaperEffect("CIFAR-100", "28.20", "35.34"),
+            PaperEffect("CIFAR-10", "7.33", "10.18"),
+        ),
     ),
     Claim(
         "deepest-column-as-good",
@@ -277,7 +303,10 @@ CLAIMS = (
         _deepest_less_whole,
         "test error of the deepest column minus that of the whole",
         bound=2.0,
-        paper="CIFAR-100+: 24.32 - 23.73 = 0.59; CIFAR-10+: 4.68 - 4.60 = 0.08",
+        paper=(
+            PaperEffect("CIFAR-100+", "24.32", "23.73"),
+            PaperEffect("CIFAR-10+", "4.68", "4.60"),
+        ),
         needs=("column_errors",),
     ),
     Claim(
@@ -287,7 +316,7 @@ CLAIMS = (
         (PLAIN20, PLAIN40),
         lambda shallow, deep: [[row["train_loss"] for row in rows] for rows in (shallow, deep)],
         "training loss of plain 20 minus that of plain 40",
-        paper="CIFAR-100++, training loss: 0.037 - 0.580 = -0.543",
+        paper=(PaperEffect("CIFAR-100++, training loss", "0.037", "0.580"),),
         needs=("train_loss", "train_loss"),
     ),
     Claim(
@@ -298,7 +327,7 @@ CLAIMS = (
         (TABLE4_40, PLAIN40),
         _column_against_plain,
         "test error of the fractal's deepest column minus that of plain 40",
-        paper="CIFAR-100++: 31.75 - 38.84 = -7.09",
+        paper=(PaperEffect("CIFAR-100++", "31.75", "38.84"),),
         needs=("column_errors", "test_error"),
     ),
     Claim(
@@ -310,7 +339,7 @@ CLAIMS = (
         _difference,
         "test error of fractal 40 minus that of fractal 20",
         bound=1.0,
-        paper="CIFAR-100++: 27.38 - 27.69 = -0.31",
+        paper=(PaperEffect("CIFAR-100++", "27.38", "27.69"),),
     ),
     Claim(
         "drop-path-makes-columns-usable",
@@ -330,7 +359,7 @@ CLAIMS = (
         (EVERY_COLUMN,),
         _anytime,
         "the largest rise of the error from a column to the next deeper one",
-        paper="CIFAR-100++: 31.75 - 31.31 = 0.44",
+        paper=(PaperEffect("CIFAR-100++", "31.75", "31.31"),),
         needs=("column_errors",),
     ),
     Claim(

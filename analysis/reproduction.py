@@ -46,6 +46,14 @@ class Judgement:
     high: Optional[float]
     verdict: str
 
+    def describe_effect(self) -> str:
+        """Return the effect and its interval in words, or "-"."""
+        if self.effect is None:
+            return "-"
+        if self.low is None:
+            return f"{self.effect:+.2f}"
+        return f"{self.effect:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+
 
 def judge_claims(folder: Union[str, Path], scale: str) -> List[Judgement]:
     """Return the Judgement of every claim from the runs at or below ``folder``.
@@ -166,18 +174,9 @@ def tabulate_judgements(judgements):
     for each in judgements:
         claim = each.claim
         runs = "; ".join(f"{setting}: {counts}" for setting, counts in each.runs.items())
-        cells = [claim.sentence, claim.source, claim.statistic, describe_effect(each)]
-        rows.append([*cells, f"below {claim.bound:g}", claim.paper or "-", runs, each.verdict])
+        cells = [claim.sentence, claim.source, claim.statistic, each.describe_effect()]
+        rows.append([*cells, f"below {claim.bound:g}", claim.quotes or "-", runs, each.verdict])
     return rows
-
-
-def describe_effect(judgement):
-    """Return an effect and its interval in words, or "-"."""
-    if judgement.effect is None:
-        return "-"
-    if judgement.low is None:
-        return f"{judgement.effect:+.2f}"
-    return f"{judgement.effect:+.2f} ({judgement.low:+.2f} to {judgement.high:+.2f})"
 
 
 def decide(low, high, bound):

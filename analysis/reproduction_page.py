@@ -17,6 +17,13 @@ TEST = ("effect", "the paper", "source", "runs")  # and of the second
 RESULT = ("run", "setting", "seed", "epochs", "train error %", "test error %", "columns %")
 MACHINE = ("dtype", "engine", "threads", "processor")  # of config.json, when the run began
 
+PICTURE = """![The effect of each claim, with its 95% interval, and where the claim says that it is](claims.png)
+
+*The effects; `python reproduce.py --plot docs/claims.png` draws this picture. The scale is linear from -1 to +1, and logarithmic beyond. A
+claim is supported if its whole interval is in the shaded part. Effects of one seed have no interval.*
+
+"""  # noqa: E501
+
 PAGE = """# Reproduction
 
 This page says which of the papers' claims have been tested here, by which rules, and what is missing. `python reproduce.py --markdown`
@@ -35,7 +42,7 @@ These are the verdicts at the scale `{scale}` ([explained below](#how-it-works))
 epoch, in percentage points. The column "claimed" has the number below which the effect must be.
 [How each claim is tested](#how-each-claim-is-tested) has the statistic, the paper's results and the runs of each claim.
 
-{verdicts}
+{picture}{verdicts}
 
 ## Lengths of paths
 
@@ -48,6 +55,7 @@ Mean and standard deviation of the number of weight layers on a random path, at 
 ```sh
 python reproduce.py                                   # every claim, its effect and its verdict
 python reproduce.py --summary                         # how many claims have each verdict, and the claims with an effect
+python reproduce.py --plot claims.png                 # a picture of the effects
 python reproduce.py --markdown                        # this page
 python reproduce.py --train --hours 3 --threads 1     # train missing runs, resume unfinished ones
 python reproduce.py --scale paper                     # with the papers' recipes, which need a GPU
@@ -140,6 +148,7 @@ def make_page(folder: Union[str, Path], scale: str) -> str:
     return PAGE.format(
         state=summarize(judgements),
         scale=scale,
+        picture=PICTURE if any(each.effect is not None for each in judgements) else "",
         verdicts=_tabulate(judgements, VERDICT),
         tests=_tabulate(judgements, TEST),
         lengths=markdown(_tabulate_lengths()),

@@ -1,5 +1,6 @@
 """Draw given values as pictures and tables; import nothing of the project."""
 
+from plotting.claims import draw_claims
 from plotting.confusion import draw_confusion
 from plotting.curves import draw_curves, draw_subnetworks
 from plotting.scaling import draw_scaling, varying_axes
@@ -10,6 +11,7 @@ __all__ = [
     "TABLE_FORMATS",
     "aligned",
     "draw_anytime",
+    "draw_claims",
     "draw_confusion",
     "draw_curves",
     "draw_early_exit",

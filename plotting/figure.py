@@ -48,13 +48,19 @@ def add_title(figure, title: str) -> None:
     figure.suptitle(text, fontsize=TITLE * min(share, 1))
 
 
-def save_figure(figure, path) -> None:
-    """Write the PNG, or the SVG by its ending, at ``path``: completely or not at all."""
+def save_figure(figure, path, description: str = "") -> None:
+    """Write the PNG, or the SVG by its ending, at ``path``: completely or not at all.
+
+    Args:
+        description: text for the file's metadata.
+    """
     _set_fonts(figure)
     path = Path(path)
     aside = path.with_name(f".{path.name}")
     try:
-        figure.savefig(aside, format="svg" if path.suffix == ".svg" else "png", dpi=120)
+        metadata = {"Description": description} if description else None
+        form = "svg" if path.suffix == ".svg" else "png"
+        figure.savefig(aside, format=form, dpi=120, metadata=metadata)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

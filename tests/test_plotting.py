@@ -8,8 +8,10 @@ from matplotlib.colors import to_hex
 
 from plotting import (
     aligned,
+    claims,
     confusion,
     curves,
+    draw_claims,
     draw_confusion,
     draw_curves,
     draw_subnetworks,
@@ -34,11 +36,11 @@ def drawn(monkeypatch):
     """The figures that are saved during a test."""
     figures = []
 
-    def keep(figure, path):
-        save_figure(figure, path)
+    def keep(figure, *args):
+        save_figure(figure, *args)
         figures.append(figure)
 
-    for module in (confusion, curves, studies):
+    for module in (claims, confusion, curves, studies):
         monkeypatch.setattr(module, "save_figure", keep)
     return figures
 
@@ -212,3 +214,47 @@ def test_members_and_their_layers_are_whole_numbers(tmp_path, drawn, lengths):
     draw_members(study, tmp_path / "members.png", "a run")
     for axes in drawn[0].axes:
         assert all(tick == int(tick) for tick in axes.get_xticks())
+
+
+def judgement(verdict, effect, low, high, bound=0.0, paper=()):
+    quotes = [SimpleNamespace(value=value) for value in paper]
+    claim = SimpleNamespace(sentence="One is better than two.", bound=bound, paper=quotes)
+    values = {"verdict": verdict, "effect": effect, "low": low, "high": high, "claim": claim}
+    return SimpleNamespace(**values, describe_effect=lambda: f"{effect:+.2f}")
+
+
+@pytest.mark.parametrize("name", ["claims.png", "claims.svg"])
+def test_claims_are_drawn_beside_their_sides(tmp_path, drawn, name):
+    found = [
+        judgement("supported", -43.0, -44.0, -42.0, bound=-10.0),
+        judgement("undecided", None, None, None),
+        judgement("undecided", 1.0, None, None, paper=(-0.1, -7.5)),
+        judgement("contradicted", 3.0, 2.5, 3.5, bound=2.0),
+    ]
+    draw_claims(found, tmp_path / name, "in words")
+    assert b"in words" in (tmp_path / name).read_bytes()
+    (figure,) = drawn
+    axes, beside = figure.axes
+    sides = [patch.get_x() + patch.get_width() for patch in axes.patches]
+    assert sides[:3] == pytest.approx([-10, 0, 2])  # and an empty one for the legend
+    low, high = axes.get_xlim()
+    assert low < -44 and high > 3.5 and axes.patches[0].get_x() == low
+    lines = [line.get_xydata().tolist() for line in axes.lines if len(line.get_xydata())]
+    assert lines == [
+        [[-44, 0], [-42, 0]],
+        [[-43, 0]],
+        [[1, 1]],
+        [[-0.1, 1], [-7.5, 1]],
+        [[2.5, 2], [3.5, 2]],
+        [[3, 2]],
+    ]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == [f"{number}. One is better than two." for number in (1, 2, 3)]
+    labels = beside.get_yticklabels()
+    assert [label.get_text().split("\n") for label in labels] == [
+        ["-43.00", "supported"],
+        ["+1.00", "undecided"],
+        ["+3.00", "contradicted"],
+    ]
+    assert len({label.get_color() for label in labels}) == 3
+    assert axes.yaxis_inverted() and beside.yaxis_inverted()  # the first is on top

@@ -13,6 +13,7 @@ from statistics import mean
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import reproduce
 import show_results
@@ -252,6 +253,26 @@ def test_the_page_of_results_has_the_claims_of_each_scale_with_runs(tmp_path):
         assert found == [f"The papers' claims, scale {scale}" for scale in scales]
 
 
+def test_the_effects_are_drawn_and_stand_in_the_pictures_description(tmp_path, capsys):
+    for network, error in ((CROSS, 14.0), (RESNET, 15.0)):
+        made = record(network["cpu"], 0, error)
+        folder = tmp_path / "cifar10" / made.run.network / "run1"
+        folder.mkdir(parents=True)
+        write_config(folder, {**made.run.to_json(), **asdict(made.info)})
+        rows = [{**ROW, "epoch": epoch, "test_error": error} for epoch in range(1, 16)]
+        RunLog(folder, print).rewrite(rows)
+    picture = tmp_path / "claims.png"
+    reproduce.main([str(tmp_path), "--plot", str(picture)])
+    assert capsys.readouterr().out == f"{picture}\n"
+    reproduce.main([str(tmp_path), "--summary"])
+    verdicts, claim, lengths = capsys.readouterr().out.splitlines()
+    assert "ResNet" in claim and "-1.00, claimed below 0" in claim
+    with Image.open(picture) as drawn:
+        assert drawn.info["Description"].splitlines() == [verdicts, claim]
+    assert "](claims.png)" in make_page(tmp_path, "cpu")
+    assert "](claims.png)" not in make_page(tmp_path, "paper")
+
+
 def test_columns_and_members_are_judged_within_a_run(tmp_path):
     mixed = MIXED["cpu"]
     rows = [
@@ -381,11 +402,13 @@ def test_quoted_figures_are_those_of_the_settings_at_the_scale_paper():
     assert len(quoting) == 6
     for claim in quoting:
         settings = [each["paper"] for each in claim.settings]
-        for number, quote in enumerate(claim.paper.split("; ")):
-            words = r"(CIFAR-10+)(\+*)(, training loss)?: (\S+) - (\S+) = (\S+)"
-            name, signs, loss, first, second, difference = re.fullmatch(words, quote).groups()
+        for number, quote in enumerate(claim.paper):
+            words = r"(CIFAR-10+)(\+*)(, training loss)?"
+            name, signs, loss = re.fullmatch(words, quote.dataset).groups()
+            first, second = float(quote.first), float(quote.second)
             dataset = name.lower().replace("-", "")
-            assert float(difference) == pytest.approx(float(first) - float(second))
+            assert str(quote).endswith(f"{quote.first} - {quote.second} = {quote.value}")
+            assert float(quote.value) == pytest.approx(first - second)
             if claim.name == "anytime":  # the only column that is worse than the one before
                 found = [find_error(settings[0], dataset, column) for column in (3, 2)]
             elif len(settings) == 1:  # the deepest column and the whole
@@ -396,7 +419,7 @@ def test_quoted_figures_are_those_of_the_settings_at_the_scale_paper():
                 deepest = 3 if claim.needs[0] == "column_errors" else None
                 columns = zip(settings, (deepest, None))
                 found = [find_error(each, dataset, column) for each, column in columns]
-            assert found == [float(first), float(second)]
+            assert found == [first, second]
             assert {each.recipe.augmentation for each in settings} == {signs or "none"}
             assert number or {each.dataset for each in settings} == {dataset}
 
@@ -447,7 +470,7 @@ def test_without_runs_all_is_undecided(tmp_path, capsys):
     text = capsys.readouterr().out
     for claim in CLAIMS:
         assert f"undecided: {claim.name}\n" in text
-        for words in (claim.sentence, claim.statistic, claim.paper or ""):
+        for words in (claim.sentence, claim.statistic, claim.quotes):
             assert words in " ".join(text.split())
     assert text.count("none yet, claimed below") == len(CLAIMS)
     assert text.count("0 of cross 26 on cifar10, fast-sgd\n") == 2
@@ -462,7 +485,7 @@ def test_without_runs_all_is_undecided(tmp_path, capsys):
     assert page.count("| undecided |") == len(CLAIMS)
     for claim in CLAIMS:
         assert f"| {claim.sentence} |" in page
-        assert f"| {claim.statistic} | {claim.paper or '-'} | {claim.source} |" in page
+        assert f"| {claim.statistic} | {claim.quotes or '-'} | {claim.source} |" in page
     reproduce.main([str(tmp_path), "--json"])
     shown = json.loads(capsys.readouterr().out)
     facts = [(claim["claim"], claim["source"], claim["statistic"]) for claim in shown["claims"]]
@@ -726,6 +749,9 @@ def test_impossible_flags_are_refused(tmp_path, capsys, flags):
         ([".", "--data-dir", "."], "--data-dir is for --train"),
         ([".", "--engine", "torch"], "--engine is for --train"),
         ([".", "--train", "--json"], "--json shows the claims"),
+        ([".", "--train", "--plot", "x.png"], "--plot shows the claims"),
+        ([".", "--plot", "x.jpg"], "a picture's name ends in .png or .svg"),
+        ([".", "--plot", "x.png"], "no claim has an effect yet"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(tmp_path, capsys, monkeypatch, words, message):

@@ -1,27 +1,35 @@
 """Write the outputs of programs that pages show, and docs/REPRODUCTION.md: python -m tools.pages.
 
 Outputs are those of a fresh clone, whose snapshot/ has the published runs alone. In a page, a block
-that begins with ```console has commands, each after a $, and what they print.
+that begins with ```console has commands, each after a $, and what they print. The sentence that
+counts the claims with each verdict is written into README, and the claims are drawn.
 """
 
 import re
 import shutil
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from PIL import Image
+
 from command import Parser, command
-from filesystem import write_text
+from filesystem import write_bytes, write_text
 from training.provenance import CODE
 from training.run_folder import is_published
 
 SHOWING = ("README.md", "docs/training.md")  # pages with outputs of programs
-REPRODUCTION = "docs/REPRODUCTION.md"
+REPRODUCTION, CLAIMS = "docs/REPRODUCTION.md", "docs/claims.png"
+VERDICTS = re.compile(r"\*\*\d+ claims: .*?\*\*")  # the sentence that counts them
 
 
 def render(root=CODE):
-    """Return {path below ``root``: text as it should be} of the pages that show outputs."""
+    """Return {path below ``root``: content as it should be} of what shows outputs of programs.
+
+    A page's content is its text, that of the picture of the claims its bytes.
+    """
     with TemporaryDirectory() as folder:
         clone = Path(folder)
         (clone / "snapshot").mkdir()
@@ -41,19 +49,43 @@ def render(root=CODE):
             return "```console\n" + "\n".join(parts) + "```\n"
 
         found = {REPRODUCTION: run_program(["reproduce.py", "--markdown"])}
+        (verdicts,) = VERDICTS.findall(found[REPRODUCTION])
         for name in SHOWING:
             text = (root / name).read_text(encoding="utf-8")
-            found[name] = re.sub(r"```console\n.*?```\n", fill, text, flags=re.DOTALL)
+            text = re.sub(r"```console\n.*?```\n", fill, text, flags=re.DOTALL)
+            found[name] = VERDICTS.sub(verdicts, text)
+        if f"({Path(CLAIMS).name})" in found[REPRODUCTION]:
+            run_program(["reproduce.py", "--plot", "claims.png"])
+            found[CLAIMS] = (clone / "claims.png").read_bytes()
         return found
 
 
+def is_current(path, content):
+    """Return whether the file at ``path`` has ``content`` or, if a picture, shows the same.
+
+    The bytes of a picture differ between versions of matplotlib.
+    """
+    if not path.exists():
+        return False
+    if isinstance(content, str):
+        return path.read_text(encoding="utf-8") == content
+    return _description(path) == _description(BytesIO(content))
+
+
+def _description(picture):
+    with Image.open(picture) as opened:
+        return opened.info.get("Description")
+
+
 def update(root=CODE):
-    """Write the pages that differ from what they should be; return their paths."""
+    """Write what differs from what it should be; return the paths."""
     changed = []
-    for name, text in render(root).items():
-        if (root / name).read_text(encoding="utf-8") != text:
-            write_text(root / name, text)
-            changed.append(root / name)
+    for name, content in render(root).items():
+        path = root / name
+        if not is_current(path, content):
+            write = write_text if isinstance(content, str) else write_bytes
+            write(path, content)
+            changed.append(path)
     return changed
 
 

@@ -60,9 +60,13 @@ class Card:
 
 
 def card_name(network: str, depth: Optional[int], widen_factor: int, dataset: str) -> str:
-    """Return the name that a pretrained network with these settings has."""
+    """Return the name that a pretrained network with these settings has.
+
+    Examples are cross26-cifar10 and fuse3-26-cifar10: two numbers never stand side by side.
+    """
+    apart = "-" if network[-1:].isdigit() else ""
     width = f"w{widen_factor}" if widen_factor != 1 else ""
-    return f"{network}{depth}{width}-{dataset}"
+    return f"{network}{apart}{depth}{width}-{dataset}"
 
 
 def list_pretrained() -> List[str]:
