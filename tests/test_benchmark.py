@@ -18,9 +18,11 @@ from plotting.figure import new_figure
 from plotting.scaling import _label_values, draw_scaling, series, varying_axes
 from tests.test_scripts import refused
 from tools import profiling
-from tools.contestants import PLAIN, list_cases, mixed
+from tools.contestants import list_cases
 from tools.profiling import operator_table
+from tools.pytorch_steps import PLAIN
 from tools.timing import Case, Contestant, Timing, _find_steps, table, time_cases
+from tools.workload import mixed
 
 QUICK = ["--rounds", "2", "--seconds", "0.01", "--batch-size", "4", "--threads", "1"]
 

@@ -13,7 +13,8 @@ from engine.mxnet_engine import STATIC
 from network import image_shape
 from network.complexity import operator_costs
 from plotting.tables import markdown
-from tools.contestants import LR, TORCH_ENGINE, make_engine, random_batch
+from tools.own_steps import TORCH_ENGINE, make_engine
+from tools.workload import LR, random_batch
 
 SEPARATE = {**STATIC, "forward_bulk_size": 0, "backward_bulk_size": 0}  # starts each operator
 STEPS = 5  # of a profile

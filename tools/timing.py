@@ -107,7 +107,7 @@ def count_cycle(case):
     """Return the number of steps of which each turn takes a multiple.
 
     In training, mixed drop-path takes the whole network and each of its columns by turns
-    (``tools.contestants.mixed``), whose steps take different times: only whole cycles compare.
+    (``tools.workload.mixed``), whose steps take different times: only whole cycles compare.
     """
     if case.task == "train" and has_columns(case.network):
         return 2 * len(column_depths(case.network, case.depth)) or FEWEST
