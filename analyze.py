@@ -190,7 +190,8 @@ def show_members(args):
         rows.append([str(c.length), *shown, " ".join(c.path)])
     drawn, margin = f"all {len(rows) - 1:,}", ""
     if len(rows) - 1 < result.members:
-        drawn, margin = f"{len(rows) - 1} drawn of {result.members:,}", f" +- {result.margin:.2f}"
+        drawn = f"{len(rows) - 1} drawn of {result.members:,}"
+        margin = f" +- {result.margin:.2f}" if len(rows) > 2 else ""  # one has no interval
     print(f"the whole network                {result.whole:.2f}%")
     print(f"ensemble of its members          {result.ensemble:.2f}%, {drawn}")
     print(f"mean of its members' own errors  {result.mean:.2f}%{margin}, {drawn}")

@@ -22,7 +22,6 @@ from tests.test_run_folder import ROW, make_config, write_rows
 from training import checkpoint, run_folder
 from training.recipe import get_recipe
 from training.run import Run, RunInfo, RuntimeConfig
-from training.serialization import from_plain
 
 CLASSES = 3
 EPOCHS = 4
@@ -165,7 +164,7 @@ def _read_config(path):
         config,
         Run.from_json(config),
         RuntimeConfig.from_json(config),
-        from_plain(RunInfo, config),
+        RunInfo.from_json(config),
     )
 
 

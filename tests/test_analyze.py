@@ -145,6 +145,8 @@ def test_some_of_the_members(runs, tmp_path, capsys):
     assert re.search(r"ensemble of its members +[\d.]+%, 3 drawn of 8", out)
     assert out == said(capsys, *words, "--seed", "2")
     assert is_picture(tmp_path / "some.png")
+    words[words.index("3")] = "1"  # of which there is no interval
+    assert re.search(r"own errors  [\d.]+%, 1 drawn of 8\n", said(capsys, *words))
 
 
 def test_a_pretrained_network_can_be_studied(data, tmp_path, capsys, monkeypatch):

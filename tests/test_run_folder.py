@@ -186,7 +186,8 @@ def test_runs_say_what_is_wrong_with_them(tmp_path):
     for k, text in enumerate(damaged, 3):
         folder = finished(tmp_path / "a" / f"run{k}")
         (folder / "config.json").write_text(text)
-        assert run_folder.read_run(folder).problem.startswith("damaged: ")
+        problem = run_folder.read_run(folder).problem
+        assert problem.startswith(f"damaged: {folder / 'config.json'}") and "lr_steps" not in problem
     finished(tmp_path / "a" / "run9")
     lost = finished(tmp_path / "a" / "run10")
     (lost / "config.json").unlink()

@@ -20,7 +20,7 @@ from training.parameter_files import load_parameters
 from training.provenance import ROOT
 from training.recipe import RECIPES, Recipe, compare, get_recipe
 from training.run import Run, RuntimeConfig
-from training.run_folder import find_run, read_config, read_run, require_checkpoints
+from training.run_folder import find_run, parse_config, read_run, require_checkpoints
 
 # (option of a Recipe, another one, values of the other with which the first has an effect)
 NEEDED = (
@@ -205,9 +205,8 @@ def _resume(folder, args, program, say):
     Raises:
         InputError: a flag would change a setting of the run.
     """
-    stored = read_config(folder)
+    run, config = parse_config(folder, Run, RuntimeConfig)
     require_checkpoints(folder)
-    run, config = Run.from_json(stored), RuntimeConfig.from_json(stored)
     differ = _changed_settings(run, config, args, program)
     if differ:
         epochs = args.epochs is not None and args.epochs != run.recipe.epochs

@@ -144,9 +144,11 @@ class Recipe:
         Raises:
             InputError: a value is missing, unknown or impossible.
         """
+        if not isinstance(values, dict) or "lr_steps" not in values:
+            return from_plain(cls, values)  # says what is missing
         try:
             steps = tuple(map(parse_step, values["lr_steps"]))
-        except (KeyError, TypeError, ValueError):
+        except (TypeError, ValueError):
             raise InputError("not a recipe: lr_steps must be fractions such as 1/2") from None
         return from_plain(cls, {**values, "lr_steps": steps})
 

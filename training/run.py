@@ -199,6 +199,15 @@ class RunInfo:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
 
+    @classmethod
+    def from_json(cls, config: Dict[str, Any]) -> "RunInfo":
+        """Return the facts of a ``config.json``.
+
+        Raises:
+            InputError: a fact is missing or not allowed.
+        """
+        return from_plain(cls, config)
+
     def images(self, part: str) -> Dict[str, Any]:
         """Return the facts on the "train" or "test" images; {} if ``data`` does not have them."""
         facts = self.data.get(part)

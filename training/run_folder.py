@@ -20,7 +20,6 @@ from plotting.curves import SUBNETWORKS
 from training.checkpoint import FOLDER
 from training.meter import EXPLODED, NOT_FINITE
 from training.run import Run, RunInfo
-from training.serialization import from_plain
 
 ENCODING = "utf-8-sig"  # of the files that are read: editors of Windows add a byte order mark
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
@@ -99,7 +98,7 @@ def find_run(run, config):
     for folder in reversed(find_runs(top)):
         if re.fullmatch(re.escape(config.exp_name) + r"\d+", folder.name):
             try:
-                if Run.from_json(read_config(folder)) == run:
+                if parse_config(folder, Run) == [run]:
                     return folder
             except InputError:
                 continue  # a damaged or foreign config is no match
@@ -199,6 +198,22 @@ def read_config(folder: Union[str, Path]) -> Dict[str, Any]:
         raise InputError(f"{path} is damaged: {error}") from None
 
 
+def parse_config(folder: Union[str, Path], *kinds: Any) -> List[Any]:
+    """Return the settings in a run's ``config.json`` as an object of each of ``kinds``.
+
+    Args:
+        kinds: of Run, RunInfo and RuntimeConfig.
+
+    Raises:
+        InputError: there is no run in ``folder``, or its config is damaged.
+    """
+    config = read_config(folder)
+    try:
+        return [kind.from_json(config) for kind in kinds]
+    except InputError as error:
+        raise InputError(f"{Path(folder) / CONFIG}: {error}") from None
+
+
 def _parse_object(text):
     """Return the JSON object in ``text``.
 
@@ -286,7 +301,7 @@ def read_run(folder: Union[str, Path]) -> RunRecord:
     folder = Path(folder)
     try:
         config, rows = read_config(folder), tuple(read_log(folder))
-        run, info = Run.from_json(config), from_plain(RunInfo, config)
+        run, info = parse_config(folder, Run, RunInfo)
     except InputError as error:
         return RunRecord(folder, problem=f"damaged: {error}")
     problem = ""
