@@ -11,7 +11,8 @@ from typing import Dict, List, Optional, Tuple, Union
 from analysis.claims import CLAIMS, TEST_IMAGES, TRAIN_IMAGES, Claim, require_scale
 from command import InputError
 from filesystem import write_text
-from training.run_folder import find_runs, keep_newest, read_run
+from training.run_folder import find_runs
+from training.run_record import keep_newest, read_run
 
 MEMBERS = "members.json"  # beside a run's log: errors with and without its members
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"

@@ -19,7 +19,8 @@ from training.evaluation import restore
 from training.fitting import fit
 from training.run import Run
 from training.run_data import RunData
-from training.run_folder import find_run, is_published, locked, read_run
+from training.run_folder import find_run, is_published, locked
+from training.run_record import read_run
 
 MOST_MEMBERS = 64  # the largest number of an ensemble's members that are measured
 LOCKS = ".queue"  # folder in the log_dir

@@ -11,14 +11,8 @@ from typing import List, Optional, Sequence, Tuple, Union
 from results.papers import explain_difference, paper_error
 from training.build import column_depths
 from training.recipe import RECIPES, differences, show_value
-from training.run_folder import (
-    RunRecord,
-    find_runs,
-    is_published,
-    keep_newest,
-    read_run,
-    shorten_source,
-)
+from training.run_folder import find_runs, is_published, shorten_source
+from training.run_record import RunRecord, keep_newest, read_run
 
 USUAL_FILES = ("train.rec", "test.rec", "val.rec")  # of training and of test images
 

@@ -8,7 +8,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from plotting.figure import COLOURS, MARKERS
 from results.aggregate import describe_recipes, median_run, table_name
 from results.papers import explain_difference, paper_error
-from training.run_folder import RunRecord
+from training.run_record import RunRecord
 
 SPLITS = ("train", "test")
 COST_MARGIN = 1.6  # factor by which an axis of costs extends on both sides

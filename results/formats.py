@@ -9,7 +9,7 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 from plotting.tables import aligned, escape_breaks, markdown
 from results.aggregate import Result, table_name
-from training.run_folder import RunRecord
+from training.run_record import RunRecord
 
 
 def _describe_divergence(result):

@@ -14,7 +14,8 @@ from results.bokeh_plots import figure_items, library
 from results.comparison import compare_settings
 from results.formats import EXPLANATION, split_tables, table_rows
 from results.page import inert, render_page
-from training.run_folder import PICTURES, RunRecord, read_config
+from training.run_folder import PICTURES, read_config
+from training.run_record import RunRecord
 
 HINT = "Click a heading to sort its table; click a name below a figure to hide its lines."
 PNG = b"\x89PNG\r\n"

@@ -33,7 +33,7 @@ from plotting.tables import aligned
 from tests import damage
 from tests.photo_files import write_photographs
 from tests.test_resume import ROOT, _heed_interrupts, result
-from training import checkpoint, run_folder
+from training import checkpoint, run_folder, run_log
 
 EXAMPLES = """examples:
   python -m tests.chaos                        everything: about half an hour on one core
@@ -356,7 +356,7 @@ def clock(options, folder):
         finally:
             time.time, time.perf_counter = kept
         assert result(run_of(folder / name)) == expected, name
-        rows = run_folder.read_log(run_of(folder / name))
+        rows = run_log.read_log(run_of(folder / name))
         assert all(row["seconds"] > 0 and row["images_per_second"] > 0 for row in rows)
     yield "clock", len(clocks), "the same results; seconds and speeds stay positive"
 

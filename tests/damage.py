@@ -19,7 +19,7 @@ from results import REPORT_FORMATS, compare_settings, plot_paths, read_settings,
 from tests.photo_files import write_photographs
 from tests.record_files import encoded, random_pixels, write_random_rec, write_rec
 from tests.test_run_folder import ROW, make_config, write_rows
-from training import checkpoint, run_folder
+from training import checkpoint, run_folder, run_log, run_record
 from training.recipe import get_recipe
 from training.run import Run, RunInfo, RuntimeConfig
 
@@ -157,7 +157,7 @@ def _make_config(folder):
 
 def _read_config(path):
     config = run_folder.read_config(path.parent)
-    record = run_folder.read_run(path.parent)
+    record = run_record.read_run(path.parent)
     if record.problem:  # the line that show_results.py has for it
         raise InputError(record.problem)
     return (
@@ -224,7 +224,7 @@ def _read_photographs(path):
 
 CASES = {
     **{f"{name} of a checkpoint": _checkpoint(name) for name in (*checkpoint.FILES, "state.json")},
-    "log.jsonl": Case(_make_log, lambda path: run_folder.read_log(path.parent), _no_more_rows),
+    "log.jsonl": Case(_make_log, lambda path: run_log.read_log(path.parent), _no_more_rows),
     "config.json": Case(_make_config, _read_config, _as_many_settings),
     ".rec of PNG": Case(_make_rec, _read_rec, _same_pixels),
     ".rec of JPEG": Case(_make_jpeg_rec, _read_rec, _as_many),
@@ -252,7 +252,7 @@ def forgeable(top):
     config = make_config(get_recipe("fractal", epochs=1), network="fractal", depth=20)
     run_folder.write_config(folder, {**config, "machine": {}})
     parts = {"column_errors": [3.0, 2.0], "column_losses": [0.3, 0.2]}
-    run_folder.RunLog(folder, print).write(epoch=1, **ROW, **parts)
+    run_log.RunLog(folder, print).write(epoch=1, **ROW, **parts)
     return folder
 
 

@@ -14,7 +14,8 @@ from engine.distributed import Alone
 from training import evaluation
 from training.run import Run
 from training.run_data import RunData
-from training.run_folder import read_config, read_log, write_config
+from training.run_folder import read_config, write_config
+from training.run_log import read_log
 
 pytestmark = pytest.mark.medium
 

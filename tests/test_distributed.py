@@ -20,7 +20,8 @@ from tests.record_files import write_random_rec
 from tests.test_resume import wait_for_epochs
 from tests.test_scripts import refused
 from tools.launch import free_port
-from training.run_folder import read_config, read_log
+from training.run_folder import read_config
+from training.run_log import read_log
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ from tests.test_scripts import refused
 from training import evaluation
 from training.early_exit import answer_early
 from training.metrics import Predictions, probabilities
-from training.run_folder import read_log
+from training.run_log import read_log
 
 pytestmark = pytest.mark.medium
 

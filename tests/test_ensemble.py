@@ -15,7 +15,7 @@ from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
 from training.metrics import Predictions
-from training.run_folder import read_log
+from training.run_log import read_log
 
 pytestmark = pytest.mark.medium
 

@@ -17,7 +17,7 @@ from tests.record_files import write_random_rec
 from tests.test_scripts import refused
 from training import evaluation
 from training.evaluation import restore
-from training.run_folder import read_log
+from training.run_log import read_log
 
 pytestmark = pytest.mark.medium
 

@@ -15,7 +15,7 @@ from data.archives import Part
 from data.images import read_file
 from data.recordio import read_records
 from tests.record_files import write_random_rec
-from training import checkpoint, evaluation, run_folder
+from training import checkpoint, evaluation, run_folder, run_log
 
 
 def lacking(number):
@@ -133,7 +133,7 @@ def test_names_that_are_not_utf_8_are_written_and_read(tmp_path):
     folder.mkdir()
     run_folder.write_config(folder, {"data_dir": str(folder)})
     assert run_folder.read_config(folder) == {"data_dir": str(folder)}
-    log = run_folder.RunLog(folder, lambda text: None)
+    log = run_log.RunLog(folder, lambda text: None)
     log.info(f"in {folder}")
     assert os.fsencode(folder) in (folder / "log.txt").read_bytes()
     (folder / "config.json").write_text('{"data_dir": "\\ud83d"}')  # half a character

@@ -9,7 +9,7 @@ from results.comparison import cost_ticks, curve_limit
 from tests.test_results import make_paper_run, make_run
 from tests.test_scripts import refused
 from training.recipe import get_recipe
-from training.run_folder import RunLog, read_log
+from training.run_log import RunLog, read_log
 
 pytestmark = pytest.mark.medium
 

@@ -26,7 +26,8 @@ from tests.record_files import encoded, write_random_rec, write_rec
 from tests.test_resume import result, run_folder, start, start_and_wait
 from tools.contestants import list_cases
 from training.checkpoint import load
-from training.run_folder import read_config, read_log
+from training.run_folder import read_config
+from training.run_log import read_log
 
 pytestmark = pytest.mark.medium
 

@@ -22,14 +22,9 @@ from tests.test_scripts import refused
 from tools import publish
 from training.evaluation import restore
 from training.recipe import Recipe
-from training.run_folder import (
-    find_runs,
-    is_published,
-    read_config,
-    read_log,
-    read_run,
-    write_config,
-)
+from training.run_folder import find_runs, is_published, read_config, write_config
+from training.run_log import read_log
+from training.run_record import read_run
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "cifar10"

@@ -17,7 +17,8 @@ from command import InputError
 from results import collect
 from tests.test_scripts import refused
 from tools import publish
-from training.run_folder import find_runs, read_config, read_run, write_config
+from training.run_folder import find_runs, read_config, write_config
+from training.run_record import read_run
 
 pytestmark = pytest.mark.medium
 

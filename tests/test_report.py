@@ -16,7 +16,7 @@ from tests.test_results import make_run
 from tests.test_run_folder import finished
 from tests.test_scripts import refused
 from training.recipe import get_recipe
-from training.run_folder import RunLog, read_log
+from training.run_log import RunLog, read_log
 
 pytestmark = pytest.mark.medium
 

@@ -43,15 +43,9 @@ from tools.publish import publish
 from training import checkpoint, fitting
 from training.recipe import RECIPES
 from training.run import Run, RunInfo, RuntimeConfig
-from training.run_folder import (
-    RunLog,
-    RunRecord,
-    find_runs,
-    locked,
-    read_config,
-    read_run,
-    write_config,
-)
+from training.run_folder import find_runs, locked, read_config, write_config
+from training.run_log import RunLog
+from training.run_record import RunRecord, read_run
 
 pytestmark = pytest.mark.medium
 

@@ -21,7 +21,7 @@ from results import (
     tabulate,
 )
 from tests.test_run_folder import ROW, make_config
-from training import run_folder
+from training import run_folder, run_log
 from training.recipe import get_recipe
 from training.run import Run
 from training.run_folder import read_config, write_config
@@ -54,7 +54,7 @@ def make_run(top, seed, errors, **changes):
         {**ROW, "epoch": epoch, "test_error": error, "train_error": error / 2}
         for epoch, error in enumerate(errors, 1)
     ]
-    run_folder.RunLog(folder, print).rewrite(rows)
+    run_log.RunLog(folder, print).rewrite(rows)
     return folder
 
 
@@ -77,7 +77,7 @@ def snapshot(tmp_path):
     make_run(tmp_path, 9, [35.0, 25.0], devices=2)
     make_run(tmp_path, 1, [70.0], dataset="digits", network="plain", depth=None)
     unfinished = make_run(tmp_path, 6, [2.0, 2.0])
-    run_folder.RunLog(unfinished, print).rewrite(run_folder.read_log(unfinished)[:1])
+    run_log.RunLog(unfinished, print).rewrite(run_log.read_log(unfinished)[:1])
     damaged = make_run(tmp_path, 7, [2.0, 2.0])
     (damaged / "log.jsonl").write_text("{}\n")
     foreign = make_run(tmp_path, 8, [2.0, 2.0])
@@ -144,9 +144,9 @@ def test_columns_and_the_papers_figures_stand_below_their_network(tmp_path):
     what = {"network": "fractal", "depth": 20, "widen_factor": 4, "recipe_name": "fractal"}
     for seed, shift in ((1, 0.0), (2, 2.0), (3, 2.0)):
         folder = make_paper_run(tmp_path, seed, 5.0, recipe=recipe, dataset="cifar100", **what)
-        *rows, last = run_folder.read_log(folder)
+        *rows, last = run_log.read_log(folder)
         last["column_errors"] = [30.0, 20.0, 10.0 + shift]
-        run_folder.RunLog(folder, print).rewrite([*rows, last])
+        run_log.RunLog(folder, print).rewrite([*rows, last])
     found, _ = collect(tmp_path)
     assert [(r.column, r.depth) for r in found] == [(None, 20), (0, 5), (1, 10), (2, 20)]
     assert [r.paper for r in found] == [23.73, None, None, 24.32]
@@ -262,8 +262,8 @@ def test_other_files_and_steps_are_named(tmp_path):
 )
 def test_columns_have_the_depths_of_their_network(tmp_path, network, depth, depths):
     folder = make_run(tmp_path, 1, [5.0], network=network, depth=depth)
-    (row,) = run_folder.read_log(folder)
-    run_folder.RunLog(folder, print).rewrite([{**row, "column_errors": [9.0] * len(depths)}])
+    (row,) = run_log.read_log(folder)
+    run_log.RunLog(folder, print).rewrite([{**row, "column_errors": [9.0] * len(depths)}])
     assert [result.depth for result in collect(tmp_path)[0]] == [depth, *depths]
 
 
@@ -299,8 +299,8 @@ def test_a_diverged_run_is_marked(tmp_path):
     for seed in (1, 2):
         make_run(tmp_path, seed, [5.0])
     folder = make_run(tmp_path, 3, [90.0])
-    (row,) = run_folder.read_log(folder)
-    run_folder.RunLog(folder, print).rewrite([{**row, "train_loss": 1e28}])
+    (row,) = run_log.read_log(folder)
+    run_log.RunLog(folder, print).rewrite([{**row, "train_loss": 1e28}])
     results, left_out = collect(tmp_path)
     assert [result.diverged for result in results] == [(3,)]
     text = REPORT_FORMATS["text"](results, left_out)

@@ -14,7 +14,7 @@ import pytest
 from tests import waiting
 from tests.record_files import write_random_rec
 from training import checkpoint
-from training.run_folder import read_log
+from training.run_log import read_log
 
 pytestmark = pytest.mark.medium
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from command import InputError
-from training import run_folder
+from training import run_folder, run_log, run_record
 from training.recipe import get_recipe
 
 ROW = {
@@ -45,28 +45,28 @@ def make_config(recipe, **changes):
 
 
 def write_rows(folder, epochs):
-    run_log = run_folder.RunLog(folder, print)
+    log = run_log.RunLog(folder, print)
     for epoch in epochs:
-        run_log.write(epoch=epoch, **ROW)
-    return run_log
+        log.write(epoch=epoch, **ROW)
+    return log
 
 
 def test_rows_come_back(tmp_path):
     write_rows(tmp_path, (1, 2))
-    assert run_folder.read_log(tmp_path) == [{"epoch": 1, **ROW}, {"epoch": 2, **ROW}]
-    assert run_folder.read_log(tmp_path / "nothing") == []
+    assert run_log.read_log(tmp_path) == [{"epoch": 1, **ROW}, {"epoch": 2, **ROW}]
+    assert run_log.read_log(tmp_path / "nothing") == []
 
 
 def test_a_line_cut_by_a_kill_is_passed_over_and_dropped_on_resume(tmp_path):
-    run_log = write_rows(tmp_path, (1, 2, 3))
-    rows = run_folder.read_log(tmp_path)
+    log = write_rows(tmp_path, (1, 2, 3))
+    rows = run_log.read_log(tmp_path)
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"epoch": 4, "lr": 0.')
-    assert len(run_folder.read_log(tmp_path)) == 3
-    run_log.rewrite(rows[:2])
-    assert run_folder.read_log(tmp_path) == rows[:2]
+    assert len(run_log.read_log(tmp_path)) == 3
+    log.rewrite(rows[:2])
+    assert run_log.read_log(tmp_path) == rows[:2]
     write_rows(tmp_path, (3,))
-    assert [row["epoch"] for row in run_folder.read_log(tmp_path)] == [1, 2, 3]
+    assert [row["epoch"] for row in run_log.read_log(tmp_path)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_editors_do_to_files_changes_nothing(tmp_path, edit):
     for name in ("log.jsonl", "config.json"):
         path = tmp_path / name
         path.write_bytes(edit(path.read_bytes()))
-    assert [row["epoch"] for row in run_folder.read_log(tmp_path)] == [1, 2]
+    assert [row["epoch"] for row in run_log.read_log(tmp_path)] == [1, 2]
     assert run_folder.read_config(tmp_path) == {"seed": 3}
 
 
@@ -106,19 +106,19 @@ def test_a_damaged_line_is_named(tmp_path, line):
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write(line + "\n")
     with pytest.raises(InputError, match="log.jsonl: line 3 is damaged"):
-        run_folder.read_log(tmp_path)
+        run_log.read_log(tmp_path)
 
 
 def test_a_missing_or_doubled_epoch_is_named(tmp_path):
     write_rows(tmp_path, (1, 3))
     with pytest.raises(InputError, match="line 2 is of epoch 3"):
-        run_folder.read_log(tmp_path)
+        run_log.read_log(tmp_path)
 
 
 def test_words_go_to_the_file_and_the_screen(tmp_path, capsys):
-    run_log = run_folder.RunLog(tmp_path, print)
-    run_log.info("both")
-    run_log.debug("file")
+    log = run_log.RunLog(tmp_path, print)
+    log.info("both")
+    log.debug("file")
     assert (tmp_path / "log.txt").read_text() == "both\nfile\n"
     assert capsys.readouterr().out == "both\n"
 
@@ -169,32 +169,34 @@ def finished(folder, epochs=2):
 
 def test_runs_say_what_is_wrong_with_them(tmp_path):
     good = finished(tmp_path / "a" / "run1")
-    assert run_folder.read_run(good).problem == ""
+    assert run_record.read_run(good).problem == ""
     stopped = finished(tmp_path / "a" / "run2")
-    run_folder.RunLog(stopped, print).rewrite(run_folder.read_log(stopped)[:1])
-    assert run_folder.read_run(stopped).problem == "unfinished: stopped after epoch 1 of 2"
+    run_log.RunLog(stopped, print).rewrite(run_log.read_log(stopped)[:1])
+    assert run_record.read_run(stopped).problem == "unfinished: stopped after epoch 1 of 2"
     with run_folder.locked(stopped):
-        assert run_folder.read_run(stopped).problem == "unfinished: running after epoch 1 of 2"
-    log = run_folder.RunLog(stopped, print)
+        assert run_record.read_run(stopped).problem == "unfinished: running after epoch 1 of 2"
+    log = run_log.RunLog(stopped, print)
     log.debug("epoch 2: the loss stopped being finite at step 7")
     problem = "diverged: epoch 2: the loss stopped being finite at step 7"
-    assert run_folder.read_run(stopped).problem == problem
+    assert run_record.read_run(stopped).problem == problem
     log.info("resumed after epoch 1")
-    assert run_folder.read_run(stopped).problem == "unfinished: stopped after epoch 1 of 2"
+    assert run_record.read_run(stopped).problem == "unfinished: stopped after epoch 1 of 2"
     whole = (good / "config.json").read_text()
     damaged = ("", "{", "[]", "{}", whole.replace("12345", '"x"'), "[" * 100_000)
     for k, text in enumerate(damaged, 3):
         folder = finished(tmp_path / "a" / f"run{k}")
         (folder / "config.json").write_text(text)
-        problem = run_folder.read_run(folder).problem
-        assert problem.startswith(f"damaged: {folder / 'config.json'}") and "lr_steps" not in problem
+        problem = run_record.read_run(folder).problem
+        assert (
+            problem.startswith(f"damaged: {folder / 'config.json'}") and "lr_steps" not in problem
+        )
     finished(tmp_path / "a" / "run9")
     lost = finished(tmp_path / "a" / "run10")
     (lost / "config.json").unlink()
-    assert "there is no config.json" in run_folder.read_run(lost).problem
+    assert "there is no config.json" in run_record.read_run(lost).problem
     (tmp_path / "a" / "run11" / "checkpoints").mkdir(parents=True)  # all else was lost
     assert run_folder.find_runs(tmp_path)[-1].name == "run11"
-    assert "damaged" in run_folder.read_run(tmp_path / "a" / "run11").problem
+    assert "damaged" in run_record.read_run(tmp_path / "a" / "run11").problem
     shutil.rmtree(tmp_path / "a" / "run11")
     names = [path.name for path in run_folder.find_runs(tmp_path)]
     assert names == [f"run{k}" for k in range(1, 11)]  # run10 after run9

@@ -25,7 +25,8 @@ from tests.record_files import patch, write_random_rec
 from training import cli, trainer
 from training.recipe import get_recipe
 from training.run import Run
-from training.run_folder import read_config, read_log
+from training.run_folder import read_config
+from training.run_log import read_log
 
 pytestmark = pytest.mark.medium
 

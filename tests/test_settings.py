@@ -28,7 +28,8 @@ from training.meter import Divergence
 from training.recipe import RECIPES, Recipe, get_recipe
 from training.run import Run
 from training.run_data import RunData
-from training.run_folder import NoLog, read_config, read_log
+from training.run_folder import read_config
+from training.run_log import NoLog, read_log
 from training.trainer import Trainer
 
 pytestmark = pytest.mark.medium

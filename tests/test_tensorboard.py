@@ -8,7 +8,8 @@ from command import InputError
 from tests.test_run_folder import ROW
 from tests.test_scripts import refused, train
 from training import tensorboard
-from training.run_folder import read_config, read_log
+from training.run_folder import read_config
+from training.run_log import read_log
 
 pytestmark = pytest.mark.medium
 

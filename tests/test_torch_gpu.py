@@ -11,7 +11,7 @@ from engine.optimizer import OptimizerSettings
 from network import get_model
 from network.initializer import DeepFusionInit
 from tests.record_files import write_random_rec
-from training.run_folder import read_log
+from training.run_log import read_log
 
 torch = pytest.importorskip("torch")
 if not torch.cuda.is_available():

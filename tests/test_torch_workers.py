@@ -11,7 +11,8 @@ import pytest
 from tests.record_files import write_random_rec
 from tests.test_regularizers import ALL, RATES, batch, make
 from training import checkpoint
-from training.run_folder import read_config, read_log
+from training.run_folder import read_config
+from training.run_log import read_log
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,8 @@ from tests.test_resume import result
 from tests.test_scripts import refused
 from training import cli
 from training.recipe import default_photograph_recipe, get_recipe
-from training.run_folder import read_config, read_log
+from training.run_folder import read_config
+from training.run_log import read_log
 from training.schedule import step_lr
 
 pytestmark = pytest.mark.medium

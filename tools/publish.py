@@ -41,9 +41,9 @@ from training.run_folder import (
     is_published,
     parent_folder,
     read_config,
-    read_run,
     shorten_source,
 )
+from training.run_record import read_run
 
 CHOICES = {  # options whose values are words of the project
     each.name

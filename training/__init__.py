@@ -9,7 +9,9 @@ from training.metrics import Predictions, probabilities
 from training.recipe import RECIPES, Recipe, default_recipe, get_recipe
 from training.run import Run, RunInfo, RuntimeConfig
 from training.run_data import RunData
-from training.run_folder import RunRecord, find_runs, read_config, read_log, read_run
+from training.run_folder import find_runs, read_config
+from training.run_log import read_log
+from training.run_record import RunRecord, read_run
 
 __all__ = [
     "Classifier",

@@ -20,7 +20,8 @@ from training.parameter_files import load_parameters
 from training.provenance import ROOT
 from training.recipe import RECIPES, Recipe, compare, get_recipe
 from training.run import Run, RuntimeConfig
-from training.run_folder import find_run, parse_config, read_run, require_checkpoints
+from training.run_folder import find_run, parse_config, require_checkpoints
+from training.run_record import read_run
 
 # (option of a Recipe, another one, values of the other with which the first has an effect)
 NEEDED = (

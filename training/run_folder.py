@@ -1,4 +1,4 @@
-"""Write and read a run's folder and the files in it.
+"""Make, find and describe the folders of runs, and write and read their settings.
 
 ``<log dir>/<dataset>/<network>_d<depth>w<widen>/<name><k>/`` holds ``config.json`` (the settings),
 ``log.txt`` (for people), ``log.jsonl`` (one object for each epoch), ``curves.png``,
@@ -6,37 +6,21 @@
 """
 
 import json
-import math
 import os
 import re
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Union
+from typing import Any, Dict, List, Union
 
 import filesystem
 from command import InputError
 from plotting.curves import SUBNETWORKS
 from training.checkpoint import FOLDER
-from training.meter import EXPLODED, NOT_FINITE
-from training.run import Run, RunInfo
+from training.run import Run
+from training.serialization import ENCODING, parse_object
 
-ENCODING = "utf-8-sig"  # of the files that are read: editors of Windows add a byte order mark
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
 PICTURES = ("curves.png", *(f"{kind}s.png" for kind in SUBNETWORKS))
 PUBLISHED = "published"  # exp_name of the runs that come with the project; see tools/publish.py
-STOPPED_BY_LOSS = "diverged"  # the first word of such a run's problem
-GUESSING = 10.0  # nats, above the loss of guessing: among 1,000 classes it is 6.9
-ROW_KEYS = (
-    "epoch",
-    "lr",
-    "train_loss",
-    "train_error",
-    "test_loss",
-    "test_error",
-    "seconds",
-    "images_per_second",
-)
 
 
 def create_run_dir(parent, name):
@@ -124,60 +108,6 @@ def is_locked(folder):
     return filesystem.is_locked(Path(folder) / LOCK)
 
 
-class RunLog:
-    """Writes ``log.jsonl`` and ``log.txt`` of the run in ``folder``.
-
-    Args:
-        folder: the run's folder.
-        echo: called with each line of ``log.txt`` to show it.
-    """
-
-    def __init__(self, folder, echo):
-        self.folder = Path(folder)
-        self._echo = echo
-
-    def rewrite(self, rows):
-        """Rewrite ``log.jsonl`` so that it contains only ``rows``."""
-        filesystem.write_text(self.folder / ROWS, "".join(map(_line, rows)))
-
-    def write(self, **row):
-        """Append a row to ``log.jsonl`` and flush it to the disk."""
-        _append(self.folder / ROWS, _line(row), durable=True)
-
-    def info(self, text):
-        """Append a line to ``log.txt`` and show it."""
-        self.debug(text)
-        self._echo(text)
-
-    def debug(self, text):
-        """Append a line to ``log.txt`` without showing it."""
-        _append(self.folder / TEXT, text + "\n")
-
-
-class NoLog:
-    """The RunLog of workers whose rank is not 0: it writes nothing."""
-
-    def rewrite(self, rows):
-        """Do nothing."""
-
-    def info(self, text):
-        """Do nothing."""
-
-    debug = info
-
-
-def _line(row):
-    return json.dumps(row) + "\n"
-
-
-def _append(path, text, durable=False):
-    with open(path, "a", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
-        file.flush()
-        if durable:
-            filesystem.sync(file)
-
-
 def write_config(folder, config):
     """Write ``config.json``, completely or not at all."""
     filesystem.write_text(Path(folder) / CONFIG, json.dumps(config, indent=1) + "\n")
@@ -191,7 +121,7 @@ def read_config(folder: Union[str, Path]) -> Dict[str, Any]:
     """
     path = Path(folder) / CONFIG
     try:
-        return _parse_object(path.read_text(encoding=ENCODING))
+        return parse_object(path.read_text(encoding=ENCODING))
     except FileNotFoundError:
         raise InputError(f"{folder} is not a run's folder: there is no {CONFIG} in it") from None
     except (ValueError, OSError, RecursionError) as error:
@@ -214,107 +144,6 @@ def parse_config(folder: Union[str, Path], *kinds: Any) -> List[Any]:
         raise InputError(f"{Path(folder) / CONFIG}: {error}") from None
 
 
-def _parse_object(text):
-    """Return the JSON object in ``text``.
-
-    Raises:
-        ValueError: there is no object, or it has text that cannot be written to a file.
-    """
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError("it holds no object")
-    # A lone surrogate is an error, unless it stands for a byte of a path that is not UTF-8.
-    json.dumps(values, ensure_ascii=False).encode(errors="surrogateescape")
-    return values
-
-
-def read_log(folder: Union[str, Path]) -> List[Dict[str, Any]]:
-    """Return the rows of ``log.jsonl``: one dict for each of the epochs 1, 2, 3, ...
-
-    An incomplete last line, which a killed process leaves, is ignored.
-
-    Raises:
-        InputError: a line is damaged, or an epoch is missing or occurs twice.
-    """
-    path = Path(folder) / ROWS
-    rows = _read_rows(path)
-    for number, row in enumerate(rows, 1):
-        if row["epoch"] != number:
-            raise InputError(f"{path}: line {number} is of epoch {row['epoch']}")
-    return rows
-
-
-def _read_rows(path):
-    try:
-        text = path.read_text(encoding=ENCODING)
-    except FileNotFoundError:
-        return []
-    except (UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is damaged: {error}") from None
-    rows, lines = [], text.rstrip("\n").split("\n")
-    for number, line in enumerate(lines, 1):
-        try:
-            rows += [_parse_row(path, number, line)] if line.strip() else []
-        except InputError:
-            if number < len(lines) or text.endswith("\n"):
-                raise
-    return rows
-
-
-def _parse_row(path, number, line):
-    try:
-        row = _parse_object(line)
-        lists = [row[name] for name in row if name.endswith(("_errors", "_losses"))]
-        usable = all(map(math.isfinite, (*(row[key] for key in ROW_KEYS), *chain(*lists))))
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        usable = False
-    if not usable:
-        raise InputError(f"{path}: line {number} is damaged")
-    return row
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """A run read from its folder."""
-
-    folder: Path
-    run: Optional[Run] = None
-    info: Optional[RunInfo] = None
-    rows: tuple = ()
-    problem: str = ""  # why it cannot be used; empty for a finished run
-    written: int = 0  # when the log was last written, in nanoseconds
-
-    @property
-    def diverged(self) -> bool:
-        """Return whether the loss exploded, stopped being finite, or ended worse than guessing.
-
-        The run was stopped, or it finished with ``--on-divergence continue``.
-        """
-        if self.problem or not self.rows:
-            return self.problem.startswith(STOPPED_BY_LOSS)
-        worst = max(self.rows[-1].get(loss, 0) for loss in ("train_loss", "test_loss"))
-        return worst > GUESSING or any(row.get("diverged") for row in self.rows)
-
-
-def read_run(folder: Union[str, Path]) -> RunRecord:
-    """Return the RunRecord of ``folder``; unless the run has finished, ``problem`` says why."""
-    folder = Path(folder)
-    try:
-        config, rows = read_config(folder), tuple(read_log(folder))
-        run, info = parse_config(folder, Run, RunInfo)
-    except InputError as error:
-        return RunRecord(folder, problem=f"damaged: {error}")
-    problem = ""
-    if len(rows) != run.recipe.epochs and not (rows and rows[-1].get("stopped_early")):
-        state = "running" if is_locked(folder) else "stopped"
-        problem = f"unfinished: {state} after epoch {len(rows)} of {run.recipe.epochs}"
-        last = str(config.get("diverged") or _last_line(folder / TEXT))  # published: without text
-        if state == "stopped" and (NOT_FINITE in last or EXPLODED in last):
-            problem = f"{STOPPED_BY_LOSS}: {last}"
-    written = (folder / ROWS).stat().st_mtime_ns if rows else 0
-    return RunRecord(folder, run, info, rows, problem, written)
-
-
 def is_published(folder):
     """Return whether the run in ``folder`` is a published one, which has no checkpoints."""
     return re.fullmatch(PUBLISHED + r"\d+", Path(folder).resolve().name) is not None
@@ -331,25 +160,6 @@ def require_checkpoints(folder):
             f"{folder} is a published run without checkpoints: train it again with the settings in "
             f"its {CONFIG}"
         )
-
-
-def keep_newest(records: Iterable[RunRecord]) -> Dict[int, RunRecord]:
-    """Return, for each seed, the record that counts among the records of one setting.
-
-    This is the newest record, whose log was written last. A published run counts only if no other
-    run has its seed, because it may be a copy of that run, and a checkout changes the times of its
-    files. Of equally new records, the last in ``records`` counts.
-    """
-    ordered = sorted(records, key=lambda each: (not is_published(each.folder), each.written))
-    return {record.run.seed: record for record in ordered if record.run}
-
-
-def _last_line(path):
-    """Return the last line of a text file, or "" if there is none."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-    except OSError:
-        return ""
 
 
 def find_runs(path: Union[str, Path]) -> List[Path]:

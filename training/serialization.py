@@ -1,10 +1,12 @@
-"""Make dataclasses from JSON values with type checks."""
+"""Read JSON objects, and make dataclasses from their values with type checks."""
 
+import json
 from dataclasses import MISSING, fields
 from typing import Union, get_type_hints
 
 from command import InputError
 
+ENCODING = "utf-8-sig"  # of the files that are read: editors of Windows add a byte order mark
 TOO_LARGE = 1 << 63  # the smallest integer that settings cannot have
 
 
@@ -32,3 +34,17 @@ def from_plain(cls, values):
         if not (type(value) in possible or whole) or unusable:
             raise InputError(f"{name} cannot be {value!r}")
     return cls(**given)
+
+
+def parse_object(text):
+    """Return the JSON object in ``text``.
+
+    Raises:
+        ValueError: there is no object, or it has text that cannot be written to a file.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("it holds no object")
+    # A lone surrogate is an error, unless it stands for a byte of a path that is not UTF-8.
+    json.dumps(values, ensure_ascii=False).encode(errors="surrogateescape")
+    return values

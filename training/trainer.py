@@ -18,7 +18,8 @@ from training.meter import DIVERGED, Divergence, EpochMeter, require_convergence
 from training.metrics import score
 from training.progress import Clock, EpochProgress, make_echo, seconds_since
 from training.provenance import describe_environment
-from training.run_folder import NoLog, RunLog, read_config, read_log, write_config
+from training.run_folder import read_config, write_config
+from training.run_log import NoLog, RunLog, read_log
 from training.schedule import learning_rate, summarize_rates
 
 
