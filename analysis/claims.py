@@ -68,7 +68,7 @@ def _fractal(drop_path="mixed", augmentation="+", dropout=0.1):
     long = (*changes.items(), ("dropout", dropout))
     return {
         "cpu": Setting("fractal", 20, "fractal-fast-sgd", short),
-        "paper": Setting("fractal", 20, "fractal", long, "cifar100", widen_factor=4),
+        "paper": Setting("fractal_square", 20, "fractal", long, "cifar100", widen_factor=4),
     }
 
 
@@ -315,7 +315,7 @@ CLAIMS = (
         f"{FRACTAL}, section 4.2, figure 3 and table 4",
         (PLAIN20, PLAIN40),
         lambda shallow, deep: [[row["train_loss"] for row in rows] for rows in (shallow, deep)],
-        "training loss of plain 20 minus that of plain 40",
+        "training loss of fractal_plain 20 minus that of fractal_plain 40",
         paper=(PaperEffect("CIFAR-100++, training loss", "0.037", "0.580"),),
         needs=("train_loss", "train_loss"),
     ),
@@ -326,7 +326,7 @@ CLAIMS = (
         f"{FRACTAL}, table 4",
         (TABLE4_40, PLAIN40),
         _column_against_plain,
-        "test error of the fractal's deepest column minus that of plain 40",
+        "test error of the fractal's deepest column minus that of fractal_plain 40",
         paper=(PaperEffect("CIFAR-100++", "31.75", "38.84"),),
         needs=("column_errors", "test_error"),
     ),
@@ -373,7 +373,8 @@ CLAIMS = (
     ),
     Claim(
         "mixed-columns-better-than-local-without-augmentation",
-        "Without augmentation, too, columns alone are worse after local drop-path.",
+        "Without augmentation, too, columns alone are worse after local drop-path than after mixed "
+        "drop-path.",
         "a question of FractalNet's users; section 3.1 gives the reason",
         (MIXED_BARE, LOCAL_BARE),
         _columns,

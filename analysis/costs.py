@@ -23,6 +23,7 @@ class Speed:
     images_per_second: float
     device: str
     source: str  # the page in docs/ that has it
+    drop_path: str = "none"
 
 
 TWO_CORES, H200 = "two CPU cores", "an H200, TF32"
@@ -31,7 +32,7 @@ SPEEDS = (  # each device becomes a column of the page of reproduction
     Speed("cross", 56, 1, 210, TWO_CORES, "benchmarks.md#growth"),
     Speed("cross", 110, 1, 109, TWO_CORES, "benchmarks.md#growth"),
     Speed("cross", 56, 4, 19, TWO_CORES, "benchmarks.md#growth"),
-    Speed("fractal", 20, 1, 525, TWO_CORES, "benchmarks.md#training"),
+    Speed("fractal", 20, 1, 525, TWO_CORES, "benchmarks.md#training", "mixed"),
     Speed("cross", 110, 1, 5943, H200, "benchmarks.md#on-a-gpu"),
     # twice the images per second of processor time
     Speed("cross_imagenet", 50, 1, 2 * 2.3, TWO_CORES, "imagenet.md#speed-and-memory"),
@@ -72,7 +73,8 @@ def estimate_cost(setting: Setting, runs: int, speeds: Sequence[Speed] = SPEEDS)
             nearest = min(similar, key=lambda speed: abs(math.log(counts[speed] / own)))
             seconds = images / nearest.images_per_second * own / counts[nearest]
             hours[device] = seconds / 3600
-            measured = measured and _size(nearest) == _size(setting)
+            same = _size(nearest) == _size(setting)
+            measured = measured and same and nearest.drop_path == setting.recipe.drop_path
     return Cost(setting, runs, float(own) * images, hours, measured)
 
 

@@ -27,7 +27,8 @@ claim is supported if its whole interval is in the shaded part. Effects of one s
 PAGE = """# Reproduction
 
 This page says which of the papers' claims have been tested here, by which rules, and what is missing. `python reproduce.py --markdown`
-prints it; `python -m tools.pages` writes it from the published runs only.
+prints it; `python -m tools.pages` writes it from the published runs only. Two of the claims answer a question of FractalNet's users, and
+some comparisons of deeply-fused networks are only implied by their project's page: the column "source" below has the origin of each.
 
 **{state}**
 
@@ -89,7 +90,7 @@ difference of 10 points.
   run, the other member whose removal costs most on average in the runs of the other seeds. (The other seeds choose the rival, because the
   largest of many errors in a single run is large by chance.)
 - For each claim, only runs on the same version of the images are compared, such as the original pixels or JPEG copies. If there are several
-  versions, the one with the most complete set of runs counts.
+  versions, it is the one on which the setting with the fewest runs has the most.
 
 ## How each claim is tested
 
@@ -124,9 +125,10 @@ At the scale `paper`, and the papers' largest networks:
 {paper}
 
 Float32, which the claims need, is slower on a GPU than TF32; its speed was not measured for a run that has the GPU to itself. Speeds that
-are added to `SPEEDS` in `analysis/costs.py` become a column of these tables. In theory, training needs three times the multiply-adds of
-the forward passes. 400 epochs of DFN-MR1 are then 3e16 operations and, if nothing is fused, some 30 MB of memory traffic for each image:
-about two minutes at the memory bandwidth of an H200. In bfloat16, they take [45 minutes](benchmarks.md#on-a-gpu) there.
+are added to `SPEEDS` in `analysis/costs.py` become a column of these tables. A lower bound for 400 epochs of DFN-MR1: training needs three
+times the multiply-adds of the forward passes, which are 3e16 operations, and, if nothing is fused, some 30 MB of memory traffic for each
+image. At the memory bandwidth of an H200, this takes about two minutes; measured in bfloat16, it takes
+[45 minutes](benchmarks.md#on-a-gpu).
 """  # noqa: E501
 
 
