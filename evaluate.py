@@ -138,11 +138,11 @@ def describe_class_errors(found):
     return ["no images" if math.isnan(e) else f"{e:.2f}" for e in found.class_errors()]
 
 
-def choose_images(args, trained):
-    """Return which images to evaluate on: "test", "held-out" or "train".
+def check_network(args, trained):
+    """Check that the run's network has what the flags request.
 
     Raises:
-        InputError: the run does not have what the flags request.
+        InputError: it has not, or flags exclude one another.
     """
     run = trained.run
     for flag in ("columns", "early_exit"):
@@ -152,6 +152,14 @@ def choose_images(args, trained):
         raise InputError(f"--early-exit needs two columns or more: this {run.network} has one")
     if args.early_exit and (args.images not in (None, "test") or args.crops != 1):
         raise InputError("--early-exit is measured on the test images, with one crop")
+
+
+def choose_images(args, run):
+    """Return which images to evaluate on: "test", "held-out" or "train".
+
+    Raises:
+        InputError: the run has no held-out images.
+    """
     kind = "test" if args.early_exit else args.images or run.tested_on
     if kind == "held-out" and not run.val_split:
         raise InputError(f"{args.run} has no held-out training images")
@@ -161,7 +169,7 @@ def choose_images(args, trained):
 def show_classes(args, trained, whole, title):
     """Print the error of each class and draw the confusion matrix, if the flags request them."""
     data = trained.data
-    names = data.class_names or [str(label) for label in range(data.classes)]
+    names = data.shown_names
     if data.names_problem:
         sys.stderr.write(f"classes are shown as numbers: {data.names_problem}\n")
     if args.classes:
@@ -233,7 +241,8 @@ def main(argv=None):
     trained = restore(
         args.run, args.gpus, args.epoch, args.engine, args.dtype, args.data_dir, args.parameters
     )
-    kind = choose_images(args, trained)
+    check_network(args, trained)
+    kind = choose_images(args, trained.run)
     images = trained.data.images(kind)
     trained.note_other_images(kind)
     if args.parameters:

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from command import InputError, Parser, command, require_file_path, require_positive
-from data.class_folders import CIRCLE, LOST, Ignored, walk_images
+from data.class_folders import CIRCLE, CLOSED, LOST, Ignored, walk_images
 from data.images import name_formats
 from data.lists import find_encoding
 from filesystem import whole_file
@@ -131,7 +131,7 @@ def check_features(args):
 def list_pictures(names):
     """Return the paths of the pictures in ``names``: files, folders of pictures, - for a list.
 
-    Links that cannot be followed are named on stderr.
+    Links that cannot be followed and folders that cannot be read are named on stderr.
 
     Raises:
         InputError: there are no pictures.
@@ -143,7 +143,7 @@ def list_pictures(names):
         elif os.path.isdir(name):  # Path.is_dir raises an error for a name that is too long
             ignored = Ignored()
             paths += [os.path.join(name, path) for path, _ in walk_images(name, "", ignored)]
-            for reason in (LOST, CIRCLE):
+            for reason in (LOST, CIRCLE, CLOSED):
                 for path in ignored.get(reason, ()):
                     sys.stderr.write(f"left out ({reason}): {os.path.join(name, path)}\n")
         else:

@@ -179,7 +179,8 @@ def plot(judgements, path):
 
     if all(each.effect is None for each in judgements):
         raise InputError("no claim has an effect yet, so there is nothing to draw: train runs")
-    draw_claims(judgements, path, summarize_claims(judgements))
+    quoted = [f"the paper: {each.claim.quotes}" for each in judgements if each.claim.paper]
+    draw_claims(judgements, path, "\n".join([summarize_claims(judgements), *quoted]))
     print(path)
 
 
@@ -187,17 +188,17 @@ def train(args):
     """Train the missing runs."""
     from analysis.claims import list_queue
     from analysis.run_queue import train_queue
+    from data.spec import default_folder
     from engine.devices import count_gpus
-    from training.provenance import ROOT
     from training.run import RuntimeConfig
 
     engine = args.engine or RuntimeConfig.engine
     several = engine == "mxnet" and count_gpus() > 1  # runs on several do not count
     config = RuntimeConfig(log_dir=args.path, engine=engine, gpus="0" if several else None)
-    parent = Path(args.data_dir) if args.data_dir else ROOT / "data"
-    folders = {setting.dataset: parent / setting.dataset for setting, _ in list_queue(args.scale)}
-    if args.data_dir and len(folders) == 1:
-        folders = dict.fromkeys(folders, parent)
+    folders = {each.dataset: default_folder(each.dataset) for each, _ in list_queue(args.scale)}
+    if args.data_dir:
+        own = Path(args.data_dir)
+        folders = {name: own / name if len(folders) > 1 else own for name in folders}
     train_queue(args.scale, config, folders, print, args.hours)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from command import InputError, command, nearest
 from data.lists import read_classes
 from data.photographs import SETS
+from data.spec import default_folder
 from data.stream import AUG_TYPES
 from filesystem import is_path
 from network import default_depth, image_shape, list_models
 from network.gluoncv_zoo import is_gluoncv
 from training import cli
-from training.provenance import ROOT
 from training.recipe import default_photograph_recipe
 
 EXAMPLES = """examples:
@@ -54,7 +54,7 @@ def complete(values):
     dataset = values.get("dataset", "imagenet")
     if is_path(dataset):
         raise InputError(f"dataset must be a plain name, not {dataset!r}", argument="dataset")
-    folder = Path(values.get("data_dir") or ROOT / "data" / dataset)
+    folder = Path(values.get("data_dir") or default_folder(dataset))
     follows = {
         "depth": default_depth(network),
         "dataset": dataset,

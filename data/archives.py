@@ -188,7 +188,8 @@ def _read_tar(layouts, path):
                 names.add(name)
                 if member.size > FILE_LIMIT:
                     raise InputError(
-                        f"{where} has {member.size} bytes: no file of the data set is that large"
+                        f"{where} has {member.size} bytes, more than any file of an official "
+                        "archive: unpack it, and name the folder"
                     )
                 if name in parts:
                     raise InputError(f"{where} occurs twice: give the official archive")

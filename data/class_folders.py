@@ -36,12 +36,13 @@ SUFFIXES = (
 )
 TINY_IMAGENET_LABELS = "val_annotations.txt"  # in its val folder
 FLAT = "; is it flat? Then add val_labels"
-HIDDEN, NO_IMAGE, BESIDE, LOST, CIRCLE, EMPTY = (
+HIDDEN, NO_IMAGE, BESIDE, LOST, CIRCLE, CLOSED, EMPTY = (
     "hidden or system files",
     "files that are not images",
     "files outside the folders of classes",
     "broken links or special files",
     "links to a folder that contains them",
+    "folders without permission to read",
     "classes without an image",
 )
 
@@ -211,7 +212,14 @@ def walk_images(folder, path, ignored, above=()):
     if identity in above:
         ignored.add(CIRCLE, path)
         return
-    for entry in _entries(folder):
+    try:
+        entries = _entries(folder)
+    except PermissionError:
+        if not path:
+            raise
+        ignored.add(CLOSED, path)
+        return
+    for entry in entries:
         place = f"{path}/{entry.name}" if path else entry.name
         if is_hidden(entry.name):
             ignored.add(HIDDEN, place)

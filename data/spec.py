@@ -75,17 +75,19 @@ class DatasetSpec:
             ValueError: a value is missing or impossible.
         """
         try:
+            if values.get("format", DESCRIPTION_FORMAT) != DESCRIPTION_FORMAT:
+                raise ValueError("a later version of the project wrote it")
             spec = cls(
                 name=values["name"],
-                class_names=tuple(values["classes"]),
+                class_names=tuple(_parse_list(values["classes"])),
                 mean=_parse_channels(values["mean"]),
                 std=_parse_channels(values["std"]),
-                train_count=int(values["train_count"]),
-                test_count=int(values["test_count"]),
-                size=int(values["size"]),
+                train_count=_parse_whole(values["train_count"]),
+                test_count=_parse_whole(values["test_count"]),
+                size=_parse_whole(values["size"]),
             )
             problem = _find_problem(spec)
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem:
             raise ValueError(problem)
@@ -327,13 +329,25 @@ def _find_problem(spec):
         return "its classes are not different names"
     if spec.size not in SIZES:
         return f"its size is {spec.size}, not {SIZES[0]} to {SIZES[-1]}"
-    if not len(spec.mean) == len(spec.std) == 3 or not all(map(math.isfinite, spec.mean)):
-        return "its mean and std are not three numbers each"
+    if not all(map(math.isfinite, spec.mean)):
+        return "its mean is not finite"
     if not all(0 < std < math.inf for std in spec.std):
         return "its std is not above 0"
     return None
 
 
+def _parse_list(values):
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"{values!r} is not a list")
+    return values
+
+
+def _parse_whole(value):
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is not a whole number")
+    return value
+
+
 def _parse_channels(values) -> Tuple[float, float, float]:
-    red, green, blue = map(float, values)
+    red, green, blue = map(float, _parse_list(values))
     return red, green, blue

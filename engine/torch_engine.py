@@ -24,8 +24,9 @@ class TorchEngine(NetworkEngine):
     """Trains ``net`` on one device, with the methods of MXNetEngine.
 
     Results are those of MXNetEngine, except for the order of sums and the random numbers inside the
-    network (dropout, local drop-path). On a GPU, a step is a CUDA graph, unless workers share it:
-    then DistributedDataParallel sums the gradients.
+    network (dropout, local drop-path). On a CPU, dropped paths are not computed in training, so
+    batch normalisation in them keeps its moving averages. On a GPU, a step is a CUDA graph, unless
+    workers share it: then DistributedDataParallel sums the gradients.
 
     Args:
         net, predictor, workers: see NetworkEngine; initialized on the CPU, which gives the values.
@@ -225,10 +226,12 @@ class TorchEngine(NetworkEngine):
             return
         sets = [self._tensors] + ([self._predicting] if self._ema_decay else [])
         moving = [t for tensors in sets for n, t in tensors.items() if n not in self._momenta]
+        self._synchronized = True
+        if not moving:  # without batch normalisation
+            return
         flat = self.workers.sum(torch.cat(moving).cpu().numpy()) / self.workers.count
         for own, mean in zip(moving, torch.as_tensor(flat).split([len(t) for t in moving])):
             own.copy_(mean)
-        self._synchronized = True
 
     def _module(self, subnetwork, training, predicts):
         """Return the torch module of a sub-network, which the first call makes.

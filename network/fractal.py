@@ -215,9 +215,11 @@ class FractalNet(HybridBlock):
                 in_channels = self.fill_stem(widen_factor)
             self.blocks = nn.HybridSequential(prefix="")
             with self.blocks.name_scope():
-                for index, (block, channels) in enumerate(zip(plan, widths)):
+                for index, (make_block, channels) in enumerate(zip(plan, widths)):
                     options = {"drop_path": drop_path, "prefix": f"block{index + 1}_"}
-                    self.blocks.add(block(columns, channels, in_channels, rates[index], **options))
+                    self.blocks.add(
+                        make_block(columns, channels, in_channels, rates[index], **options)
+                    )
                     in_channels = channels
             self.classifier = nn.Dense(classes, in_units=widths[-1], prefix="classifier_")
             self.subnetworks = nn.HybridSequential(prefix="")

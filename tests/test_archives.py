@@ -600,4 +600,4 @@ def test_files_larger_than_any_of_the_set(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "FILE_LIMIT", 10_000)
     assert "larger than any file of the data set" in refused("cifar10", tmp_path)
     path = write_tar(tmp_path / "a.tar.gz", cifar10_python())
-    assert "no file of the data set is that large" in refused("cifar10", path)
+    assert "unpack it, and name the folder" in refused("cifar10", path)

@@ -188,7 +188,7 @@ def test_every_claim_is_on_the_page_of_reproduction():
 def test_outputs_are_what_the_programs_print():
     """python -m tools.pages writes the pages."""
     assert "$ python show_results.py snapshot/\n" in PAGES["docs/training.md"]
-    assert "17 claims: " in README and "(docs/claims.png)" in README
+    assert f"**{len(CLAIMS)} claims: " in README and "(docs/claims.png)" in README
     rendered = pages.render()
     assert "docs/claims.png" in rendered
     for name, content in rendered.items():

@@ -404,6 +404,16 @@ def test_a_damaged_description_is_refused(tmp_path):
         write_spec(replace(spec, **changes), tmp_path)
         with pytest.raises(InputError, match=r"dataset.json is damaged .*prepare the data set"):
             read_spec(tmp_path)
+    for changes in (
+        {"format": 2},
+        {"classes": "ab"},
+        {"size": 32.0},
+        {"train_count": "4"},
+        {"mean": "123"},
+    ):
+        path.write_text(json.dumps({**json.loads(json.dumps(spec.to_json())), **changes}))
+        with pytest.raises(InputError, match="is damaged"):
+            read_spec(tmp_path)
     (tmp_path / "dataset.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match="is damaged"):
         read_spec(tmp_path)
@@ -449,7 +459,7 @@ def test_every_program_takes_it(tmp_path, capsys, monkeypatch):
     prepare.prepare_own(source, tmp_path / "data" / "others", size=28, jobs=1)
     other = ["--resume", run, "--dataset", tmp_path / "data" / "others"]
     status, err = refused(capsys, *other, main=train_cifar.main)
-    assert status == 2 and "was started with another dataset" in err
+    assert status == 2 and "was started with another --dataset" in err
     train_cifar.main(["--resume", str(run), "--dataset", str(out), "--gpus", "cpu"])
     moved = tmp_path / "elsewhere"
     os.rename(out, moved)

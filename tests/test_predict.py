@@ -1,6 +1,7 @@
 """predict.py: pictures of any size meet the network as test images do."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -280,6 +281,26 @@ def test_a_folder_is_its_images_by_the_rule_of_preparation(tmp_path, capsys):
     left = {line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()}
     assert left == {str(top / "circle"), str(top / "lost.png")}
     assert predict.list_pictures(["x" * 5000]) == ["x" * 5000]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_classified(
+    tmp_path, capsys, monkeypatch
+):
+    """Of root, nothing is kept secret: the system's answer is imitated."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "a.png").write_bytes(file_of(picture(20, 20), "PNG"))
+    scan = os.scandir
+
+    def closed(folder):
+        if Path(folder).name == "private":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert predict.list_pictures([str(tmp_path)]) == [str(tmp_path / "a.png")]
+    assert str(tmp_path / "private") in capsys.readouterr().err
+    with pytest.raises(PermissionError):
+        predict.list_pictures([str(tmp_path / "private")])
 
 
 def test_every_format_of_the_list_is_read(tmp_path):

@@ -98,7 +98,9 @@ def test_unknown_recipe_is_answered_with_the_names():
 def test_damaged_json_is_refused(damage):
     with pytest.raises(InputError):
         Recipe.from_json({**get_recipe("quick").to_json(), **damage})
-    for other in (None, [], {}, {"lr_steps": []}):
+    whole = get_recipe("quick").to_json()
+    del whole["lr_steps"]
+    for other in (None, [], {}, {"lr_steps": []}, whole):
         with pytest.raises(InputError):
             Recipe.from_json(other)
 

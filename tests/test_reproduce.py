@@ -262,7 +262,9 @@ def test_the_effects_are_drawn_and_stand_in_the_pictures_description(tmp_path, c
     verdicts, claim, lengths = capsys.readouterr().out.splitlines()
     assert "ResNet" in claim and "-1.00, claimed below 0" in claim
     with Image.open(picture) as drawn:
-        assert drawn.info["Description"].splitlines() == [verdicts, claim]
+        drawn_in_words = drawn.info["Description"].splitlines()
+    assert drawn_in_words[:2] == [verdicts, claim]
+    assert drawn_in_words[-1] == "the paper: CIFAR-100++: 31.75 - 31.31 = 0.44"
     assert "](claims.png)" in make_page(tmp_path, "cpu")
     assert "](claims.png)" not in make_page(tmp_path, "paper")
 
@@ -401,8 +403,6 @@ def test_quoted_figures_are_those_of_the_settings_at_the_scale_paper():
             name, signs, loss = re.fullmatch(words, quote.dataset).groups()
             first, second = float(quote.first), float(quote.second)
             dataset = name.lower().replace("-", "")
-            assert str(quote).endswith(f"{quote.first} - {quote.second} = {quote.value}")
-            assert float(quote.value) == pytest.approx(first - second)
             if claim.name == "anytime":  # the only column that is worse than the one before
                 found = [find_error(settings[0], dataset, column) for column in (3, 2)]
             elif len(settings) == 1:  # the deepest column and the whole

@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -235,3 +236,16 @@ def test_links_to_folders_are_followed_and_each_run_is_found_once(tmp_path):
     assert run_folder.find_runs(top) == expected
     assert run_folder.find_runs(top / "cifar10") == expected[:1]
     assert run_folder.find_runs(top / "best") == [top / "best"]
+
+
+def test_a_number_that_the_disk_has_under_another_name_is_skipped(tmp_path, monkeypatch):
+    """On a disk that ignores case, Run1 is run1, but does not look like it."""
+    real, taken = Path.mkdir, tmp_path / "run1"
+
+    def mkdir(path, *args, **kwargs):
+        if path == taken:
+            raise FileExistsError(str(path))
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert run_folder.create_run_dir(tmp_path, "run").name == "run2"

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from itertools import product
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as np
 import pytest
+from mxnet.gluon import nn
 
 from command import InputError
 from data.records import Batch
@@ -236,3 +238,15 @@ def test_what_it_does_not_know_it_names(operator):
         InputError, match="does not support MXNet's (erf|Pooling) .* with engine mxnet"
     ):
         torch_module(operator(mx.sym.var("data")), {}, training=True)
+
+
+def test_workers_of_a_network_without_batch_norm_have_nothing_to_average():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(3, in_units=4))
+    net.initialize()
+    engine = TorchEngine(net, CPU, SETTINGS["sgd"])
+    images = np.ones((2, 4, 1, 1), np.float32)
+    before = engine.to_numpy(engine.predict(images))
+    engine.workers = SimpleNamespace(count=2, sum=None)
+    engine._synchronized = False
+    assert (engine.to_numpy(engine.predict(images)) == before).all()

@@ -109,7 +109,7 @@ def test_a_resumed_run_equals_the_one_that_never_stopped(run, tmp_path, capsys):
     train_imagenet.main(["--resume", str(copy)])
     assert "finished already" in capsys.readouterr().out
     status, err = refused(capsys, "--resume", copy, "--data-shape", "64", main=train_imagenet.main)
-    assert (status, "was started with another data_shape" in err) == (2, True)
+    assert (status, "was started with another --data-shape" in err) == (2, True)
 
 
 def test_evaluation_by_one_and_ten_crops(run, data, capsys):

@@ -7,13 +7,11 @@ import time
 from itertools import product
 from pathlib import Path
 
-import compat  # noqa: F401  (before anything imports mxnet)
-
 from command import InputError
 from engine import precision
 from network import default_depth, get_model
 from tools.own_steps import (
-    ENGINES,
+    ENGINE_LIBRARIES,
     EXPORTED,
     batches_of_records,
     predict_by_engine,
@@ -46,7 +44,7 @@ PYTORCH = [name for name in LIBRARIES if name.startswith("pytorch")]
 NEEDS_PLAIN = (*PYTORCH, "onnxruntime-plain")
 FILES = (*EXPORTED, "onnxruntime-plain")  # their numbers are float32, except with 8 bits
 STEPS = {  # (task, library) -> a Case's function of a number of steps, which waits for them
-    **{("train", name): train_by_engine for name in ENGINES},
+    **{("train", name): train_by_engine for name in ENGINE_LIBRARIES},
     **{("train", name): train_by_pytorch for name in PYTORCH},
     **{("predict", name): predict_by_engine for name in ("mxnet", "torch")},
     **{("predict", name): predict_by_pytorch for name in PYTORCH},

@@ -3,6 +3,8 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import compat  # noqa: F401  (before anything imports mxnet)
+
 import mxnet as mx
 
 from data import records
@@ -21,8 +23,8 @@ from tools.workload import CLASSES, LR, SETTINGS, consume, mixed, random_batch, 
 from training.exporting import EXPORT_FORMATS
 from training.quantization import quantize
 
-ENGINES = ("mxnet", "torch", "torch-compiled")
-TORCH_ENGINE = ENGINES[1:]
+ENGINE_LIBRARIES = ("mxnet", "torch", "torch-compiled")
+TORCH_LIBRARIES = ENGINE_LIBRARIES[1:]
 EXPORTED = ("mxnet-exported", "onnxruntime", "onnxruntime-int8")
 
 
@@ -39,7 +41,7 @@ def make_net(case, training):
 
 def make_engine(case, training=True, hybridize=STATIC):
     """Build the engine of a case; ``hybridize`` are MXNet's arguments of compilation."""
-    if case.library in TORCH_ENGINE:
+    if case.library in TORCH_LIBRARIES:
         device = torch_device()  # before MXNet's first operator; see engine.torch_process
         net, settings = make_net(case, training), OptimizerSettings(**SETTINGS)
         compiled = case.library == "torch-compiled"

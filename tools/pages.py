@@ -61,9 +61,10 @@ def render(root=CODE):
 
 
 def is_current(path, content):
-    """Return whether the file at ``path`` has ``content`` or, if a picture, shows the same.
+    """Return whether the file at ``path`` has ``content`` or, if a picture, its description.
 
-    The bytes of a picture differ between versions of matplotlib.
+    The bytes of a picture differ between versions of matplotlib. After a change of the drawing
+    itself, remove the picture first.
     """
     if not path.exists():
         return False

@@ -13,7 +13,7 @@ from engine.mxnet_engine import STATIC
 from network import image_shape
 from network.complexity import operator_costs
 from plotting.tables import markdown
-from tools.own_steps import TORCH_ENGINE, make_engine
+from tools.own_steps import TORCH_LIBRARIES, make_engine
 from tools.workload import LR, random_batch
 
 SEPARATE = {**STATIC, "forward_bulk_size": 0, "backward_bulk_size": 0}  # starts each operator
@@ -34,7 +34,7 @@ def profile_case(case):
         step()
     costs = operator_costs(engine.net, image_shape(case.network))
     name = f"{case.size}, batch {case.batch_size}, {case.dtype}, {case.library}"
-    if case.library in TORCH_ENGINE:
+    if case.library in TORCH_LIBRARIES:
         sums = [case.batch_size * sum(each) for each in zip(*costs.values())]
         least = f"forward: {1e-9 * sums[0]:.1f} G multiply-adds, {4e-9 * sum(sums[1:]):.2f} GB"
         table = profile_torch(step, STEPS)

@@ -1,6 +1,5 @@
 """Classify pictures of any size with the network of a run, or with exported files."""
 
-import json
 import operator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from training.early_exit import answer_early
 from training.evaluation import restore
 from training.exporting import EXPORT_FORMATS, require_packages
 from training.metrics import probabilities, require_finite
+from training.serialization import ENCODING, parse_object
 
 PARAMETERS = ".safetensors"  # file of parameters for other programs, which may change it
 
@@ -79,8 +79,7 @@ def load_run(
         do = _make_embedding(engine)
     elif early_exit is not None:
         do = _make_early_exit(trained, early_exit, columns_only)
-    names = data.class_names or [str(label) for label in range(data.classes)]
-    return Classifier(data.source.picture, do, list(names), data.names_problem)
+    return Classifier(data.source.picture, do, data.shown_names, data.names_problem)
 
 
 def _make_embedding(engine):
@@ -264,10 +263,10 @@ def _find_format(path):
 
 def _read_description(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_object(path.read_text(encoding=ENCODING))
     except FileNotFoundError:
         raise InputError(
             f"there is no {path}, which describes the files' input and output"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from None

@@ -1,6 +1,7 @@
 """Shared code of the training programs: flags, runs, resuming, several seeds."""
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict, dataclass, fields, replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Callable, Tuple
 
 from command import InputError, Interrupted, Parser, flag_name, require_positive
+from data.spec import default_folder
 from engine.distributed import DISTRIBUTED
 from filesystem import is_path
 from network import list_pretrained
@@ -17,7 +19,6 @@ from training.checkpoint import FOLDER, checkpoint_path
 from training.fitting import fit, plan, plan_networks
 from training.options import add_flags, given
 from training.parameter_files import load_parameters
-from training.provenance import ROOT
 from training.recipe import RECIPES, Recipe, compare, get_recipe
 from training.run import Run, RuntimeConfig
 from training.run_folder import find_run, parse_config, require_checkpoints
@@ -94,7 +95,7 @@ def build_run(args, program):
         InputError: a value is impossible.
     """
     values = program.complete(_given_run(args))
-    folder = values.get("data_dir") or ROOT / "data" / values["dataset"]
+    folder = values.get("data_dir") or default_folder(values["dataset"])
     recipe_name = args.recipe or values["recipe_name"]
     recipe = _change_recipe(get_recipe(recipe_name), args, program)
     data_dir = str(Path(folder).resolve())
@@ -165,6 +166,8 @@ def train(argv, program, say):
     require_positive(runs=runs)
     if runs > 1 and config.kv_store == DISTRIBUTED:
         raise InputError(f"--kv-store {DISTRIBUTED} trains one seed in each job: leave --runs out")
+    if runs > 1 and config.engine == "torch" and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError("torchrun trains one seed in each job: leave --runs out")
     if not (Path(run.data_dir) / run.train_file).exists():
         _require_possible(run, config)
     program.prepare_data(run, _silent if config.quiet else say)
@@ -227,7 +230,7 @@ def _resume(folder, args, program, say):
 
 
 def _changed_settings(run, config, args, program):
-    """Return names of the settings that flags would change although they are fixed."""
+    """Return the flags that would change settings although these are fixed."""
     asked = _given_run(args)
     folder = asked.pop("data_dir", None)
     if not folder:  # a data set that is given as a path is in that folder
@@ -235,15 +238,15 @@ def _changed_settings(run, config, args, program):
     if {"network", "dataset"} & set(asked):
         completed = program.complete({"dataset": run.dataset, **asked, "data_dir": folder})
         asked = {name: completed[name] for name in asked}
-    differ = [name for name, value in asked.items() if getattr(run, name) != value]
+    differ = [flag_name(name) for name, value in asked.items() if getattr(run, name) != value]
     changed = compare(_change_recipe(run.recipe, args, program), run.recipe)
     if args.recipe and args.recipe != run.recipe_name:
-        differ.append("recipe")
+        differ.append("--recipe")
     elif changed:
         differ.append(f"recipe ({', '.join(map(flag_name, changed))})")
     fixed = {"log_dir": config.log_dir, "exp_name": config.exp_name, "runs": 1}
     return differ + [
-        name for name, value in fixed.items() if getattr(args, name) not in (None, value)
+        flag_name(name) for name, value in fixed.items() if getattr(args, name) not in (None, value)
     ]
 
 

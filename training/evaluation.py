@@ -35,7 +35,7 @@ class TrainedRun:
     stored: Stored
     run: Run
     data: RunData
-    engine: Any  # an engine.base.Engine
+    engine: Any  # an engine.base.NetworkEngine
     replaced: FrozenSet[str] = frozenset()  # arrays that another file gave, not the checkpoint
 
     @property

@@ -33,7 +33,8 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
             a new folder.
 
     Raises:
-        InputError: a setting or a file cannot be used; nothing has been written then.
+        InputError: a setting or a file cannot be used. Nothing has been written then, unless a file
+            of images has changed while the run was trained.
         Interrupted: the process was interrupted; the message says how to resume.
         CommandError: the loss is no longer finite, or a device has too little memory.
     """

@@ -144,8 +144,10 @@ class Recipe:
         Raises:
             InputError: a value is missing, unknown or impossible.
         """
-        if not isinstance(values, dict) or "lr_steps" not in values:
+        if not isinstance(values, dict):
             return from_plain(cls, values)  # says what is missing
+        if "lr_steps" not in values:
+            raise InputError("settings are missing: lr_steps")
         try:
             steps = tuple(map(parse_step, values["lr_steps"]))
         except (TypeError, ValueError):

@@ -78,8 +78,8 @@ class Run:
         version = config.get("format", 1)
         if type(version) is not int or not 1 <= version <= CONFIG_FORMAT:
             raise InputError(
-                f"config.json has the format {version!r}, but this version reads formats up to "
-                f"{CONFIG_FORMAT}: use a later version of the project"
+                f"its format is {version!r}, but this version reads formats up to {CONFIG_FORMAT}: "
+                "use a later version of the project"
             )
         return from_plain(cls, {**config, "recipe": Recipe.from_json(config.get("recipe"))})
 

@@ -3,7 +3,7 @@
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 from command import InputError
 from data import records
@@ -90,6 +90,11 @@ class RunData:
     def class_names(self) -> Optional[Tuple[str, ...]]:
         """Return the names of the classes, or None if there are none; see ``names_problem``."""
         return None if self.names_problem else self.source.class_names
+
+    @property
+    def shown_names(self) -> List[str]:
+        """Return the names of the classes, or their numbers if there are no names."""
+        return list(self.class_names or map(str, range(self.classes)))
 
     @property
     def names_problem(self) -> str:

@@ -30,13 +30,14 @@ def create_run_dir(parent, name):
     """
     parent = Path(parent)
     parent.mkdir(parents=True, exist_ok=True)
+    number = max(_numbers(parent, name), default=0) + 1
     while True:
-        folder = parent / f"{name}{max(_numbers(parent, name), default=0) + 1}"
+        folder = parent / f"{name}{number}"
         try:
             folder.mkdir()
             return folder
-        except FileExistsError:
-            continue  # another process made it first
+        except FileExistsError:  # another process made it first, or the disk ignores case
+            number += 1
 
 
 def parent_folder(run, config, layers):
