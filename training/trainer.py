@@ -38,7 +38,6 @@ class Trainer:
         self._data, self._engine, self._origin = data, engine, origin
         self._first = engine.workers.rank == 0
         self._steps = data.count_batches(engine.workers)  # number of steps in an epoch
-        self._every = config.checkpoint_epochs or max(run.recipe.epochs // 8, 1)  # epochs
         self._log = RunLog(folder, make_echo(config.quiet)) if self._first else NoLog()
 
     def train(self):
@@ -91,8 +90,6 @@ class Trainer:
             return []
         values, momenta, rows = checkpoint.load(newest)
         self._engine.load_state_dict(values, momenta)
-        if self._first:
-            self._remove_superseded(rows)  # if the process was killed before it did this
         return rows
 
     def _begin(self, rows):
@@ -197,24 +194,24 @@ class Trainer:
     def _save(self, epoch, rows, board, clock):
         """Save the checkpoint of an epoch, then its row of the log, then, for some, the curves."""
         epochs, row = self._run.recipe.epochs, rows[-1]
+        every = self._config.checkpoint_epochs or max(epochs // 8, 1)
         checkpoints = self._folder / checkpoint.FOLDER
         checkpoint.save(checkpoints, epoch, *self._engine.state_dict(), rows)
         self._log.write(**row)
         if board:
             board.write(row)
-        self._remove_superseded(rows)
-        if epoch % self._every == 0 and epoch < epochs:  # after the last, ``train`` draws them
+        for old in self._superseded(rows):
+            if old % every:
+                checkpoint.remove(checkpoints, old)
+        if epoch % every == 0 and epoch < epochs:  # after the last, ``train`` draws them
             self._draw(rows)
         self._log.info(describe_epoch(row, epochs, self._run.tested_on, clock.left(epoch)))
 
-    def _remove_superseded(self, rows):
-        """Remove the checkpoints that were the newest or the best before the last of ``rows``."""
-        superseded = {len(rows) - 1}
-        if self._run.recipe.early_stop and len(rows) > 1:
-            superseded = {*superseded, _find_best(rows[:-1])} - {_find_best(rows)}
-        for epoch in superseded:
-            if epoch % self._every:
-                checkpoint.remove(self._folder / checkpoint.FOLDER, epoch)
+    def _superseded(self, rows):
+        """Return the epochs whose checkpoints are no longer the newest or the best."""
+        if not self._run.recipe.early_stop or len(rows) < 2:
+            return {len(rows) - 1}
+        return {len(rows) - 1, _find_best(rows[:-1])} - {_find_best(rows)}
 
     def _draw(self, rows):
         title = f"{self._folder.parent.name} on {self._run.dataset}"
