@@ -58,6 +58,7 @@ def _set_scale(axes, judgements):
     axes.set_xlim(low, high)
     axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
     axes.set_xticks([], minor=True)
+    axes.tick_params(axis="x", labelsize=9)
     axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:+.0f}" if tick else "0")
     axes.set_xlabel("effect in percentage points (of training losses: in nats)")
     axes.grid(axis="x", alpha=0.3)
