@@ -112,8 +112,7 @@ Hours are for training only, and are computed from the measured speeds below. Th
 processors can be much slower. Multiply-adds are those of the forward passes. The last column says whether the network's own speed was
 measured. Otherwise, it is estimated from the measured network of the same kind that is most similar in multiply-adds. The speed of
 fractal 20 was measured with mixed drop-path, which trains a single column in half of the steps; otherwise, training takes about 1.5 times
-as long as estimated. That of cross_imagenet 50 is twice the measured speed of one
-thread.
+as long as estimated. The speed of cross_imagenet 50 is twice the measured speed of one thread.
 
 {speeds}
 

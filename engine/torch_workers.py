@@ -10,6 +10,11 @@ from command import CommandError
 from engine.distributed import Alone
 
 
+def is_torchrun_job() -> bool:
+    """Return whether torchrun started several processes, of which this is one."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 def connect_torch_workers(device: Any, wait_limit: float) -> Any:
     """Return the workers that train together: all processes of a torchrun job, or this one.
 

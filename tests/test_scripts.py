@@ -393,6 +393,14 @@ def test_a_kill_between_checkpoint_and_log_loses_nothing(data, tmp_path):
     assert read_config(folder)["resumed"][0]["epoch"] == 2
 
 
+def test_several_seeds_are_refused_in_a_job_of_torchrun(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    flags = ["--engine", "torch", "--runs", "2", "--data-dir", data, "--log-dir", tmp_path]
+    status, err = refused(capsys, *flags)
+    assert (status, os.listdir(tmp_path)) == (2, [])
+    assert "torchrun trains one seed in each job: leave --runs out" in err
+
+
 def test_milestones_are_kept_and_the_rest_but_the_newest_removed(data, tmp_path):
     train(data, tmp_path, "--num-epochs", "5", "--checkpoint-epochs", "2")
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"

@@ -1,7 +1,6 @@
 """Shared code of the training programs: flags, runs, resuming, several seeds."""
 
 import json
-import os
 import shlex
 import sys
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,6 +10,7 @@ from typing import Callable, Tuple
 from command import InputError, Interrupted, Parser, flag_name, require_positive
 from data.spec import default_folder
 from engine.distributed import DISTRIBUTED
+from engine.torch_workers import is_torchrun_job
 from filesystem import is_path
 from network import list_pretrained
 from network.drop_path import LOCAL_MODES, MODES
@@ -21,7 +21,7 @@ from training.options import add_flags, given
 from training.parameter_files import load_parameters
 from training.recipe import RECIPES, Recipe, compare, get_recipe
 from training.run import Run, RuntimeConfig
-from training.run_folder import find_run, parse_config, require_checkpoints
+from training.run_folder import find_run, parse_config, read_config, require_checkpoints
 from training.run_record import read_run
 
 # (option of a Recipe, another one, values of the other with which the first has an effect)
@@ -166,7 +166,7 @@ def train(argv, program, say):
     require_positive(runs=runs)
     if runs > 1 and config.kv_store == DISTRIBUTED:
         raise InputError(f"--kv-store {DISTRIBUTED} trains one seed in each job: leave --runs out")
-    if runs > 1 and config.engine == "torch" and os.environ.get("WORLD_SIZE", "1") != "1":
+    if runs > 1 and config.engine == "torch" and is_torchrun_job():
         raise InputError("torchrun trains one seed in each job: leave --runs out")
     if not (Path(run.data_dir) / run.train_file).exists():
         _require_possible(run, config)
@@ -209,7 +209,7 @@ def _resume(folder, args, program, say):
     Raises:
         InputError: a flag would change a setting of the run.
     """
-    run, config = parse_config(folder, Run, RuntimeConfig)
+    run, config = parse_config(read_config(folder), folder, Run, RuntimeConfig)
     require_checkpoints(folder)
     differ = _changed_settings(run, config, args, program)
     if differ:

@@ -83,7 +83,7 @@ def find_run(run, config):
     for folder in reversed(find_runs(top)):
         if re.fullmatch(re.escape(config.exp_name) + r"\d+", folder.name):
             try:
-                if parse_config(folder, Run) == [run]:
+                if parse_config(read_config(folder), folder, Run) == [run]:
                     return folder
             except InputError:
                 continue  # a damaged or foreign config is no match
@@ -129,16 +129,16 @@ def read_config(folder: Union[str, Path]) -> Dict[str, Any]:
         raise InputError(f"{path} is damaged: {error}") from None
 
 
-def parse_config(folder: Union[str, Path], *kinds: Any) -> List[Any]:
-    """Return the settings in a run's ``config.json`` as an object of each of ``kinds``.
+def parse_config(config: Dict[str, Any], folder: Union[str, Path], *kinds: Any) -> List[Any]:
+    """Return the settings that ``read_config`` read as an object of each of ``kinds``.
 
     Args:
+        folder: of the run, for messages.
         kinds: of Run, RunInfo and RuntimeConfig.
 
     Raises:
-        InputError: there is no run in ``folder``, or its config is damaged.
+        InputError: a setting is missing or not allowed.
     """
-    config = read_config(folder)
     try:
         return [kind.from_json(config) for kind in kinds]
     except InputError as error:

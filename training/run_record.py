@@ -42,7 +42,7 @@ def read_run(folder: Union[str, Path]) -> RunRecord:
     folder = Path(folder)
     try:
         config, rows = read_config(folder), tuple(read_log(folder))
-        run, info = parse_config(folder, Run, RunInfo)
+        run, info = parse_config(config, folder, Run, RunInfo)
     except InputError as error:
         return RunRecord(folder, problem=f"damaged: {error}")
     problem = ""

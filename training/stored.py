@@ -12,7 +12,7 @@ from network.pretrained.cards import list_pretrained, read_pretrained
 from training import checkpoint
 from training.recipe import Recipe
 from training.run import Run, RunInfo
-from training.run_folder import CONFIG, parse_config, require_checkpoints
+from training.run_folder import CONFIG, parse_config, read_config, require_checkpoints
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_stored(source: Union[str, Path], epoch: Optional[int] = None) -> Stored
 
 
 def _read_run(folder, epoch):
-    run, info = parse_config(folder, Run, RunInfo)
+    run, info = parse_config(read_config(folder), folder, Run, RunInfo)
     require_checkpoints(folder)
     checkpoints = folder / checkpoint.FOLDER
     if epoch is None:
