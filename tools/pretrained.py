@@ -7,6 +7,7 @@ from network import has_columns
 from network.pretrained.cards import Card, round_values, write_pretrained
 from results import read_settings
 from results.aggregate import median_run
+from training import checkpoint
 from training.evaluation import restore
 
 
@@ -20,8 +21,9 @@ def publish_pretrained(folder, config, images):
         images: description of its images.
 
     Raises:
-        InputError: another run of the setting has the median error, the images have changed, or the
-            run uses photographs, a network without a depth, or held-out images for the test.
+        InputError: another run of the setting is closer to the median error, the images have
+            changed, or the run uses photographs, a network without a depth, or held-out images for
+            the test.
     """
     group = require_pretrained(folder)
     trained = restore(folder, dtype="float32")
@@ -44,10 +46,14 @@ def require_pretrained(folder):
     """
     folder = folder.resolve()  # "." has no parent
     group = _find_setting(folder)
-    median = median_run(group)
-    if median.folder != folder:
-        raise InputError(f"{median.folder} has the median error of {len(group)} seeds: publish it")
-    run = median.run
+    closest = _closest_to_median(group)
+    if closest is None:
+        raise InputError(f"{folder} has no checkpoint")
+    if closest.folder != folder:
+        raise InputError(
+            f"{closest.folder} has the error closest to the median of {len(group)} seeds: publish it"
+        )
+    run = closest.run
     if run.val_split or run.classes is not None or run.depth is None:
         raise InputError(
             f"{folder} cannot become a pretrained network: it must have a depth, use small images "
@@ -93,6 +99,25 @@ def _measure(trained):
         "test_error": trained.predictions().error(),
         "column_errors": [trained.predictions(None, index).error() for index in columns],
     }
+
+
+def _closest_to_median(group):
+    """Return the record with the error closest to the median; None if no run has a checkpoint.
+
+    Runs without a checkpoint count for the median, but cannot be chosen. Of two runs that are
+    equally close, it is the one with the higher error.
+    """
+
+    def closeness(record):
+        return -abs(_error(record) - median), _error(record)
+
+    median = _error(median_run(group))
+    kept = [r for r in group if checkpoint.list_checkpoints(r.folder / checkpoint.FOLDER)]
+    return max(kept, key=closeness, default=None)
+
+
+def _error(record):
+    return record.rows[-1]["test_error"]
 
 
 def _find_setting(folder):
