@@ -11,7 +11,7 @@ from training import checkpoint
 from training.evaluation import restore
 
 
-def publish_pretrained(folder, config, images):
+def publish_pretrained(folder, config, images, data_dir=None):
     """Make a pretrained network from the finished run in ``folder``; return its files' paths.
 
     Its test error is measured with the rounded parameters, on the run's test images.
@@ -19,6 +19,7 @@ def publish_pretrained(folder, config, images):
     Args:
         config: the run's settings without those of a machine.
         images: description of its images.
+        data_dir: folder of its .rec files; None means the run's.
 
     Raises:
         InputError: another run of the setting is closer to the median error, the images have
@@ -26,7 +27,7 @@ def publish_pretrained(folder, config, images):
             the test.
     """
     group = require_pretrained(folder)
-    trained = restore(folder, dtype="float32")
+    trained = restore(folder, dtype="float32", data_dir=data_dir)
     if trained.data.facts() != trained.stored.data:  # the card would have errors of other images
         raise InputError(f"the images are not those of the run in {folder}")
     values = round_values(trained.stored.values)
@@ -51,7 +52,8 @@ def require_pretrained(folder):
         raise InputError(f"{folder} has no checkpoint")
     if closest.folder != folder:
         raise InputError(
-            f"{closest.folder} has the error closest to the median of {len(group)} seeds: publish it"
+            f"{closest.folder} has the error closest to the median of {len(group)} seeds: "
+            "publish it"
         )
     run = closest.run
     if run.val_split or run.classes is not None or run.depth is None:
@@ -109,9 +111,10 @@ def _closest_to_median(group):
     """
 
     def closeness(record):
-        return -abs(_error(record) - median), _error(record)
+        distance = abs(_error(record) - _error(median))
+        return -distance, _error(record), record is median
 
-    median = _error(median_run(group))
+    median = median_run(group)
     kept = [r for r in group if checkpoint.list_checkpoints(r.folder / checkpoint.FOLDER)]
     return max(kept, key=closeness, default=None)
 

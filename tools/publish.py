@@ -11,8 +11,8 @@ When runs are published into the checkout's own snapshot/, the pages that show r
 again (tools/pages.py).
 
 With --pretrained, the parameters of the run's newest checkpoint also become a pretrained network,
-rounded to float16, with a card that has the test error measured with them. The run must be the one
-with the median error among the seeds of its setting.
+rounded to float16, with a card that has the test error measured with them. Of the seeds of its
+setting that have checkpoints, the run must be the one closest to the median error.
 """
 
 import json
@@ -74,6 +74,11 @@ def make_parser():
         "--images",
         metavar="WORDS",
         help=f"with --pretrained: description of the images on the card. Default: {OWN}",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="with --pretrained: folder of the .rec files; default: the run's",
     )
     return parser
 
@@ -210,8 +215,9 @@ def _publish_all(folders, out):
 def main(argv=None):
     """Publish the finished runs that the command line names."""
     args = make_parser().parse_args(argv)
-    if args.images and not args.pretrained:
-        raise InputError("--images is for --pretrained")
+    for flag, value in (("--images", args.images), ("--data-dir", args.data_dir)):
+        if value and not args.pretrained:
+            raise InputError(f"{flag} is for --pretrained")
     found = find_runs(args.path)
     own = [folder for folder in found if not is_published(folder)]
     ended = [record for record in map(read_run, own) if record.diverged or not record.problem]
@@ -233,7 +239,8 @@ def main(argv=None):
         raise CommandError(f"{failures} of {len(runs)} runs could not be published")
     if args.pretrained:
         config = clean_config(read_config(runs[0]))
-        print("\n".join(map(str, publish_pretrained(runs[0], config, args.images or OWN))))
+        files = publish_pretrained(runs[0], config, args.images or OWN, args.data_dir)
+        print("\n".join(map(str, files)))
 
 
 if __name__ == "__main__":
