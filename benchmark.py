@@ -37,6 +37,7 @@ Every library runs every network, batch size, dtype and number of threads; unsup
 are left out. FractalNet is trained with mixed drop-path."""
 
 PROFILED = ("mxnet", "torch")  # the libraries of --operators
+ROUNDS, SECONDS = 7, 2
 
 
 def make_parser():
@@ -46,9 +47,9 @@ def make_parser():
     add_task_flags(cases)
     add_library_flags(cases)
     parser.add_argument(
-        "--rounds", type=int, default=7, help="number of turns of each library; default: 7"
+        "--rounds", type=int, help=f"number of turns of each library; default: {ROUNDS}"
     )
-    parser.add_argument("--seconds", type=float, default=2.0, help="seconds of a turn; default: 2")
+    parser.add_argument("--seconds", type=float, help=f"seconds of a turn; default: {SECONDS}")
     parser.add_argument(
         "--operators",
         action="store_true",
@@ -110,32 +111,35 @@ def add_library_flags(group):
         "--threads",
         nargs="+",
         type=int,
-        default=[cores()],
         help="threads of a process; default: every core",
     )
 
 
 def check_flags(args):
-    """Check the flags before anything is timed.
+    """Check the flags before anything is timed, and fill in defaults.
 
     Raises:
         InputError: a number is impossible, --operators would ignore a flag or has nothing to
             profile, or a file cannot be written.
     """
-    for batch_size, threads in product(args.batch_size, args.threads):
-        require_positive(batch_size=batch_size, threads=threads, rounds=args.rounds)
-    if not 0 < args.seconds < math.inf:
-        raise InputError(f"--seconds must be above 0, not {args.seconds:g}")
     if args.operators and not set(PROFILED) & set(args.library):
         raise InputError(f"--operators needs --library {' or '.join(PROFILED)}")
-    if args.operators and (args.task != ["train"] or args.json or args.plot):
+    timing = (args.threads, args.rounds, args.seconds, args.json, args.plot)
+    if args.operators and (args.task != ["train"] or any(each is not None for each in timing)):
         raise InputError(
-            "--operators prints tables of training steps: leave out --task, --json and --plot"
+            "--operators prints tables of training steps, with OMP_NUM_THREADS threads: leave out "
+            "--task, --threads, --rounds, --seconds, --json and --plot"
         )
     if args.json:
         require_file_path(args.json)
     if args.plot:
         require_picture_path(args.plot)
+    args.rounds = ROUNDS if args.rounds is None else args.rounds
+    args.seconds = SECONDS if args.seconds is None else args.seconds
+    for batch_size, threads in product(args.batch_size, args.threads or [cores()]):
+        require_positive(batch_size=batch_size, threads=threads, rounds=args.rounds)
+    if not 0 < args.seconds < math.inf:
+        raise InputError(f"--seconds must be above 0, not {args.seconds:g}")
 
 
 @command

@@ -96,6 +96,11 @@ def add_network_flags(parser):
         "--early-exit measures this in the lines whose shares do not name the whole network",
     )
     parser.add_argument("--epoch", type=int, help="epoch of the checkpoint; default: the newest")
+    parser.add_argument(
+        "--data-dir",
+        help="folder of the run's .rec files, which has the names of the classes, and training "
+        "images that --early-exit may need; default: the run's",
+    )
 
 
 def check_flags(args):
@@ -105,9 +110,11 @@ def check_flags(args):
         InputError: two flags contradict each other, or a number is impossible.
     """
     require_positive(batch_size=args.batch_size, top=TOP if args.top is None else args.top)
-    given = (args.epoch, args.early_exit, args.features, args.gpus)
+    given = (args.epoch, args.early_exit, args.features, args.gpus, args.data_dir)
     if args.exported and any(value is not None for value in given):
-        raise InputError("--features, --early-exit, --epoch and --gpus are for --run and --network")
+        raise InputError(
+            "--features, --early-exit, --epoch, --gpus and --data-dir are for --run and --network"
+        )
     if args.columns_only and args.early_exit is None:
         raise InputError("--columns-only is for --early-exit")
     if args.network:
@@ -221,7 +228,7 @@ def main(argv=None):
         classifier = load_exported(args.exported)
     else:
         source = args.network or args.run
-        how = (bool(args.features), args.early_exit, args.columns_only)
+        how = (bool(args.features), args.early_exit, args.columns_only, args.data_dir)
         classifier = load_run(source, args.gpus, args.epoch, *how)
     if classifier.names_problem and not args.features:
         sys.stderr.write(f"classes are shown as numbers: {classifier.names_problem}\n")

@@ -45,9 +45,9 @@ def choose_picking_images(trained):
         InputError: the run's training images are missing or have changed.
     """
     data = trained.data
+    trained.require_training_images()
     if trained.run.val_split:
         return data.held_out, f"the {len(data.held_out):,} held-out training images"
-    trained.require_training_images()
     count = max(1, min(MOST_PICKED, len(data.train) // 10))
     images = data.source.sample(data.train, count)
     return images, f"{count:,} of the training images, on which the networks were trained"

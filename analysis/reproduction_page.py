@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import List, Union
 
-from analysis.claims import CLAIMS, Setting
+from analysis.claims import CLAIMS, Setting, require_scale
 from analysis.costs import SPEEDS, list_missing, tabulate_costs
 from analysis.paths import compare_path_lengths
 from analysis.reproduction import judge, list_ended, summarize, tabulate_judgements
@@ -137,7 +137,11 @@ def make_page(folder: Union[str, Path], scale: str) -> str:
 
     Args:
         scale: of the verdicts; one of analysis.claims.SCALES.
+
+    Raises:
+        InputError: there is no such scale.
     """
+    require_scale(scale)
     records = list_ended(folder)
     judgements = [judge(claim, scale, records) for claim in CLAIMS]
     judgements.sort(key=lambda each: each.effect is None)  # claims with an effect come first

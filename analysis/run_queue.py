@@ -126,8 +126,9 @@ def _train(setting, run, config, facts, say):
         folder = fit(run, config, _find_begun(run, config, facts))
     needed = setting.network in ("fuse3", "ensemble") and not is_published(folder)
     if needed and read_members(folder) is None:  # published runs have no parameters
+        device = "cpu" if config.engine == "torch" else config.gpus  # members run with MXNet
         try:
-            trained = restore(folder, data_dir=run.data_dir)
+            trained = restore(folder, device, data_dir=run.data_dir)
         except InputError as error:  # such as lost checkpoints; other runs can be trained
             say(f"{name}: its members cannot be measured: {error}")
             return

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import re
+import shlex
 from itertools import islice
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -37,7 +38,7 @@ def check(path, classes=None):
         offsets.add(record.offset)
     for problem in index_problems(path, offsets):
         raise InputError(
-            f"{index_path(path)}: {problem}; `python -m data.verify {path}` lists all faults"
+            f"{index_path(path)}: {problem}; `{verify_command(path)}` lists all faults"
         )
     return np.array(labels, np.int64)
 
@@ -92,8 +93,13 @@ def _image_problem(record):
 def bad_record(path, index, problem):
     """Return the InputError for record ``index`` of the file ``path``."""
     return InputError(
-        f"{path}: record {index}: {problem}; `python -m data.verify {path}` lists all bad records"
+        f"{path}: record {index}: {problem}; `{verify_command(path)}` lists all bad records"
     )
+
+
+def verify_command(path):
+    """Return the command that lists all faults of the file ``path``."""
+    return f"python -m data.verify {shlex.quote(str(path))}"
 
 
 def label_problem(labels, classes=None):

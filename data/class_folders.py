@@ -144,21 +144,22 @@ def _label(files, labels):
     ]
 
 
-def match_classes(source, part, names, ignored, hint=""):
-    """Return the Photographs of the folder ``source/part``, whose folders are classes of train.
+def match_classes(source, part, names, ignored, hint="", train="train"):
+    """Return the Photographs of the folder ``source/part``, whose folders are classes of ``train``.
 
     Args:
         hint: advice that ends the error message.
+        train: name of the folder of training images.
 
     Raises:
-        InputError: a folder is not a class of train, or there are no images.
+        InputError: a folder is not a class of ``train``, or there are no images.
     """
     labels = {name: label for label, name in enumerate(names)}
     files = _files_by_class(source, part, ignored)
     for name in files:
         if name not in labels:
             raise InputError(
-                f"{source / part / name}: {source / 'train'} has no such class"
+                f"{source / part / name}: {source / train} has no such class"
                 f"{nearest(name, names)}{hint}",
                 argument="val_labels",
             )

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import re
+import shlex
 import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
@@ -54,7 +55,7 @@ def read_classes(folder):
     except FileNotFoundError:
         raise InputError(
             f"there is no {path}: make it with python -m data.prepare imagenet --source DIR --out "
-            f"{folder}, or write the names of the classes into it, one per line"
+            f"{shlex.quote(str(folder))}, or write the names of the classes into it, one per line"
         ) from None
     except ValueError:
         names = []

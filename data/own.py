@@ -34,7 +34,7 @@ class Own:
     ignored: dict = field(default_factory=Ignored)  # reason -> paths
 
 
-def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
+def read_own(source, size=None, test_share=None, split_seed=None, mapping=map):
     """Read a user's own data set.
 
     Images are made ``size`` x ``size``: the shorter side is resized to ``size``, then the centre is
@@ -45,19 +45,21 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
             capital letters make no difference); a folder with CLASS/FILE; or an .npz file with
             arrays named as in data.npz.ARRAYS.
         size: None means 32, or the size of the images in an .npz file.
-        test_share: share of each class that becomes test images, if the source has none.
-        seed: determines which images these are.
+        test_share: share of each class that becomes test images; None means 0.2. It is only for a
+            source without test images.
+        split_seed: determines which images these are; None means 0.
         mapping: a function like map, for reading files; see data.workers.
 
     Returns:
         An Own.
 
     Raises:
-        InputError: the source has another layout, or a class has no training or test images.
+        InputError: the source has another layout, a class has no training or test images, or a
+            share is given although there are test images.
         OSError: a file cannot be read.
     """
     source = Path(source)
-    _check_settings(size, test_share, seed)
+    _check_settings(size, test_share, split_seed)
     if source.is_dir():
         own = _read_folders(source, size or SIZE, mapping)
     elif source.is_file():
@@ -68,23 +70,28 @@ def read_own(source, size=None, test_share=TEST_SHARE, seed=0, mapping=map):
     left_out = f" (left out: {'; '.join(own.left_out[:SHOWN])})" if own.left_out else ""
     _require_every_class(source, own, left_out)
     if own.test is None:
-        _hold_out(source, own, test_share, seed)
+        _hold_out(source, own, TEST_SHARE if test_share is None else test_share, split_seed or 0)
         _require_every_class(source, own, " beside its test images: add some, or test images")
+    elif (test_share, split_seed) != (None, None):
+        raise InputError(
+            f"{source} has test images: leave test_share and split_seed out",
+            argument=("test_share", "split_seed"),
+        )
     if not len(own.test):
         raise InputError(f"{source} has no images to test on{left_out}")
     return own
 
 
-def _check_settings(size, test_share, seed):
+def _check_settings(size, test_share, split_seed):
     if size is not None and size not in SIZES:
         raise InputError(f"size must be {SIZES[0]} to {SIZES[-1]}, not {size!r}", argument="size")
-    if not 0 < test_share < 1:
+    if test_share is not None and not 0 < test_share < 1:
         raise InputError(
             f"test_share must lie between 0 and 1, not {test_share}", argument="test_share"
         )
-    if not 0 <= seed < 1 << 32:
+    if split_seed is not None and not 0 <= split_seed < 1 << 32:
         raise InputError(
-            f"split_seed must be 0 to {(1 << 32) - 1}, not {seed}", argument="split_seed"
+            f"split_seed must be 0 to {(1 << 32) - 1}, not {split_seed}", argument="split_seed"
         )
 
 
@@ -143,7 +150,8 @@ def _read_folders(source, size, mapping):
     else:
         names, train = find_classes(source, train_folder, ignored)
         hint = f"; without the folder {test_folder}, other images become the test set"
-        test = test_folder and match_classes(source, test_folder, names, ignored, hint)
+        named = (source, test_folder, names, ignored, hint, train_folder)
+        test = test_folder and match_classes(*named)
         for name in others:
             ignored.add(OTHER_FOLDERS, name)
     own = Own(names, None, None, ignored=ignored)

@@ -17,11 +17,11 @@ from data.checks import check, index_path
 from data.download import fetch
 from data.idx import DATASETS, read_idx_source
 from data.images import encode
-from data.own import TEST_SHARE, Own, describe, read_own
+from data.own import Own, describe, read_own
 from data.photographs import LOCK, SETS, refuse_mixture
 from data.recordio import frame
 from data.records import Images, split
-from data.spec import DESCRIPTION, DatasetSpec, default_folder, get_spec, list_datasets, write_spec
+from data.spec import DESCRIPTION, DatasetSpec, default_folder, get_spec, write_spec
 from data.workers import check_jobs, open_workers
 from filesystem import locked, named_errors, new_folder
 
@@ -56,7 +56,7 @@ def prepare_dataset(
     spec = get_spec(dataset)
     out = Path(out or default_folder(dataset)).absolute()
     _check_source(spec, source, partial)
-    _check_out(out, dataset)
+    refuse_mixture(out, SETS["val"], DESCRIPTION, dataset=dataset)
     with new_folder(out), locked(out / LOCK, out, remove=True):
         train, test = _read(spec, source, out / "download", partial)
         counts = _count(train), _count(test)
@@ -67,22 +67,6 @@ def prepare_dataset(
     if source is None:
         _remove_download(spec, out / "download")
     return counts
-
-
-def _check_out(out, dataset=None):
-    """Raise an InputError if the folder ``out`` is for another data set than the built-in one.
-
-    It may have the name of another built-in one, whose images programs would expect there.
-
-    Args:
-        dataset: the built-in one; None means a user's own.
-    """
-    refuse_mixture(out, SETS["val"], *([DESCRIPTION] if dataset else []))
-    if out.name in list_datasets() and out.name != dataset:
-        raise InputError(
-            f"out must not be {out.name}, the name of another data set: choose another",
-            argument="out",
-        )
 
 
 def _check_source(spec, source, partial):
@@ -133,14 +117,14 @@ def prepare_own(
     source: Union[str, Path],
     out: Union[str, Path],
     size: Optional[int] = None,
-    test_share: float = TEST_SHARE,
-    seed: int = 0,
+    test_share: Optional[float] = None,
+    split_seed: Optional[int] = None,
     jobs: Optional[int] = None,
 ) -> Tuple[Own, DatasetSpec]:
     """Write the four files and the dataset.json of a user's own data set.
 
     Args:
-        source, size, test_share, seed: see data.own.read_own.
+        source, size, test_share, split_seed: see data.own.read_own.
         out: folder; its name is the data set's name.
         jobs: number of processes that read files; None means one for each core. More than one need
             a script whose calls stand below ``if __name__ == "__main__":``.
@@ -157,9 +141,9 @@ def prepare_own(
         raise InputError(
             f"out {out} ends without a name for the data set: give data/NAME", argument="out"
         )
-    _check_out(out)
+    refuse_mixture(out, SETS["val"])
     with open_workers(check_jobs(jobs)) as mapping:
-        own = read_own(source, size, test_share, seed, mapping)
+        own = read_own(source, size, test_share, split_seed, mapping)
     spec = describe(own, out.name)
     with new_folder(out), locked(out / LOCK, out, remove=True):
         _write_all(out, [own.train], [own.test], spec, described=True)

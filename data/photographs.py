@@ -23,9 +23,9 @@ from data.images import (
     turn,
 )
 from data.journal import write_lines, write_records
-from data.lists import CLASSES, read_lines
+from data.lists import CLASSES, composed, read_lines
 from data.metadata import read_orientation
-from data.spec import DESCRIPTION
+from data.spec import DESCRIPTION, list_datasets
 from data.workers import check_jobs, open_workers
 from filesystem import locked
 
@@ -64,7 +64,7 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
     if size < SMALLEST:
         raise InputError(f"size must be at least {SMALLEST}, not {size}", argument="size")
     jobs = check_jobs(jobs)
-    refuse_mixture(out, DESCRIPTION)
+    refuse_mixture(out, DESCRIPTION, *([] if (out / SETS["val"]).exists() else ["test.rec"]))
     names, photographs, ignored = survey(source, labels)
     out.mkdir(parents=True, exist_ok=True)
     reports = {}
@@ -80,17 +80,28 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
     return reports
 
 
-def refuse_mixture(out, *files):
-    """Check that the folder ``out`` has none of ``files``, which other kinds of data sets have.
+def refuse_mixture(out, *files, dataset=None):
+    """Check that the folder ``out`` is not for another data set or another kind of data set.
 
-    Both kinds have a train.rec, so that training would use images of the one and test images of the
+    All kinds have a train.rec, so that training would use images of the one and test images of the
     other.
 
+    Args:
+        files: names of files that other kinds have.
+        dataset: the built-in data set that is written; None means a user's own. Programs expect a
+            built-in one in a folder of its name.
+
     Raises:
-        InputError: it has one.
+        InputError: ``out`` has one of ``files``, or the name of another built-in data set.
     """
+    name = out.absolute().name
+    if name in list_datasets() and name != dataset:
+        raise InputError(
+            f"out must not be {name}, the name of another data set: choose another",
+            argument="out",
+        )
     for name in files:
-        if (Path(out) / name).exists():
+        if (out / name).exists():
             raise InputError(
                 f"out must not be {out}, which has {name}, of another kind of data set: choose "
                 "another folder",
@@ -109,7 +120,8 @@ def _require_every_class(path, names, left_out):
     there = {line.split("\t")[1] for line in read_lines(path.with_suffix(".lst"))}
     for label, name in enumerate(names):
         if str(label) not in there:
-            line = next(line for line in left_out if line.startswith(f"train/{name}/"))
+            start = f"train/{name}/"
+            line = next(line for line in left_out if composed(line).startswith(start))
             raise InputError(f"class {name!r} has no images to train on (left out: {line}, ...)")
 
 

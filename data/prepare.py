@@ -74,9 +74,8 @@ def _prepare_photographs(arguments, out):
 
 def _prepare_own(arguments, out):
     values = {"size": arguments.size, "test_share": arguments.test_share}
-    values.update(seed=arguments.split_seed, jobs=arguments.jobs)
-    given = {name: value for name, value in values.items() if value is not None}
-    own, spec = prepare_own(arguments.source, out, **given)
+    values.update(split_seed=arguments.split_seed, jobs=arguments.jobs)
+    own, spec = prepare_own(arguments.source, out, **values)
     names = ", ".join((*spec.class_names[:SHOWN], *["..."] * (spec.classes > SHOWN)))
     print(
         f"{spec.name}: {spec.train_count:,} training and {spec.test_count:,} test images of "

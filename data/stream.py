@@ -30,7 +30,14 @@ import numpy as np
 
 from command import InputError, last_line
 from data.augment import normalize
-from data.checks import bad_record, check, check_images, describe_state, index_path
+from data.checks import (
+    bad_record,
+    check,
+    check_images,
+    describe_state,
+    index_path,
+    verify_command,
+)
 from data.recordio import read_records
 from data.records import Batch, number_of_batches
 from filesystem import plain_path
@@ -229,7 +236,7 @@ def _batches(photographs, batch_size, side, shard=0, num_shards=1, **options):
     except mx.MXNetError as error:
         reason = last_line(error)
         raise InputError(
-            f"{path} cannot be read ({reason}); `python -m data.verify {path}` lists bad records"
+            f"{path} cannot be read ({reason}); `{verify_command(path)}` lists bad records"
         ) from None
     if left:
         raise InputError(f"{path} gave {left} images fewer than it has records")

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import re
-import sys
 from typing import Any, List, Optional
 
 import mxnet as mx
@@ -97,9 +96,9 @@ def _choose_gpu(gpus, available):
         raise InputError(f"torchrun started more processes than there are GPUs ({len(items)})")
     if gpus and len(items) > 1 and "LOCAL_RANK" not in os.environ:
         raise InputError(
-            f"engine torch trains on several GPUs with one process each: start it with torchrun "
-            f"--nproc-per-node {len(items)} {sys.argv[0]} ...",
-            argument="engine",
+            f"gpus {gpus}: a process of engine torch uses one GPU; name one, or train with one "
+            f"process for each: start the program with torchrun --nproc-per-node {len(items)}",
+            argument=("gpus", "engine"),
         )
     return int(items[place])
 

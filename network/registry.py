@@ -228,4 +228,4 @@ def _require_known_options(
     known = {*parameters, *GLUON_OPTIONS} - set(REQUIRED)
     for option in options:
         if option not in known:
-            raise InputError(f"{name} has no option {option}")
+            raise InputError(f"{name} has no option {option}", argument=option)

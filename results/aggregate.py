@@ -14,8 +14,6 @@ from training.recipe import RECIPES, differences, show_value
 from training.run_folder import find_runs, is_published, shorten_source
 from training.run_record import RunRecord, keep_newest, read_run
 
-USUAL_FILES = ("train.rec", "test.rec", "val.rec")  # of training and of test images
-
 
 @dataclass(frozen=True)
 class Statistics:
@@ -218,7 +216,8 @@ def _describe_recipe(record, sources):
     known = run.recipe_name in RECIPES  # a later version may have changed a recipe's values
     changes = differences(run.recipe, run.recipe_name) if known else info.recipe_changes
     changes = [f"{k} {show_value(v)}" for k, v in changes.items() if k != "epochs"]
-    files = [name for name in (run.train_file, run.test_file) if name not in USUAL_FILES]
+    usual = ("train.rec", "test.rec" if run.classes is None else "val.rec")
+    files = [name for name, own in zip((run.train_file, run.test_file), usual) if name != own]
     if files:
         changes.append(f"with {' and '.join(files)}")
     if run.val_split:

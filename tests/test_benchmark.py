@@ -168,8 +168,10 @@ def test_a_plot_of_what_does_not_vary_is_refused_before_the_timing(tmp_path, cap
         (["--seconds", "nan"], "--seconds must be above 0, not nan"),
         (["--seconds", "inf"], "--seconds must be above 0, not inf"),
         (["--operators", "--library", "pytorch"], "--operators needs --library mxnet or torch"),
-        (["--operators", "--json", "x.json"], "leave out --task, --json and --plot"),
-        (["--operators", "--task", "data"], "leave out --task, --json and --plot"),
+        (["--operators", "--json", "x.json"], "leave out --task, --threads, --rounds, --seconds"),
+        (["--operators", "--task", "data"], "leave out --task, --threads, --rounds, --seconds"),
+        (["--operators", "--threads", "1"], "with OMP_NUM_THREADS threads"),
+        (["--operators", "--rounds", "7"], "with OMP_NUM_THREADS threads"),
         (["--network", "cross:3"], "leaves a stage without blocks"),
         (["--network", "fractal:21", "--library", "pytorch"], "21"),
         (["--json", "no/where.json"], "name a file in an existing folder"),
@@ -224,6 +226,16 @@ for line in itertools.chain([""], sys.stdin):
         Contestant(case, [sys.executable, "-c", "raise ValueError('no such kernel')"])
 
 
+def test_a_process_that_ended_between_two_turns_is_an_error():
+    """As one that the system stopped because another needed its memory."""
+    program = "import sys; print([1.0], flush=True); sys.exit('no memory')"
+    case = Case("train", "cross", 14, 1, 64, "float32", "mxnet", 1)
+    contestant = Contestant(case, [sys.executable, "-c", program])
+    contestant._process.wait()
+    with pytest.raises(CommandError, match="failed: no memory"):
+        contestant.take(1)
+
+
 def test_slow_first_steps_do_not_count_when_the_steps_of_a_round_are_found():
     done = []
 
@@ -256,7 +268,9 @@ def test_work_adds_up():
 
 
 def test_operators_take_their_time_and_have_a_least(capfd):
-    text = run(capfd, "--operators", "--network", "plain:5:2", "--library", "mxnet")
+    words = ["--operators", "--network", "plain:5:2", "--library", "mxnet", "--batch-size", "4"]
+    assert not benchmark.main(words)
+    text = capfd.readouterr().out
     assert text.startswith("plain 5 w2, batch 4, float32, mxnet, ")
     rows = rows_of(text)
     assert {"Convolution", "_backward_Convolution"} <= {row[0] for row in rows}

@@ -94,7 +94,7 @@ def test_a_process_gets_one_gpu_of_pytorchs(torch_gpus, monkeypatch):
         ("0,00", "names a device twice"),
         ("2", "^gpus 2: PyTorch sees 2 GPUs"),
         ("", "name some of them by number"),
-        ("0,1", "start it with torchrun --nproc-per-node 2"),
+        ("0,1", "start the program with torchrun --nproc-per-node 2"),
     ],
 )
 def test_gpus_that_pytorch_cannot_use_are_refused(torch_gpus, given, message):

@@ -22,6 +22,7 @@ from analysis.early_exit import (
     measure_exit,
     trace_curves,
 )
+from command import InputError
 from data.sources import Photographs
 from plotting import studies
 from tests.photo_files import write_photographs
@@ -211,6 +212,19 @@ def test_images_for_picking_are_checked_first(run, data, tmp_path, capsys, monke
     shutil.copy(data / "test.rec", tmp_path)
     status, err = refused(capsys, run, "--early-exit", "--data-dir", tmp_path, main=evaluate.main)
     assert status == 2 and "the training images are not those of the run" in err
+
+
+def test_held_out_images_for_picking_are_those_of_the_run():
+    def refuse():
+        raise InputError("the training images are not those of the run")
+
+    run, data = SimpleNamespace(val_split=5), SimpleNamespace(held_out=range(5))
+    trained = SimpleNamespace(run=run, data=data, require_training_images=lambda: None)
+    images, words = choose_picking_images(trained)
+    assert (images, words) == (range(5), "the 5 held-out training images")
+    trained.require_training_images = refuse
+    with pytest.raises(InputError, match="not those of the run"):
+        choose_picking_images(trained)
 
 
 def test_thresholds_for_photographs_are_picked_on_the_first_training_images(tmp_path):

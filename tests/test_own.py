@@ -64,7 +64,7 @@ def test_folders_become_a_data_set(tmp_path, capsys):
 
 def test_folders_without_a_test_set_are_split_by_class_and_seed(tmp_path):
     source = tree(tmp_path, parts=(".",))
-    one, same, other = (read_own(source, seed=seed) for seed in (0, 0, 3))
+    one, same, other = (read_own(source, split_seed=seed) for seed in (0, 0, 3))
     for own in (one, same, other):
         assert np.bincount(own.train.labels).tolist() == [4, 4]
         assert np.bincount(own.test.labels).tolist() == [1, 1]
@@ -161,6 +161,21 @@ def test_a_class_of_damaged_files_names_them(tmp_path):
     for name in ("ant", "bee"):
         (source / "test" / name / "0.jpg").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"has no images to test on \(left out: test/ant/0.jpg"):
+        read_own(source)
+
+
+@pytest.mark.parametrize("how", [{"test_share": 0.2}, {"split_seed": 0}])
+def test_a_share_beside_test_images_is_refused(tmp_path, how):
+    source = tree(tmp_path, count=1)
+    with pytest.raises(InputError, match="has test images: leave test_share and split_seed out"):
+        read_own(source, **how)
+
+
+def test_a_class_that_is_not_among_the_training_images_names_their_folder(tmp_path):
+    source = tree(tmp_path, parts=("Training", "Testing"), count=1)
+    (source / "Testing" / "ant").rename(source / "Testing" / "cat")
+    message = f"{source}/Testing/cat: {source}/Training has no such class"
+    with pytest.raises(InputError, match=message):
         read_own(source)
 
 
@@ -511,7 +526,7 @@ def test_images_that_were_prepared_again_are_noticed(tmp_path, capsys):
     evaluated = [str(tmp_path / "s" / "insects" / "resnet_d8w1" / "run1"), "--gpus", "cpu"]
     evaluate.main(evaluated)
     assert "note" not in capsys.readouterr().err
-    prepare.prepare_own(source, out, size=28, seed=3, jobs=1)
+    prepare.prepare_own(source, out, size=28, split_seed=3, jobs=1)
     for which in ("test", "train"):
         evaluate.main([*evaluated, "--images", which])
         assert f"note: the {which} images in {out} are not those of" in capsys.readouterr().err

@@ -293,6 +293,31 @@ def test_small_images_and_photographs_are_not_mixed_in_one_folder(tmp_path):
         assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_photographs_are_not_written_into_the_folder_of_a_built_in_data_set(tmp_path, monkeypatch):
+    source = make_tree(tmp_path / "source", train=2, val=1)
+    digits = tmp_path / "digits"
+    digits.mkdir()
+    monkeypatch.chdir(digits)
+    for out in (digits, "."):
+        with pytest.raises(InputError, match="out must not be digits, the name of another"):
+            photographs.prepare(source, out, jobs=1)
+    other = tmp_path / "other"
+    prepare_dataset("digits", out=tmp_path / "copy" / "digits")
+    (tmp_path / "copy" / "digits").rename(other)
+    with pytest.raises(InputError, match="which has test.rec, of another kind of data set"):
+        photographs.prepare(source, other, jobs=1)
+
+
+def test_a_class_with_an_accent_of_macos_is_named(tmp_path):
+    source = make_tree(tmp_path / "source", train=2, val=1)
+    (source / "val" / "bee").rename(source / "val" / "cafe\u0301")
+    (source / "train" / "bee").rename(source / "train" / "cafe\u0301")
+    for file in (source / "train" / "cafe\u0301").iterdir():
+        file.write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(InputError, match="class 'caf\u00e9' has no .* train/cafe\u0301/.*a HEIC"):
+        photographs.prepare(source, tmp_path / "out", jobs=1)
+
+
 def test_a_class_of_files_that_cannot_be_used_is_refused(tmp_path):
     """As photographs of a telephone in a format that is not read."""
     source = make_tree(tmp_path / "source", train=2, val=1)

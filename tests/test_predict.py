@@ -170,6 +170,7 @@ def test_classes_without_a_list_have_numbers(tmp_path, capsys):
     (run,) = (tmp_path / "photos").glob("*/run1")
     (tmp_path / "x.jpg").write_bytes(file_of(picture(60, 50)))
     assert classified(run, [tmp_path / "x.jpg"])[1] == ["class0", "class1", "class2"]
+    moved = shutil.copytree(data, tmp_path / "moved")
     for spoil, why in (
         (lambda path: path.write_text("two\nnames\n"), "names 2 classes, but the run has 3"),
         (Path.unlink, "there is no"),
@@ -180,6 +181,10 @@ def test_classes_without_a_list_have_numbers(tmp_path, capsys):
         assert found.shape == (1, 3)
         assert predict.main([str(tmp_path / "x.jpg"), "--run", str(run)]) == 0
         assert why in capsys.readouterr().err
+        words = [str(tmp_path / "x.jpg"), "--run", str(run), "--data-dir", str(moved)]
+        assert predict.main(words) == 0
+        out, err = capsys.readouterr()
+        assert "class0" in out and not err
         evaluate.main([str(run), "--classes", "--confusion", str(tmp_path / "confusion.png")])
         out, err = capsys.readouterr()
         assert why in err

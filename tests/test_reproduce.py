@@ -538,10 +538,10 @@ def test_the_end_of_the_time_is_no_error_and_ctrl_c_is_one(short_queue, tiny, mo
     endings = [lambda: signal.raise_signal(signal.SIGINT), spend_time]
 
     def train_for_long(run, config, folder):
-        with fitting._resumable(tiny, run, Alone()):
+        with fitting._resumable(tiny, run, config, Alone()):
             endings.pop()()
 
-    (tiny / "config.json").write_text("{}")
+    (tiny / "config.json").write_text(json.dumps({"machine": asdict(RuntimeConfig())}))
     monkeypatch.setattr(run_queue, "fit", train_for_long)
     before = signal.getsignal(signal.SIGALRM)
     said = queue(tiny, hours=1)
@@ -691,7 +691,10 @@ def test_damaged_members_are_measured_again(short_queue, tiny, monkeypatch):
     setting = Setting("fuse3", 26, "quick")
     made = record(setting, 0, 15.0, tiny)
     monkeypatch.setattr(run_queue, "find_evidence", lambda records, setting: [made])
-    monkeypatch.setattr(run_queue, "restore", lambda folder, data_dir: "trained")
+    devices = []
+    monkeypatch.setattr(
+        run_queue, "restore", lambda folder, gpus, data_dir: devices.append(gpus) or "trained"
+    )
     monkeypatch.setattr(run_queue, "measure_members", lambda *arguments, **seed: arguments[:1])
     monkeypatch.setattr(run_queue, "study_members", lambda trained: trained)
     written = []
@@ -700,6 +703,10 @@ def test_damaged_members_are_measured_again(short_queue, tiny, monkeypatch):
         (tiny / "members.json").write_text(text)
         run_queue._train(setting, made.run, RuntimeConfig(log_dir=str(tiny)), {}, print)
         assert len(written) == times
+    (tiny / "members.json").write_text("{")
+    for settings in ({"engine": "torch"}, {"gpus": "0"}):  # MXNet measures members
+        run_queue._train(setting, made.run, RuntimeConfig(log_dir=str(tiny), **settings), {}, print)
+    assert devices[-2:] == ["cpu", "0"]
 
 
 def test_a_run_without_checkpoints_does_not_end_the_queue(tiny, few_images, monkeypatch):
@@ -724,6 +731,12 @@ def test_a_run_without_checkpoints_does_not_end_the_queue(tiny, few_images, monk
 def test_missing_images_end_the_queue(short_queue, tmp_path):
     with pytest.raises(InputError, match="there is no"):
         queue(tmp_path)
+
+
+def test_an_unknown_scale_is_refused(tmp_path, capsys):
+    for how in ([], ["--markdown"], ["--json"], ["--summary"], ["--plot", tmp_path / "a.png"]):
+        status, err = refused(capsys, tmp_path, "--scale", "gpu", *how, main=reproduce.main)
+        assert status == 2 and "--scale must be cpu or paper, not 'gpu'" in err
 
 
 @pytest.mark.parametrize(

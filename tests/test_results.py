@@ -244,10 +244,13 @@ def test_other_files_and_steps_are_named(tmp_path):
     make_run(tmp_path, 1, [5.0])
     make_run(tmp_path, 2, [6.0], train_file="few.rec", data=data, recipe=steps)
     make_run(tmp_path, 3, [7.0], dataset="birds", train_file="a.rec", test_file="b.rec")
+    held = {"test": {"examples": 30}}
+    make_run(tmp_path, 4, [8.0], dataset="birds", test_file="val.rec", data=held)
     assert {result.recipe for result in collect(tmp_path)[0]} == {
         "deep-fusion",
         "deep-fusion, lr_steps 1/3, 2/3, with few.rec",
         "deep-fusion, with a.rec and b.rec",
+        "deep-fusion, with val.rec",
     }
 
 

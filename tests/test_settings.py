@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from types import SimpleNamespace
 
 import mxnet as mx
@@ -26,7 +26,7 @@ from training.fitting import _resumable
 from training.messages import describe_resuming
 from training.meter import Divergence
 from training.recipe import RECIPES, Recipe, get_recipe
-from training.run import Run
+from training.run import Run, RuntimeConfig
 from training.run_data import RunData
 from training.run_folder import read_config
 from training.run_log import NoLog, read_log
@@ -236,7 +236,7 @@ def test_the_first_worker_decides_whether_all_stop_early(rank, error, stops):
 def test_a_worker_without_the_runs_folder_names_none_in_its_errors():
     run, workers = SimpleNamespace(recipe=Recipe(epochs=1)), SimpleNamespace(rank=1)
     with pytest.raises(CommandError, match="^a device is out of memory"):  # noqa: SIM117
-        with _resumable(None, run, workers):
+        with _resumable(None, run, RuntimeConfig(), workers):
             raise RuntimeError("CUDA out of memory")
     worker = object.__new__(Trainer)
     worker._run, worker._folder, worker._first, worker._log = run, None, False, NoLog()
@@ -252,7 +252,8 @@ def diverge(epoch, clock):
 
 
 def test_the_command_that_resumes_a_run_is_a_training_program(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text('{"data_dir": "d"}')
+    machine = asdict(RuntimeConfig(gpus="0"))
+    (tmp_path / "config.json").write_text(json.dumps({"data_dir": "d", "machine": machine}))
     for argv, classes, program in (
         ("reproduce.py", None, "train_cifar.py"),
         ("mine.py", 10, "train_imagenet.py"),
@@ -260,8 +261,27 @@ def test_the_command_that_resumes_a_run_is_a_training_program(tmp_path, monkeypa
     ):
         monkeypatch.setattr("sys.argv", [argv])
         run = SimpleNamespace(classes=classes, data_dir="d")
-        words = describe_resuming(tmp_path, run, "").split()
+        words = describe_resuming(tmp_path, run, RuntimeConfig(gpus="0"), "").split()
         assert words == ["python", program, "--resume", str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    "changes,flags",
+    [
+        ({"gpus": "cpu"}, ["--gpus", "cpu"]),
+        ({"engine": "torch", "compile": True}, ["--engine", "torch", "--compile", "on"]),
+        ({"tensorboard": False, "wait_limit": 1}, ["--wait-limit", "1", "--tensorboard", "off"]),
+        ({"log_dir": "elsewhere", "on_divergence": "continue"}, ["--on-divergence", "continue"]),
+    ],
+)
+def test_the_command_that_resumes_a_run_repeats_the_flags_of_the_machine(tmp_path, changes, flags):
+    started = RuntimeConfig(gpus="0", tensorboard=True)
+    config = replace(started, **changes)
+    text = json.dumps({"data_dir": "d", "machine": asdict(started)})
+    (tmp_path / "config.json").write_text(text)
+    run = SimpleNamespace(classes=None, data_dir="d")
+    words = describe_resuming(tmp_path, run, config, "").split()
+    assert words == ["python", "train_cifar.py", "--resume", str(tmp_path), *flags]
 
 
 @pytest.mark.parametrize(
@@ -270,6 +290,8 @@ def test_the_command_that_resumes_a_run_is_a_training_program(tmp_path, monkeypa
         (["--network", "cros"], "did you mean cross"),
         (["--depth", "3"], "depth"),
         (["--drop-path", "mixed"], "has no columns"),
+        (["--dropout", "0.1"], "has no option --dropout"),
+        (["--network", "gluoncv:resnet18_v1", "--dropout", "0.1"], "no option --dropout: give 0"),
         (["--gpus", "7"], "there is no GPU 7"),
         (["--init-from", "nowhere"], "--init-from must be a run's folder"),
         (["--exp-name", "published"], "--exp-name must not be"),

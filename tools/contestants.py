@@ -9,6 +9,7 @@ from pathlib import Path
 
 from command import InputError
 from engine import precision
+from hardware import cores
 from network import default_depth, get_model
 from tools.own_steps import (
     ENGINE_LIBRARIES,
@@ -74,10 +75,11 @@ def list_cases(args):
         networks.append((name, depth or default_depth(name), widen or 1))
     for name, depth, widen in networks:
         get_model(name, depth, CLASSES, widen)  # refuses networks that do not exist
-    settings = product(args.task, networks, args.batch_size, args.dtype, args.library, args.threads)
+    threads = args.threads or [cores()]
+    settings = product(args.task, networks, args.batch_size, args.dtype, args.library, threads)
     cases = [
-        Case(task, *network, batch_size, dtype, library, threads)
-        for task, network, batch_size, dtype, library, threads in settings
+        Case(task, *network, batch_size, dtype, library, count)
+        for task, network, batch_size, dtype, library, count in settings
         if (task, library) in STEPS
         and not (library in NEEDS_PLAIN and task != "data" and network[0] not in PLAIN)
         and dtype in (precision.MXNET_DTYPES if library == "mxnet" else precision.TORCH_DTYPES)

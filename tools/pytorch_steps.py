@@ -72,6 +72,7 @@ def predict_by_plain_export(case):
     import torch
 
     net, images, _, _ = plain(case)
+    net, images = net.cpu(), images.cpu()
     example, batch = torch.zeros(2, *images.shape[1:]), torch.export.Dim("batch")
     with TemporaryDirectory() as folder:
         stem = Path(folder) / "plain"

@@ -81,8 +81,9 @@ class Contestant:
 
     def take(self, steps):
         """Take ``steps`` steps; return (seconds, MiB)."""
-        self._process.stdin.write(f"{steps}\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended, as ``_answer`` then says
+            self._process.stdin.write(f"{steps}\n")
+            self._process.stdin.flush()
         return self._answer()
 
     def close(self):

@@ -14,6 +14,7 @@ from engine.optimizer import OptimizerSettings
 from engine.torch_engine import TorchEngine
 from network import drop_path, get_model, has_columns, image_shape
 from network.complexity import Complexity, complexity
+from network.gluoncv_zoo import is_gluoncv
 from network.initializer import INITIALIZERS
 from training.run import RuntimeConfig
 
@@ -52,6 +53,8 @@ def build_networks(run, data):
             f"{run.network} has no columns: drop-path is for FractalNet; give drop_path none",
             argument="drop_path",
         )
+    if options and is_gluoncv(run.network):
+        raise InputError(f"{run.network} has no option dropout: give 0", argument="dropout")
     if options:
         net = get_model(*size, params=predictor.collect_params(), **options)
     return Networks(net, predictor, _measure(run, net, data))

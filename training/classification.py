@@ -49,6 +49,7 @@ def load_run(
     embed: bool = False,
     early_exit: Optional[float] = None,
     columns_only: bool = False,
+    data_dir: Optional[str] = None,
 ) -> Classifier:
     """Return the Classifier of a run or of a pretrained network.
 
@@ -63,12 +64,13 @@ def load_run(
             shallowest first; the whole network classifies the rest. None uses only the whole
             network.
         columns_only: whether the deepest column, with ``early_exit``, classifies the rest.
+        data_dir: folder of the images and of the classes' names; None means the run's.
 
     Raises:
         InputError: there is no such run or checkpoint, or ``early_exit`` is given and the network
             has no columns.
     """
-    trained = restore(source, gpus, epoch, dtype="float32")
+    trained = restore(source, gpus, epoch, dtype="float32", data_dir=data_dir)
     data, engine = trained.data, trained.engine
 
     def predict(images: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ def fit(run: Run, config: RuntimeConfig, folder: Optional[Path] = None) -> Optio
         origin = _initialize(engine, run, folder)
         if folder is None and workers.rank == 0:
             folder = _start_folder(run, config, info)
-        with _resumable(folder, run, workers):
+        with _resumable(folder, run, config, workers):
             Trainer(run, config, folder, info, data, engine, origin).train()
     return folder if workers.rank == 0 else None
 
@@ -139,9 +139,9 @@ def _start_folder(run, config, info):
 
 
 @contextmanager
-def _resumable(folder, run, workers):
+def _resumable(folder, run, config, workers):
     """Lock ``folder``; convert exceptions in the block to errors that say how to resume."""
-    again = describe_resuming(folder, run, workers.launcher) if workers.rank == 0 else ""
+    again = "" if workers.rank else describe_resuming(folder, run, config, workers.launcher)
     memory = _enough_memory("lower batch_size", "batch_size", begin_error(folder))
     try:
         with locked(folder) if workers.rank == 0 else nullcontext(), memory:

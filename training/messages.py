@@ -2,12 +2,17 @@
 
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 
+from command import flag_name
 from network.registry import describe_rounding
 from training.recipe import DIGITS
+from training.run import RuntimeConfig
 from training.run_folder import read_config
 from training.schedule import count_drops
+
+FIXED = ("log_dir", "exp_name")  # settings of the machine that a resumed run keeps
 
 
 def describe_run(run, info, data, engine, folder):
@@ -67,10 +72,11 @@ def describe_epoch(row, epochs, tested_on, left):
     )
 
 
-def describe_resuming(folder, run, launcher):
+def describe_resuming(folder, run, config, launcher):
     """Return the command, or in a notebook the call, that resumes the run in ``folder``.
 
     Args:
+        config: RuntimeConfig of the process that is interrupted.
         launcher: text before the command in a distributed job; see engine.distributed.
     """
     if "ipykernel" in sys.modules:
@@ -79,9 +85,22 @@ def describe_resuming(folder, run, launcher):
     if Path(sys.argv[0]).name == program:
         program = sys.argv[0]
     words = ["python", program, "--resume", str(folder)]
-    if read_config(folder).get("data_dir") != run.data_dir:  # the images have moved
+    stored = read_config(folder)
+    if stored.get("data_dir") != run.data_dir:  # the images have moved
         words += ["--data-dir", run.data_dir]
+    for flag, value in _list_changes(config, RuntimeConfig.from_json(stored)):
+        words += [flag, value]
     return launcher + " ".join(map(shlex.quote, words))
+
+
+def _list_changes(config, started):
+    """Yield (flag, value) of the machine's settings that differ from those of the first start."""
+    for each in fields(RuntimeConfig):
+        value, before = getattr(config, each.name), getattr(started, each.name)
+        if each.name not in FIXED and value not in (before, None):
+            if isinstance(value, bool):
+                value = "on" if value else "off"
+            yield flag_name(each.name), str(value)
 
 
 def begin_error(folder):
