@@ -213,7 +213,7 @@ DEEPEST = (
     "whose removal costs most in the runs of the other seeds"
 )
 FUSION, FRACTAL = "Zhao et al., arXiv 1611.07718", "Larsson et al., ICLR 2017"
-NAMED = f"{FUSION}; only its project page was read, which names these networks without errors"
+NAMED = f"{FUSION}; only its project page was read; it prints no errors of these networks"
 
 CLAIMS = (
     Claim(
@@ -334,7 +334,7 @@ CLAIMS = (
         "more-columns-do-not-hurt",
         "More columns and more depth do not hurt: the error with 40 layers is less than 1 point "
         "above that with 20.",
-        f"{FRACTAL}, table 3",
+        f"{FRACTAL}, table 3; at the scale paper, without drop-path",
         (TABLE3_40, TABLE3_20),
         _difference,
         "test error of fractal 40 minus that of fractal 20",

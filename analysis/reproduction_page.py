@@ -32,8 +32,8 @@ some comparisons of deeply-fused networks are only implied by their project's pa
 
 **{state}**
 
-The runs that come with the project reproduce none of the papers' results: the papers train for 400 epochs on GPUs, these runs for 13 to 30
-epochs, most of them on CPUs. The lengths of paths need no training and are exact. The results of all runs are in
+The runs that come with the project reproduce none of the papers' results: the papers train for up to 400 epochs on GPUs, these runs for 13
+to 30 epochs, most of them on CPUs. The lengths of paths need no training and are exact. The results of all runs are in
 [training.md](training.md#results), [fractalnet.md](fractalnet.md#measured-here-fifteen-epochs-on-cifar-10) and
 [imagenet.md](imagenet.md#measured-here-396-photographs).
 
@@ -111,8 +111,8 @@ Engine, threads and processor are those with which a run began; some were resume
 Hours are for training only, and are computed from the measured speeds below. The two CPU cores are those of a Xeon with AVX-512; other
 processors can be much slower. Multiply-adds are those of the forward passes. The last column says whether the network's own speed was
 measured. Otherwise, it is estimated from the measured network of the same kind that is most similar in multiply-adds. The speed of
-fractal 20 was measured with mixed drop-path, which trains a single column in half of the steps; otherwise, training takes about 1.5 times
-as long as estimated. The speed of cross_imagenet 50 is twice the measured speed of one thread.
+fractal 20 was measured with mixed drop-path, which trains a single column in half of the steps. With local drop-path or none, training
+takes 1.4 to 1.8 times as long as these tables say. The speed of cross_imagenet 50 is twice the measured speed of one thread.
 
 {speeds}
 
