@@ -161,10 +161,10 @@ def summarize(judgements):
     """Return how many claims have which verdict, as a sentence."""
     counts = Counter(each.verdict for each in judgements)
     bare = sum(each.effect is None for each in judgements)
+    more = f" For {bare} of the undecided ones, no effect can be computed yet." if bare else ""
     return (
         f"{len(judgements)} claims: {counts[SUPPORTED]} supported, {counts[CONTRADICTED]} "
-        f"contradicted, {counts[UNDECIDED]} undecided. For {bare} of the "
-        "undecided ones, no effect can be computed yet."
+        f"contradicted, {counts[UNDECIDED]} undecided.{more}"
     )
 
 

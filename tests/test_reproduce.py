@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from analysis.reproduction import (
     judge,
     judge_claims,
     read_members,
+    summarize,
 )
 from analysis.reproduction_page import make_page
 from command import CommandError, InputError, Interrupted, StorageError
@@ -191,6 +193,13 @@ def test_what_has_all_of_its_seeds_is_not_missing():
     mixed = [*runs[:2], replace(runs[2], info=replace(runs[2].info, data=other))]
     (first, *_) = costs.list_missing(mixed, "cpu")
     assert (first.setting, first.runs) == (CROSS["cpu"], 1)
+
+
+def test_a_summary_names_claims_without_an_effect_if_there_are_some():
+    judged = [SimpleNamespace(verdict="supported", effect=-1.0)] * 2
+    assert summarize(judged) == "2 claims: 2 supported, 0 contradicted, 0 undecided."
+    judged.append(SimpleNamespace(verdict="undecided", effect=None))
+    assert summarize(judged).endswith("For 1 of the undecided ones, no effect can be computed yet.")
 
 
 def test_the_page_has_the_runs_that_count_and_their_curves(tmp_path, monkeypatch):
