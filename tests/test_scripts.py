@@ -242,7 +242,7 @@ def test_two_devices_train(data, tmp_path):
         (["--drop-path", "mixed"], "drop-path is for FractalNet"),
         (["--drop-path", "global"], "drop-path is for FractalNet"),
         (["--drop-path", "both"], "invalid choice: 'both'"),
-        (["--dropout", "0.1"], "cross has no option dropout"),
+        (["--dropout", "0.1"], "cross has no option --dropout"),
         (["--log-columns"], "--log-columns: cross has no columns"),
         (["--compile"], "--compile needs --engine torch"),
         (["--network", "fractal", "--depth", "56"], "5, 10, 20, 40, 80 or 160"),

@@ -290,7 +290,6 @@ def test_the_command_that_resumes_a_run_repeats_the_flags_of_the_machine(tmp_pat
         (["--network", "cros"], "did you mean cross"),
         (["--depth", "3"], "depth"),
         (["--drop-path", "mixed"], "has no columns"),
-        (["--dropout", "0.1"], "has no option --dropout"),
         (["--network", "gluoncv:resnet18_v1", "--dropout", "0.1"], "no option --dropout: give 0"),
         (["--gpus", "7"], "there is no GPU 7"),
         (["--init-from", "nowhere"], "--init-from must be a run's folder"),
