@@ -5,7 +5,6 @@ import json
 import math
 import sys
 from dataclasses import asdict
-from itertools import product
 from pathlib import Path
 
 from command import (
@@ -18,7 +17,6 @@ from command import (
 )
 from engine import precision
 from filesystem import write_text
-from hardware import cores
 from network import list_models
 from plotting.scaling import draw_scaling, varying_axes
 from tools.contestants import LIBRARIES, TASKS, contest, list_cases
@@ -136,8 +134,11 @@ def check_flags(args):
         require_picture_path(args.plot)
     args.rounds = ROUNDS if args.rounds is None else args.rounds
     args.seconds = SECONDS if args.seconds is None else args.seconds
-    for batch_size, threads in product(args.batch_size, args.threads or [cores()]):
-        require_positive(batch_size=batch_size, threads=threads, rounds=args.rounds)
+    require_positive(rounds=args.rounds)
+    for batch_size in args.batch_size:
+        require_positive(batch_size=batch_size)
+    for threads in args.threads or ():
+        require_positive(threads=threads)
     if not 0 < args.seconds < math.inf:
         raise InputError(f"--seconds must be above 0, not {args.seconds:g}")
 

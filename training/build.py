@@ -53,7 +53,7 @@ def build_networks(run, data):
             f"{run.network} has no columns: drop-path is for FractalNet; give drop_path none",
             argument="drop_path",
         )
-    if options and is_gluoncv(run.network):
+    if recipe.dropout and is_gluoncv(run.network):
         raise InputError(f"{run.network} has no option dropout: give 0", argument="dropout")
     if options:
         net = get_model(*size, params=predictor.collect_params(), **options)

@@ -20,7 +20,7 @@ from training.fitting import fit, plan, plan_networks
 from training.options import add_flags, given
 from training.parameter_files import load_parameters
 from training.recipe import RECIPES, Recipe, compare, get_recipe
-from training.run import Run, RuntimeConfig
+from training.run import FIXED, Run, RuntimeConfig
 from training.run_folder import find_run, parse_config, read_config, require_checkpoints
 from training.run_record import read_run
 
@@ -244,7 +244,7 @@ def _changed_settings(run, config, args, program):
         differ.append("--recipe")
     elif changed:
         differ.append(f"recipe ({', '.join(map(flag_name, changed))})")
-    fixed = {"log_dir": config.log_dir, "exp_name": config.exp_name, "runs": 1}
+    fixed = {**{name: getattr(config, name) for name in FIXED}, "runs": 1}
     return differ + [
         flag_name(name) for name, value in fixed.items() if getattr(args, name) not in (None, value)
     ]

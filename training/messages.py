@@ -8,11 +8,9 @@ from pathlib import Path
 from command import flag_name
 from network.registry import describe_rounding
 from training.recipe import DIGITS
-from training.run import RuntimeConfig
+from training.run import FIXED, RuntimeConfig
 from training.run_folder import read_config
 from training.schedule import count_drops
-
-FIXED = ("log_dir", "exp_name")  # settings of the machine that a resumed run keeps
 
 
 def describe_run(run, info, data, engine, folder):

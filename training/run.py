@@ -11,6 +11,8 @@ from training.options import check_options, option
 from training.recipe import Recipe
 from training.serialization import from_plain
 
+FIXED = ("log_dir", "exp_name")  # settings of a RuntimeConfig that a resumed run keeps
+
 ENGINES = ("mxnet", "torch")
 CONFIG_FORMAT = 2  # version of config.json; format 1 did not contain this number
 
