@@ -154,6 +154,28 @@ def _prepare_outputs():
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+class Stop(KeyboardInterrupt):
+    """A signal stops the program: raised by the handlers of Ctrl-C, SIGTERM and timers.
+
+    After a KeyboardInterrupt itself within ``exec`` or ``eval`` of a string, ``python -m`` ends
+    with SIGINT instead of its exit status, even if the exception was caught. ``namedtuple`` and
+    ``dataclass`` execute strings, so it happens in imports. A subclass has no such effect.
+    """
+
+
+def _stop(signum, frame):
+    raise Stop
+
+
+def _handle_signals():
+    """Make Ctrl-C, unless the caller ignores it, and SIGTERM stop the command."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+
+
 def _show_flags(error):
     """Return the message of an exception with flags in place of the arguments that it names."""
     message, argument = str(error), getattr(error, "argument", None) or ()
@@ -174,9 +196,7 @@ def command(main):
     @functools.wraps(main)
     def run(argv=None):
         _prepare_outputs()
-        if threading.current_thread() is threading.main_thread():
-            # SIGTERM stops the command like Ctrl-C
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _handle_signals()
         try:
             result = main(argv)
             sys.stdout.flush()  # reports a full disk at the latest here

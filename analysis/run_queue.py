@@ -13,7 +13,7 @@ from analysis.reproduction import (
     read_members,
     write_members,
 )
-from command import CommandError, InputError, Interrupted, StorageError
+from command import CommandError, InputError, Interrupted, Stop, StorageError
 from filesystem import InUse
 from training.evaluation import restore
 from training.fitting import fit
@@ -165,7 +165,7 @@ def _finishes_in(hours, work):
 
     def stop(number, frame):
         over.append(True)
-        raise KeyboardInterrupt
+        raise Stop
 
     if hours is None:
         work()

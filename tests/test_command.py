@@ -154,6 +154,24 @@ def test_mistake_of_the_program_keeps_its_traceback():
         main([])
 
 
+STOPPED = """import signal
+from command import command
+@command
+def main(argv=None):
+    exec("signal.raise_signal(signal.{})")
+main([])
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_status_is_130_also_if_the_signal_arrives_within_exec_of_a_string(name, tmp_path):
+    (tmp_path / "stopped.py").write_text(STOPPED.format(name))
+    words = [sys.executable, "-m", "stopped"]  # only with -m does Python end otherwise
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (130, b"error: interrupted\n")
+
+
 PROGRAM = """from command import command
 @command
 def main(argv=None):
