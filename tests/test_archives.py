@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import tarfile
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -176,9 +177,10 @@ def test_a_folder_with_the_archive_in_it(tmp_path, name):
     assert sum(map(len, train)) == 20 and sum(map(len, test)) == 4
 
 
+@pytest.mark.parametrize("change", [dict, OrderedDict])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickles_of_newer_pythons(tmp_path, protocol):
-    files = cifar10_python(dump=lambda batch: pickle.dumps(batch, protocol))
+def test_pickles_of_newer_pythons(tmp_path, protocol, change):
+    files = cifar10_python(dump=lambda batch: pickle.dumps(change(batch), protocol))
     train, _ = read_source("cifar10", write_tar(tmp_path / "a.tar.gz", files))
     np.testing.assert_array_equal(train[1].images, random_pixels(3, seed=1))
 
