@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   python train_imagenet.py --network cross --gpus 0,1,2,3
   python train_imagenet.py --network fractal --drop-path mixed
   python train_imagenet.py --network gluoncv:resnet50_v1b
-  python train_imagenet.py --dataset birds --depth 26 --data-shape 64 --batch-size 16 --lr 0.0002
+  python train_imagenet.py --dataset birds --depth 26 --data-shape 64 --batch-size 16 --lr 0.001
   python train_imagenet.py --resume snapshot/imagenet/cross_imagenet_d50w1/run1
 
 Without a flag, the recipe's value is used; the default recipe depends on the network. The classes

@@ -27,8 +27,9 @@ claim is supported if its whole interval is in the shaded part. Effects of one s
 PAGE = """# Reproduction
 
 This page says which of the papers' claims have been tested here, by which rules, and what is missing. `python reproduce.py --markdown`
-prints it; `python -m tools.pages` writes it from the published runs only. Two of the claims answer a question of FractalNet's users, and
-some comparisons of deeply-fused networks are only implied by their project's page: the column "source" below has the origin of each.
+prints it. Two of the claims are not the papers': they answer the question whether columns are worse on their own after local than after
+mixed drop-path. Some comparisons of deeply-fused networks are only implied by their project's page. The column "source" below has the
+origin of each claim.
 
 **{state}**
 
@@ -60,7 +61,7 @@ python reproduce.py --plot claims.png                 # a picture of the effects
 python reproduce.py --markdown                        # this page
 python reproduce.py --train --hours 3 --threads 1     # train missing runs, resume unfinished ones
 python reproduce.py --scale paper                     # with the papers' recipes, which need a GPU
-python -m tools.publish snapshot                      # publish finished runs, without folders and names of this machine
+python -m tools.publish snapshot                      # copy finished runs into snapshot/, without local folders and names of machines
 ```
 
 | scale | recipes | seeds | what it tests |
@@ -69,13 +70,14 @@ python -m tools.publish snapshot                      # publish finished runs, w
 | `cpu` | `fast-sgd`, `fractal-fast-sgd` and `fractal-plain-fast-sgd`: 15 epochs on CIFAR-10 | 3 | whether a claim holds at this scale; its errors are never the papers' results |
 
 `--train` trains the missing runs at the lowest process priority, the most informative runs first. Several processes can do this at the same
-time. After Ctrl-C, only the unfinished epoch is lost.
+time. After Ctrl-C, only the unfinished epoch is lost. Runs count as missing if there are none on the images that you have: on the original
+CIFAR-10, all are, because the runs that come with the project were trained on [JPEG copies](training.md#results).
 
 ## Rules
 
-The rules are code, in `analysis/claims.py`, and were written before the runs were made. Two were changed later, before any of their claims
-had an effect: how the strongest rival of the deepest member is chosen, and that columns only count as usable if drop-path makes a
-difference of 10 points.
+The rules are code, in `analysis/claims.py`, and were written before the runs were made. Two were changed later, when no effect could be
+computed yet for any of their claims: how the strongest rival of the deepest member is chosen, and the threshold of 10 points in the claim
+that drop-path makes columns usable.
 
 - An effect is a mean over seeds, in percentage points, or in nats if it is a difference of training losses. Its 95% interval is Student's
   t interval, or Welch's for two groups of runs.
@@ -83,14 +85,14 @@ difference of 10 points.
   interval is above it, and *undecided* otherwise, in particular with fewer than two runs of each setting.
 - A finished run counts if it was trained in float32 on all training images, on one device, from random initial values, and tested on the
   test set. Of runs with the same seed, the newest counts; a published run counts only where there is no other. No seed is left out.
-- If the loss of a run diverged, the claims about its setting are undecided, because the mean of the other runs would favour the setting.
-  This includes runs that finished with `--on-divergence continue`. The column "runs" has their number.
+- If a run of a setting diverged, all claims about this setting are undecided, because the mean of the other runs would be too good. This
+  also holds for diverged runs that finished with `--on-divergence continue`. The column "runs" has the number of diverged runs.
 - Runs without the results that a claim needs, such as those of members, do not count for it. The column "runs" has their number, too.
 - The contribution of a member is the error of the ensemble without it. The deepest member is compared with its strongest rival: in each
   run, the other member whose removal costs most on average in the runs of the other seeds. (The other seeds choose the rival, because the
   largest of many errors in a single run is large by chance.)
 - For each claim, only runs on the same version of the images are compared, such as the original pixels or JPEG copies. If there are several
-  versions, it is the one on which the setting with the fewest runs has the most.
+  versions, the runs of the setting that has the fewest are counted on each, and the version with the largest number is used.
 
 ## How each claim is tested
 
@@ -111,8 +113,9 @@ Engine, threads and processor are those with which a run began; some were resume
 Hours are for training only, and are computed from the measured speeds below. The two CPU cores are those of a Xeon with AVX-512; other
 processors can be much slower. Multiply-adds are those of the forward passes. The last column says whether the network's own speed was
 measured. Otherwise, it is estimated from the measured network of the same kind that is most similar in multiply-adds. The speed of
-fractal 20 was measured with mixed drop-path, which trains a single column in half of the steps. With local drop-path or none, training
-takes 1.4 to 1.8 times as long as these tables say. The speed of cross_imagenet 50 is twice the measured speed of one thread.
+fractal 20 was measured with mixed drop-path, which trains a single column in half of the steps. With local drop-path, training takes 1.45
+times as long, and without drop-path 1.8 times: with one thread of an EPYC, the published runs without augmentation trained at 395, 270 and
+219 images per second. The tables take this into account. The speed of cross_imagenet 50 is twice the measured speed of one thread.
 
 {speeds}
 
@@ -127,8 +130,8 @@ At the scale `paper`, and the papers' largest networks:
 Float32, which the claims need, is slower on a GPU than TF32; its speed was not measured for a run that has the GPU to itself. Speeds that
 are added to `SPEEDS` in `analysis/costs.py` become a column of these tables. A lower bound for 400 epochs of DFN-MR1: training needs three
 times the multiply-adds of the forward passes, which are 3e16 operations, and, if nothing is fused, some 30 MB of memory traffic for each
-image. At the memory bandwidth of an H200, this takes about two minutes; measured in bfloat16, it takes
-[45 minutes](benchmarks.md#on-a-gpu).
+image. At the memory bandwidth of an H200, this takes about two minutes; at the speed that was measured in
+bfloat16, it would take [45 minutes](benchmarks.md#on-a-gpu).
 """  # noqa: E501
 
 

@@ -17,7 +17,7 @@ from data.spec import default_folder
 from network import get_model, list_pretrained, read_card
 from network.pretrained import cards
 from results.aggregate import median_run
-from tests.record_files import encoded, random_pixels
+from tests.record_files import encoded, random_pixels, write_random_rec
 from tests.test_scripts import refused
 from tools import publish
 from training.evaluation import restore
@@ -200,6 +200,23 @@ def test_a_card_has_no_errors_of_other_images(runs, folder, tmp_path, capsys):
     status, err = refused(capsys, *words, main=publish.main)
     assert status == 2 and f"the images are not those of the run in {own}" in err
     assert list(folder.iterdir()) == []
+
+
+@medium
+def test_other_images_of_the_data_set_are_used_with_a_note(
+    runs, folder, tmp_path, capsys, monkeypatch
+):
+    """People have the original images, not the copies on which a network was trained."""
+    publish_pretrained(runs, "fractal_d10w1", tmp_path)
+    monkeypatch.chdir(tmp_path)  # for the pictures
+    for name in ("train.rec", "test.rec"):
+        write_random_rec(tmp_path / name, 60, classes=10)
+    capsys.readouterr()
+    evaluate.main(["fractal10-cifar10", "--early-exit", "--data-dir", str(tmp_path)])
+    err = capsys.readouterr().err
+    for which in ("train", "test"):
+        note = f"note: the {which} images in {tmp_path} are not those of fractal10-cifar10\n"
+        assert err.count(note) == 1
 
 
 @medium

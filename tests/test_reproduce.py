@@ -179,6 +179,9 @@ def test_hours_are_in_proportion_to_measured_speeds():
     assert not similar.measured
     share = similar.multiply_adds / found.multiply_adds
     assert similar.hours["A"] == pytest.approx(share * hours)
+    mixed = Setting("fractal", 20, "fractal-fast-sgd")
+    whole = costs.estimate_cost(replace(mixed, changes=(("drop_path", "none"),)), 1, speeds)
+    assert costs.estimate_cost(mixed, 1, speeds).hours["A"] < 0.6 * whole.hours["A"]
     head, *rows, total = costs.tabulate_costs([found, similar])
     assert "hours per run, B" in head and [row[-1] for row in rows] == ["measured", "estimated"]
     assert total[1] == "4" and total[3] == f"{3 * hours + share * hours:.1f}"

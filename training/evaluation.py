@@ -107,19 +107,25 @@ class TrainedRun:
             which: "train", "test" or "held-out".
         """
         if which in ("train", self.run.tested_on) and not self.knows_images(which):
+            name = self.stored.name if self.stored.pretrained else "the run"
             sys.stderr.write(
-                f"note: the {which} images in {self.run.data_dir} are not those of the run\n"
+                f"note: the {which} images in {self.run.data_dir} are not those of {name}\n"
             )
 
     def require_training_images(self) -> None:
         """Check that the training images are those that the run was trained on.
 
+        For a pretrained network, whose images may be unavailable, other images of its data set are
+        accepted, with a note on stderr.
+
         Raises:
             InputError: the run's training images are missing or have changed.
         """
-        if not self.knows_images("train"):
-            name = self.stored.name if self.stored.spec else f"the run in {self.stored.folder}"
-            raise InputError(f"the training images are not those of {name}")
+        if self.stored.pretrained:
+            self.note_other_images("train")
+        elif not self.knows_images("train"):
+            folder = self.stored.folder
+            raise InputError(f"the training images are not those of the run in {folder}")
 
 
 def restore(

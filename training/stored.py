@@ -27,6 +27,7 @@ class Stored:
     momenta: Dict[str, np.ndarray]
     row: Dict[str, Any]  # the log's row of its epoch
     spec: Optional[DatasetSpec] = None  # of a pretrained network, or a user's own data set
+    pretrained: bool = False
 
 
 def read_stored(source: Union[str, Path], epoch: Optional[int] = None) -> Stored:
@@ -104,4 +105,4 @@ def _read_pretrained(name):
         test_count=card.data["test"]["examples"],
         size=card.image_size,
     )
-    return Stored(name, Path(), run, card.data, values, {}, row, spec)
+    return Stored(name, Path(), run, card.data, values, {}, row, spec, pretrained=True)
