@@ -13,8 +13,9 @@ from analysis.paths import (
     mean_and_deviation,
     walk_lengths,
 )
-from command import Parser, command, require_picture_path, require_positive
+from command import InputError, Parser, command, require_picture_path, require_positive
 from network import get_model, list_models
+from network.gluoncv_zoo import is_gluoncv
 from network.registry import describe_rounding
 from plotting.studies import draw_lengths, draw_lesions, draw_members
 from plotting.tables import aligned
@@ -119,6 +120,8 @@ def add_run_flags(parser, picture):
 def show_paths(args):
     """Print and draw the lengths of paths through networks."""
     require_picture_path(args.output)
+    for name in filter(is_gluoncv, args.network):
+        raise InputError(f"{name}: paths can be counted only in this project's own networks")
     panels, tables = {}, []
     for depth in dict.fromkeys(args.depth):
         lines = panels.setdefault(f"depth {depth}", {})

@@ -189,7 +189,8 @@ def main(argv=None):
         raise InputError("--int8-tolerance is for --int8")
     if args.int8_tolerance is not None and math.isnan(args.int8_tolerance):
         raise InputError("--int8-tolerance must be a number, not nan")
-    require_packages(args.format, *(["onnxruntime.quantization"] if args.int8 else []))
+    packages = EXPORT_FORMATS[args.format].packages
+    require_packages(args.format, [*packages, *(["onnxruntime.quantization"] if args.int8 else [])])
     if args.trainable:
         require_trainable_programs()
     trained = restore(args.run, "cpu", args.epoch, dtype="float32", data_dir=args.data_dir)

@@ -25,6 +25,7 @@ from training.recipe import Recipe, get_recipe, show_value
 SCALES = ("cpu", "paper")
 SEEDS = {"cpu": 3, "paper": 5}
 TRAIN_IMAGES, TEST_IMAGES = 50_000, 10_000  # of CIFAR-10 and CIFAR-100
+IMAGENET_TRAIN_IMAGES, IMAGENET_TEST_IMAGES = 1_281_167, 50_000
 
 
 @dataclass(frozen=True)

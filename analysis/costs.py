@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Dict, List, Sequence, Tuple
 
-from analysis.claims import CLAIMS, SEEDS, TRAIN_IMAGES, Setting
+from analysis.claims import CLAIMS, IMAGENET_TRAIN_IMAGES, SEEDS, TRAIN_IMAGES, Setting
 from analysis.reproduction import choose_images, find_diverged, find_evidence
 from network import default_classes, get_model, image_shape, recipe_family
 from network.complexity import complexity
-
-IMAGENET_IMAGES = 1_281_167
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def estimate_cost(setting: Setting, runs: int, speeds: Sequence[Speed] = SPEEDS)
     with the most similar number of multiply-adds, in proportion to these numbers and to STEP_TIMES.
     """
     own = _count_multiply_adds(*_size(setting))
-    images = IMAGENET_IMAGES if setting.dataset == "imagenet" else TRAIN_IMAGES
+    images = IMAGENET_TRAIN_IMAGES if setting.dataset == "imagenet" else TRAIN_IMAGES
     images *= setting.recipe.epochs
     hours, measured = {}, True
     for device in {speed.device: None for speed in speeds}:
@@ -89,11 +87,12 @@ def list_missing(records, scale: str) -> List[Cost]:
     A run that diverged is not trained again. Of runs on several versions of the images, those on
     one version count.
 
-    At the scale "paper" those of FIGURES follow, one run each.
+    At the scale "paper", those of FIGURES that have no run follow, one run each.
     """
     settings = {str(each[scale]): each[scale] for claim in CLAIMS for each in claim.settings}
     missing = [(s, SEEDS[scale] - _count_seeds(records, s)) for s in settings.values()]
-    missing += [(setting, 1) for setting in FIGURES if scale == "paper"]
+    figures = FIGURES if scale == "paper" else ()
+    missing += [(setting, 1 - _count_seeds(records, setting)) for setting in figures]
     return [estimate_cost(setting, runs) for setting, runs in missing if runs > 0]
 
 

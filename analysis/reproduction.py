@@ -8,10 +8,18 @@ from pathlib import Path
 from statistics import mean, variance
 from typing import Dict, List, Optional, Tuple, Union
 
-from analysis.claims import CLAIMS, TEST_IMAGES, TRAIN_IMAGES, Claim, require_scale
+from analysis.claims import (
+    CLAIMS,
+    IMAGENET_TEST_IMAGES,
+    IMAGENET_TRAIN_IMAGES,
+    TEST_IMAGES,
+    TRAIN_IMAGES,
+    Claim,
+    require_scale,
+)
 from command import InputError
 from filesystem import write_text
-from training.run_folder import find_runs
+from training.run_folder import find_runs, is_published
 from training.run_record import keep_newest, read_run
 
 MEMBERS = "members.json"  # beside a run's log: errors with and without its members
@@ -98,14 +106,16 @@ def _find(records, setting, diverged):
 
 def _matches(record, setting):
     run, info = record.run, record.info
+    images = TRAIN_IMAGES, TEST_IMAGES
+    if setting.dataset == "imagenet":
+        images = IMAGENET_TRAIN_IMAGES, IMAGENET_TEST_IMAGES
     return (
         (run.network, run.depth, run.widen_factor, run.dataset, run.dtype)
         == (setting.network, setting.depth, setting.widen_factor, setting.dataset, "float32")
         and run.recipe == setting.recipe
         and not (run.val_split or run.init_from)
         and info.devices * info.workers == 1
-        and info.images("train").get("examples") == TRAIN_IMAGES
-        and info.images("test").get("examples") == TEST_IMAGES
+        and tuple(info.images(which).get("examples") for which in ("train", "test")) == images
     )
 
 
@@ -113,16 +123,18 @@ def choose_images(records, settings):
     """Return those of ``records`` that used one version of the images.
 
     If there are several, such as a data set's own images and JPEG copies of them, it is the version
-    on which the setting with the fewest finished runs has the most; of equal versions, runs that
-    diverged decide in the same way.
+    on which the setting with the fewest finished runs has the most. Of equal versions, runs that
+    diverged decide in the same way, and then the number of runs that are not published.
     """
     by_images = {}
     for record in records:
         by_images.setdefault(json.dumps(record.info.data, sort_keys=True), []).append(record)
 
     def count_runs(same):
-        kinds = (find_evidence, find_diverged)
-        return [sorted(len(find(same, each)) for each in settings) for find in kinds]
+        found = [[find(same, each) for each in settings] for find in (find_evidence, find_diverged)]
+        ended = (record for kind in found for records in kind for record in records)
+        own = sum(not is_published(record.folder) for record in ended)
+        return [sorted(map(len, kind)) for kind in found], own
 
     return max(by_images.values(), key=count_runs, default=[])
 

@@ -92,7 +92,8 @@ that drop-path makes columns usable.
   run, the other member whose removal costs most on average in the runs of the other seeds. (The other seeds choose the rival, because the
   largest of many errors in a single run is large by chance.)
 - For each claim, only runs on the same version of the images are compared, such as the original pixels or JPEG copies. If there are several
-  versions, the runs of the setting that has the fewest are counted on each, and the version with the largest number is used.
+  versions, the runs of the setting that has the fewest are counted on each, and the version with the largest number is used; of two such
+  versions, the one with more runs of your own.
 
 ## How each claim is tested
 
@@ -111,7 +112,7 @@ Engine, threads and processor are those with which a run began; some were resume
 ## What could not be tested, and what it would take
 
 Hours are for training only, and are computed from the measured speeds below. The two CPU cores are those of a Xeon with AVX-512; other
-processors can be much slower. Multiply-adds are those of the forward passes. The last column says whether the network's own speed was
+processors can be much slower. Multiply-adds are those of the forward passes, as if every step computed the whole network. The last column says whether the network's own speed was
 measured. Otherwise, it is estimated from the measured network of the same kind that is most similar in multiply-adds. The speed of
 fractal 20 was measured with mixed drop-path, which trains a single column in half of the steps. With local drop-path, training takes 1.45
 times as long, and without drop-path 1.8 times: with one thread of an EPYC, the published runs without augmentation trained at 395, 270 and

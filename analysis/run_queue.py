@@ -137,10 +137,9 @@ def _train(setting, run, config, facts, say):
 
 def _find_begun(run, config, facts):
     """Return the folder of a run to resume; None if there is none, or if it would not count."""
-    folder = find_run(run, config)
+    folder = find_run(run, config, facts)
     info = folder and read_run(folder).info
-    other = info and (info.data != facts or info.devices * info.workers > 1)
-    return None if other else folder
+    return None if info and info.devices * info.workers > 1 else folder
 
 
 def _make_run(setting, seed, folders):

@@ -20,6 +20,7 @@ ARRAYS = (
     ("x", "y"),
 )
 CLASS_NAMES = ("class_names", "classes")
+FROM_ONE = "counts the classes from 1: subtract 1, because labels must count from 0"
 _NPZ_ERRORS = (
     OSError,
     ValueError,
@@ -154,18 +155,27 @@ def _check_labels(source, name, arrays, names=None):
             f"{source}: {name} is {labels.dtype} {labels.shape}, not whole numbers (N,)"
         )
     if names is None:
-        highest = int(labels.max())
-        if highest >= len(labels):
-            raise InputError(
-                f"{source}: {name} has {highest} among {len(labels)} labels: labels must count the "
-                "classes from 0, and each class needs an image"
-            )
-        names = tuple(map(str, range(highest + 1)))
+        names = _number_classes(source, name, labels)
     if not all(map(str.strip, names)):
         raise InputError(f"{source}: a class has an empty name: give every image a label")
+    if labels.min() == 1 and labels.max() == len(names):
+        raise InputError(f"{source}: {name} {FROM_ONE}")
     if labels.min() < 0 or labels.max() >= len(names):
         raise InputError(f"{source}: {name} has labels outside 0 to {len(names) - 1}")
     return names, labels.astype(np.int64)
+
+
+def _number_classes(source, name, labels):
+    """Return the names of classes that have only numbers."""
+    highest = int(labels.max())
+    if labels.min() == 1:
+        raise InputError(f"{source}: {name} {FROM_ONE}")
+    if highest >= len(labels):
+        raise InputError(
+            f"{source}: {name} has {highest} among {len(labels)} labels: labels must count the "
+            "classes from 0, and each class needs an image"
+        )
+    return tuple(map(str, range(highest + 1)))
 
 
 def _read_names(source, arrays):

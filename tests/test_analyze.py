@@ -73,6 +73,11 @@ def test_paths_of_several_networks_in_one_picture(tmp_path, capsys):
     assert "random: 6.67 +- 1.15" in more  # and shortcuts of the last two blocks have one
 
 
+def test_paths_of_gluoncvs_networks_cannot_be_counted(capsys):
+    err = refused(capsys, "paths", "--network", "gluoncv:cifar_resnet20_v1")
+    assert "gluoncv:cifar_resnet20_v1: paths can be counted only in" in err
+
+
 def test_paths_of_a_depth_that_is_rounded_down(tmp_path, capsys):
     words = ["--network", "resnet", "cross", "--depth", "40", "--output", tmp_path / "paths.png"]
     out = said(capsys, "paths", *words)

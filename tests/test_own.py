@@ -325,6 +325,11 @@ def test_impossible_names_of_classes_are_refused(tmp_path, names, message):
             "labels has 'cow', which is not a class; did you mean crow?",
         ),
         ({"images": PIXELS, "labels": LABELS - 1}, "labels outside 0 to"),
+        ({"images": PIXELS, "labels": LABELS + 1}, "labels counts the classes from 1: subtract 1"),
+        (
+            {"images": PIXELS, "labels": LABELS + 1, "classes": np.array(["ant", "bee", "cow"])},
+            "labels counts the classes from 1: subtract 1",
+        ),
         ({"images": PIXELS, "labels": np.eye(12)}, "not whole numbers"),
         ({"images": PIXELS, "labels": LABELS * 2}, "class '1' has no images to train on"),
         ({"images": PIXELS, "labels": LABELS + 10**9}, "has 100000000. among 12 labels"),

@@ -402,6 +402,23 @@ def test_features_are_what_the_classifier_takes(run, tmp_path, capsys):
     assert probabilities(logits) == pytest.approx(classified(run, paths)[0], abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    "kind,others", [("onnx", ["torch", "onnx", "onnxscript"]), ("torch", ["safetensors"])]
+)
+def test_exported_files_run_without_the_packages_that_wrote_them(
+    run, tmp_path, capsys, monkeypatch, kind, others
+):
+    pytest.importorskip("onnxscript")
+    export.main([str(run), "--format", kind, "--out", str(tmp_path)])
+    for package in others:
+        monkeypatch.setitem(sys.modules, package, None)
+    (picture,) = pictures(tmp_path, 1)
+    (file,) = [path for path in tmp_path.iterdir() if path.suffix in (".onnx", ".pt2")]
+    capsys.readouterr()
+    predict.main([str(picture), "--exported", str(file)])
+    assert "0.png" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("described", [False, True])
 def test_missing_exported_files_are_found_before_libraries_are_loaded(
     tmp_path, capsys, monkeypatch, described

@@ -234,11 +234,16 @@ def test_a_run_that_cannot_be_published_does_not_hinder_others(run, tmp_path, ca
     write_config(other, {**read_config(other), "processor": "/home/me", "seed": 1})
     third = shutil.copytree(run, other.with_name("run3"))
     write_config(third, {**read_config(third), "seed": 2})
+    damaged, unfinished = (shutil.copytree(run, other.with_name(f"run{k}")) for k in (4, 5))
+    (damaged / "log.jsonl").write_text("x\n")
+    (unfinished / "log.jsonl").write_text("")
     with pytest.raises(SystemExit) as ended:
         publish.main([str(top), "--out", str(tmp_path / "out")])
     out, err = capsys.readouterr()
     assert ended.value.code == 1 and len(out.splitlines()) == 2
-    assert f"left out: {other}: the settings" in err and "1 of 3 runs" in err
+    assert f"left out: {other}: the settings" in err and "2 of 4 runs" in err
+    assert f"left out: {damaged}: damaged" in err
+    assert f"left out: {unfinished}: unfinished" in err
 
 
 def test_a_diverged_run_is_published_as_one(run, tmp_path):

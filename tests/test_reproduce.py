@@ -162,6 +162,16 @@ def test_runs_of_a_claim_are_compared_on_the_same_images():
     assert (found.effect, list(map(str, found.runs.values()))) == (-1.0, ["1", "1"])
 
 
+def test_of_equal_numbers_of_runs_your_own_count(tmp_path):
+    copies = {"train": {"examples": 50_000, "crc32": 7}, "test": {"examples": 10_000, "crc32": 8}}
+    settings = ((CROSS["cpu"], 12.0), (RESNET["cpu"], 13.0))
+    own = [record(setting, 0, error, tmp_path / "run1") for setting, error in settings]
+    published = [record(setting, 0, 14.0, tmp_path / "published1") for setting, _ in settings]
+    published = [replace(each, info=replace(each.info, data=copies)) for each in published]
+    for records in ([*own, *published], [*published, *own]):
+        assert judge(BY_NAME["merge-and-run-below-resnet"], "cpu", records).effect == -1.0
+
+
 def test_hours_are_in_proportion_to_measured_speeds():
     cross26, resnet26 = CROSS["cpu"], RESNET["cpu"]
     speeds = (
@@ -191,6 +201,13 @@ def test_what_has_all_of_its_seeds_is_not_missing():
     runs = [record(CROSS["cpu"], seed, 12.0) for seed in (0, 1, 2)]
     missing = {str(cost.setting): cost.runs for cost in costs.list_missing(runs[:2], "cpu")}
     assert missing[str(CROSS["cpu"])] == 1 and missing[str(RESNET["cpu"])] == 3
+    photographs = {"train": {"examples": 1_281_167}, "test": {"examples": 50_000}}
+    for setting in costs.FIGURES:
+        run = record(setting, 0, 4.0)
+        if setting.dataset == "imagenet":
+            run = replace(run, info=replace(run.info, data=photographs))
+        missing = [cost.setting for cost in costs.list_missing([run], "paper")]
+        assert setting not in missing and sum(each in missing for each in costs.FIGURES) == 2
     assert CROSS["cpu"] not in [cost.setting for cost in costs.list_missing(runs, "cpu")]
     other = {**runs[2].info.data, "train": {"examples": 50_000, "crc32": 7}}
     mixed = [*runs[:2], replace(runs[2], info=replace(runs[2].info, data=other))]
@@ -642,6 +659,17 @@ def test_runs_that_would_not_be_compared_are_trained_again(short_queue, tiny):
     assert queue(tiny) == queue(tiny) and len(queue(tiny)) == 1
     found = find_evidence(map(read_run, find_runs(runs)), setting)
     assert [each.info.data for each in found] == [data, data]
+
+
+def test_an_unfinished_run_is_resumed_where_its_images_have_moved(short_queue, tiny, monkeypatch):
+    queue(tiny)
+    (run, *_) = find_runs(tiny / "snapshot")
+    change_config(run, data_dir="gone")
+    (run / "log.jsonl").write_text("")
+    resumed = []
+    monkeypatch.setattr(run_queue, "fit", lambda run, config, folder: resumed.append(folder))
+    queue(tiny)
+    assert resumed == [run]
 
 
 def test_a_full_disk_ends_the_queue(short_queue, tiny, monkeypatch):

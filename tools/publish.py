@@ -4,8 +4,8 @@ A published run has config.json, log.jsonl, curves.png and similar files, from w
 computed and drawn. It has no checkpoints and no text log. It is stored beside other runs, in
 snapshot/<data set>/<network>/published<k>, and is committed, while other runs are ignored by git.
 Paths of this machine are replaced by names. A run that is published again keeps its folder, and of
-runs that repeat a seed, the newest is published. Of a folder of runs, those that cannot be
-published are named, and the status is then 1.
+runs that repeat a seed, the newest is published. Of a folder of runs, unfinished runs and those
+that cannot be published are named; the status is 1 if one cannot be published.
 
 When runs are published into the checkout's own snapshot/, the pages that show results are written
 again (tools/pages.py).
@@ -220,7 +220,8 @@ def main(argv=None):
             raise InputError(f"{flag} is for --pretrained")
     found = find_runs(args.path)
     own = [folder for folder in found if not is_published(folder)]
-    ended = [record for record in map(read_run, own) if record.diverged or not record.problem]
+    records = [*map(read_run, own)]
+    ended = [record for record in records if record.diverged or not record.problem]
     runs = [record.folder for record in sorted(ended, key=lambda record: record.written)]
     if not runs:
         besides = ", besides runs that are published already" if len(own) < len(found) else ""
@@ -231,12 +232,16 @@ def main(argv=None):
                 f"--pretrained needs a single run: there are {len(runs)} below {args.path}"
             )
         require_pretrained(runs[0])
-    failures = _publish_all(runs, args.out)
+    left_out = [record for record in records if record.folder not in runs]
+    for record in left_out:
+        sys.stderr.write(f"left out: {record.folder}: {record.problem}\n")
+    damaged = sum(record.run is None for record in left_out)
+    failures = damaged + _publish_all(runs, args.out)
     if Path(args.out).resolve() == CODE / "snapshot":
         for page in pages.update():
             print(page)
     if failures:
-        raise CommandError(f"{failures} of {len(runs)} runs could not be published")
+        raise CommandError(f"{failures} of {len(runs) + damaged} runs could not be published")
     if args.pretrained:
         config = clean_config(read_config(runs[0]))
         files = publish_pretrained(runs[0], config, args.images or OWN, args.data_dir)

@@ -127,7 +127,7 @@ def load_exported(path: Union[str, Path]) -> Classifier:
     for name in (path, *files):
         if not Path(name).is_file():
             raise InputError(f"there is no file {name}")
-    require_packages(kind)
+    require_packages(kind, EXPORT_FORMATS[kind].runs_with)
     try:
         classes, size, names, mean, std = _parse_description(described)
         pixels, dataset = described["normalized_inside"], described["dataset"]

@@ -26,7 +26,8 @@ class ExportFormat:
     write: Callable  # see network.exporter.write_symbol
     load: Callable  # path without endings -> function: images -> logits
     endings: Tuple[str, ...]  # endings of its files
-    packages: Tuple[str, ...]  # packages that it needs in addition to MXNet
+    packages: Tuple[str, ...]  # packages that writing needs in addition to MXNet
+    runs_with: Tuple[str, ...]  # packages that running needs in addition to MXNet
     usage: str  # Python code that sets ``logits`` for ``images``, in the folder of the files
 
 
@@ -35,6 +36,7 @@ EXPORT_FORMATS = {
         write_symbol,
         load_symbol,
         ("-symbol.json", "-0000.params"),
+        (),
         (),
         """import numpy as np
 np.bool = np.bool_  # MXNet 1.9.1 cannot be imported beside NumPy 1.24 and later without it
@@ -47,6 +49,7 @@ logits = net(mx.nd.array(images)).asnumpy()""",
         load_onnx,
         (".onnx",),
         ("torch", "onnx", "onnxscript", "onnxruntime"),
+        ("onnxruntime",),
         """import onnxruntime
 session = onnxruntime.InferenceSession("{name}.onnx")
 (logits,) = session.run(None, {{"data": images}})""",
@@ -56,6 +59,7 @@ session = onnxruntime.InferenceSession("{name}.onnx")
         load_torch,
         (".pt2", ".safetensors"),
         ("torch", "safetensors"),
+        ("torch",),
         """import torch
 net = torch.export.load("{name}.pt2").module()
 with torch.no_grad():
@@ -64,13 +68,13 @@ with torch.no_grad():
 }
 
 
-def require_packages(kind, *more):
-    """Check that the packages for files of ``kind``, and ``more`` packages, are installed.
+def require_packages(kind, packages):
+    """Check that ``packages`` for files of ``kind`` are installed.
 
     Raises:
         InputError: a package is missing.
     """
-    for package in (*EXPORT_FORMATS[kind].packages, *more):
+    for package in packages:
         try:
             importlib.import_module(package)
         except ImportError as error:

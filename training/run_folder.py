@@ -8,6 +8,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Union
 
@@ -15,7 +16,7 @@ import filesystem
 from command import InputError
 from plotting.curves import SUBNETWORKS
 from training.checkpoint import FOLDER
-from training.run import Run
+from training.run import Run, RunInfo
 from training.serialization import ENCODING, parse_object
 
 CONFIG, ROWS, TEXT, LOCK = "config.json", "log.jsonl", "log.txt", ".lock"
@@ -70,12 +71,14 @@ def shorten_source(source):
     return parts[-1]
 
 
-def find_run(run, config):
+def find_run(run, config, images=None):
     """Return the newest folder with exactly the settings of this run; None if there is none.
 
     Args:
         run: a Run.
         config: the RuntimeConfig that gives the folder's ``log_dir`` and ``exp_name``.
+        images: numbers and checksums of the images, which then identify them; None means that their
+            folder does.
     """
     top = Path(config.log_dir) / run.dataset
     if not top.is_dir():
@@ -83,7 +86,10 @@ def find_run(run, config):
     for folder in reversed(find_runs(top)):
         if re.fullmatch(re.escape(config.exp_name) + r"\d+", folder.name):
             try:
-                if parse_config(read_config(folder), folder, Run) == [run]:
+                found, info = parse_config(read_config(folder), folder, Run, RunInfo)
+                if images is not None and info.data == images:
+                    found = replace(found, data_dir=run.data_dir)
+                if found == run and images in (None, info.data):
                     return folder
             except InputError:
                 continue  # a damaged or foreign config is no match
