@@ -112,6 +112,7 @@ def describe(args, trained):
         "trainable": args.trainable,
         "mean": data.mean,
         "std": data.std,
+        "shorter_side": data.source.shorter_side,
         "classes": data.class_names,
     }
 

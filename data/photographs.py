@@ -4,6 +4,7 @@
 """
 
 import io
+import json
 import os
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,12 @@ from data.images import (
 from data.journal import write_lines, write_records
 from data.lists import CLASSES, composed, read_lines
 from data.metadata import read_orientation
-from data.spec import DESCRIPTION, list_datasets
+from data.spec import DESCRIPTION, PhotographSpec, list_datasets
 from data.workers import check_jobs, open_workers
-from filesystem import locked
+from filesystem import locked, write_text
 
 SIZE = 480  # default of the shorter side, as in deep fusion's ImageNet records
+SETTINGS = "photographs.json"  # beside the record files: the shorter side
 QUALITY = 95  # quality of re-encoded JPEGs
 SMALLEST = 16  # least shorter side of an image
 SLIMMEST = 16  # greatest ratio of an image's longer to its shorter side
@@ -39,7 +41,7 @@ MODES = {"L": "greyscale", "CMYK": "CMYK", "I": "16-bit greyscale", "I;16": "16-
 
 
 def prepare(source, out, size=SIZE, labels=None, jobs=None):
-    """Write train.rec, val.rec, their .idx and .lst, and classes.txt into ``out``.
+    """Write train.rec, val.rec, their .idx and .lst, classes.txt and SETTINGS into ``out``.
 
     An RGB JPEG whose shorter side is at most ``size`` is kept as it is; other images are converted
     to one and never enlarged. Files that cannot be decoded are left out. A call after an
@@ -76,8 +78,27 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
             reports[part] = _write(out / file, photographs[part], convert_all, plan, len(names))
             reports[part].ignored = ignored[part]
         _require_every_class(out / SETS["train"], names, reports["train"].left_out)
+        write_text(out / SETTINGS, json.dumps({"shorter_side": size}) + "\n")
         write_lines(out / CLASSES, names)
     return reports
+
+
+def read_shorter_side(folder):
+    """Return the shorter side, in pixels, to which ``prepare`` reduced photographs in ``folder``.
+
+    Without SETTINGS, which earlier versions did not write, it is SIZE.
+
+    Raises:
+        InputError: SETTINGS is damaged.
+    """
+    path = Path(folder) / SETTINGS
+    try:
+        settings = json.loads(path.read_text())
+        return PhotographSpec.from_json({"classes": (), **settings}).shorter_side
+    except (FileNotFoundError, NotADirectoryError):
+        return SIZE
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): prepare the photographs again") from None
 
 
 def refuse_mixture(out, *files, dataset=None):

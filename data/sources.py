@@ -1,8 +1,8 @@
 """Sources of a run's images: small images in memory, or photographs as a stream.
 
-Both have the same interface: ``classes``, ``class_names``, ``size``, ``mean``, ``std`` and
-``augmentations``; ``load`` reads the images of a file, other methods make batches of them, and
-``picture`` converts any picture to such an image.
+Both have the same interface: ``classes``, ``class_names``, ``size``, ``shorter_side``, ``mean``,
+``std`` and ``augmentations``; ``load`` reads the images of a file, other methods make batches of
+them, and ``picture`` converts any picture to such an image.
 """
 
 import zlib
@@ -12,7 +12,7 @@ from command import InputError
 from data import augment, records, stream
 from data.images import fit, read_file, read_image
 from data.lists import read_classes
-from data.photographs import SIZE, convert
+from data.photographs import convert, read_shorter_side
 
 
 class SmallImages:
@@ -28,7 +28,8 @@ class SmallImages:
 
     def __init__(self, spec):
         self.classes, self.class_names = spec.classes, spec.class_names
-        self.mean, self.std, self.size = spec.mean, spec.std, spec.size
+        self.mean, self.std = spec.mean, spec.std
+        self.size = self.shorter_side = spec.size
 
     def load(self, path):
         """Return the images of a .rec file."""
@@ -83,6 +84,8 @@ class Photographs:
     Args:
         classes: number of labels.
         size: height and width of the network's input.
+        shorter_side: to which pictures are reduced first, like the photographs in the files; None
+            means as those in ``folder``.
     """
 
     augmentations = stream.AUG_TYPES
@@ -90,13 +93,19 @@ class Photographs:
     crops = (1, 10)
     shows_top5 = True
 
-    def __init__(self, folder, classes, size):
+    def __init__(self, folder, classes, size, shorter_side=None):
         self._folder, self.classes, self.size = folder, classes, size
+        self._shorter_side = shorter_side
 
     @property
     def class_names(self):
         """Return the names of the classes, from the list in the folder."""
         return read_classes(self._folder)
+
+    @property
+    def shorter_side(self):
+        """Return the shorter side to which pictures are reduced first, in pixels."""
+        return self._shorter_side or read_shorter_side(self._folder)
 
     def load(self, path):
         """Check a .rec file and return its images, which are not decoded yet."""
@@ -132,7 +141,8 @@ class Photographs:
         Raises:
             InputError: the picture cannot be used.
         """
-        photograph, _ = _opened(path, lambda data: convert(data, str(path), SIZE))
+        side = self.shorter_side
+        photograph, _ = _opened(path, lambda data: convert(data, str(path), side))
         return stream.centre(photograph, self.size)
 
 

@@ -94,6 +94,33 @@ class DatasetSpec:
         return spec
 
 
+@dataclass(frozen=True)
+class PhotographSpec:
+    """What a run keeps of its data set of photographs."""
+
+    class_names: Tuple[str, ...]  # empty if the data set has none
+    shorter_side: int  # to which larger photographs were reduced, in pixels
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return the description as plain values."""
+        return {"classes": self.class_names, "shorter_side": self.shorter_side}
+
+    @classmethod
+    def from_json(cls, values: Any) -> "PhotographSpec":
+        """Return the PhotographSpec that ``to_json`` described.
+
+        Raises:
+            ValueError: a value is missing or impossible.
+        """
+        try:
+            names, side = _parse_list(values["classes"]), _parse_whole(values["shorter_side"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+        if side < 1 or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"impossible: classes {names!r}, shorter_side {side}")
+        return cls(tuple(names), side)
+
+
 _CIFAR100_NAMES = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
 camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup

@@ -141,20 +141,22 @@ def test_pictures_of_other_modes_become_rgb(tmp_path, mode):
     assert CIFAR10.picture(tmp_path / "x.png").shape == (3, 32, 32)
 
 
-@pytest.mark.parametrize("size", [32, 64])
-def test_a_photograph_is_what_it_is_in_a_test_set(tmp_path, size):
+@pytest.mark.parametrize("size, shorter_side", [(32, 480), (64, 480), (64, 128)])
+def test_a_photograph_is_what_it_is_in_a_test_set(tmp_path, size, shorter_side):
     """Prepared, stored, decoded by ImageRecordIter, and cropped."""
     source = make_tree(tmp_path / "tree", train=2, val=3)
     large = picture(700, 900, seed=5)  # prepare makes it smaller
     (source / "val" / "ant" / "large.jpg").write_bytes(file_of(large))
-    prepare(source, tmp_path / "data", jobs=1)
+    prepare(source, tmp_path / "data", size=shorter_side, jobs=1)
     stored = stream.load(tmp_path / "data" / "val.rec", 2, size)
     images = np.concatenate([batch.images for batch in stream.test_batches(stored, 4)])
     photographs = Photographs(tmp_path / "data", 2, size)
     paths = [source / path for path in listed(tmp_path / "data" / "val.lst")]
     assert len(paths) == len(images) == 7
+    described = Photographs(None, 2, size, shorter_side)  # as in a run or an exported file
     for path, image in zip(paths, images):
         assert np.abs(photographs.picture(path) - image).max() < 1e-5
+        assert (described.picture(path) == photographs.picture(path)).all()
 
 
 def listed(path):
@@ -171,6 +173,11 @@ def test_classes_without_a_list_have_numbers(tmp_path, capsys):
     (tmp_path / "x.jpg").write_bytes(file_of(picture(60, 50)))
     assert classified(run, [tmp_path / "x.jpg"])[1] == ["class0", "class1", "class2"]
     moved = shutil.copytree(data, tmp_path / "moved")
+    other = shutil.copytree(data, tmp_path / "other")
+    (other / "classes.txt").write_text("class0\nclass1\nzebra\n")
+    predict.main([str(tmp_path / "x.jpg"), "--run", str(run), "--data-dir", str(other)])
+    note = f"note: {other / 'classes.txt'} has other names than when the run was trained\n"
+    assert capsys.readouterr().err == note
     for spoil, why in (
         (lambda path: path.write_text("two\nnames\n"), "names 2 classes, but the run has 3"),
         (Path.unlink, "there is no"),

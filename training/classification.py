@@ -9,6 +9,7 @@ import mxnet as mx
 import numpy as np
 
 from command import InputError, last_line
+from data.photographs import SIZE
 from data.sources import Photographs, SmallImages
 from data.spec import DatasetSpec
 from filesystem import hash_file, plain_path
@@ -131,6 +132,7 @@ def load_exported(path: Union[str, Path]) -> Classifier:
     try:
         classes, size, names, mean, std = _parse_description(described)
         pixels, dataset = described["normalized_inside"], described["dataset"]
+        side = operator.index(described.get("shorter_side", SIZE))  # earlier versions wrote none
         digests = dict(described.get("sha256", {}))  # earlier versions wrote none
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
@@ -138,7 +140,7 @@ def load_exported(path: Union[str, Path]) -> Classifier:
         ) from None
     _require_whole(files, digests)
     predict = _load_network(kind, stem, size, classes)
-    source: Union[Photographs, SmallImages] = Photographs(None, classes, size)
+    source: Union[Photographs, SmallImages] = Photographs(None, classes, size, side)
     if [mean, std] != [[*source.mean], [*source.std]]:  # small images have statistics of their own
         spec = DatasetSpec(dataset, tuple(names), tuple(mean), tuple(std), 0, 0, size=size)
         source = SmallImages(spec)

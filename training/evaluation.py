@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterable, Optional, Union
 
 from command import InputError
+from data.lists import CLASSES
+from data.spec import PhotographSpec
 from training.build import build_engine, build_networks, find_devices
 from training.loop import evaluate
 from training.metrics import Predictions
@@ -128,6 +130,14 @@ class TrainedRun:
             raise InputError(f"the training images are not those of the run in {folder}")
 
 
+def _note_other_names(spec, run, data):
+    """Print a note on stderr if the classes of photographs have other names than in training."""
+    names = data.class_names if isinstance(spec, PhotographSpec) else None
+    if names and spec.class_names and tuple(names) != spec.class_names:
+        path = Path(run.data_dir) / CLASSES
+        sys.stderr.write(f"note: {path} has other names than when the run was trained\n")
+
+
 def restore(
     source: Union[str, Path],
     gpus: Optional[str] = None,
@@ -160,6 +170,7 @@ def restore(
     changes: Dict[str, Any] = {"dtype": dtype, "data_dir": data_dir}
     run = replace(stored.run, **{name: value for name, value in changes.items() if value})
     devices, data = find_devices(run, engine, gpus), RunData(run, stored.spec)
+    _note_other_names(stored.spec, run, data)
     built = build_engine(run, data, build_networks(run, data), devices, engine)
     built.load_state_dict(values, stored.momenta)
     return TrainedRun(stored, run, data, built, replaced)

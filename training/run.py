@@ -194,7 +194,7 @@ class RunInfo:
     data: dict  # number and checksum of the images
     workers: int = 1  # processes that train together, with ``devices`` each
     built_depth: Optional[int] = None  # the smallest depth that gives the same network
-    described: Optional[dict] = None  # a user's own data set; see data.spec.DatasetSpec.to_json
+    described: Optional[dict] = None  # photographs or own data set; see ``to_json`` in data.spec
 
     def __post_init__(self):
         for name in ("parameters", "multiply_adds", "layers", "devices", "workers"):

@@ -10,7 +10,7 @@ from data import records
 from data.lists import CLASSES
 from data.regularize import Regularization, regularize
 from data.sources import Photographs, SmallImages
-from data.spec import DatasetSpec, get_spec, list_datasets, read_spec
+from data.spec import DatasetSpec, PhotographSpec, get_spec, list_datasets, read_spec
 from engine import Engine
 from training.run import Run
 
@@ -19,7 +19,8 @@ class RunData:
     """The training, held-out and test images of a run.
 
     Args:
-        spec: DatasetSpec of small images; None reads the one that ``run`` names.
+        spec: DatasetSpec of small images, or PhotographSpec; None reads the one of the data set
+            that ``run`` names.
 
     Attributes:
         source: the source of the images; see data.sources.
@@ -28,15 +29,17 @@ class RunData:
         mean, std: per channel (RGB), 0 to 255.
     """
 
-    def __init__(self, run: Run, spec: Optional[DatasetSpec] = None):
+    def __init__(self, run: Run, spec: Union[DatasetSpec, PhotographSpec, None] = None):
         self._run = run
-        self._spec = spec
+        self._spec: Optional[DatasetSpec] = None  # of small images
         self.source: Union[SmallImages, Photographs]
         if run.classes is None:
-            self._spec = spec or get_spec(run.dataset, run.data_dir)
-            self.source = SmallImages(self._spec)
+            small = spec if isinstance(spec, DatasetSpec) else get_spec(run.dataset, run.data_dir)
+            self._spec = small
+            self.source = SmallImages(small)
         else:
-            self.source = Photographs(run.data_dir, run.classes, run.data_shape)
+            side = spec.shorter_side if isinstance(spec, PhotographSpec) else None
+            self.source = Photographs(run.data_dir, run.classes, run.data_shape, side)
         self.classes = self.source.classes
         self.image_shape = (3, self.source.size, self.source.size)
         self.mean, self.std = self.source.mean, self.source.std
@@ -81,10 +84,10 @@ class RunData:
         return {"train": self.source.facts(self.train), "test": self.source.facts(self.test)}
 
     def describe(self) -> Optional[Dict[str, Any]]:
-        """Return the description of a user's own small images, for ``config.json``, or None."""
-        if self._spec is None or self._spec.name in list_datasets():
-            return None
-        return self._spec.to_json()
+        """Return the description of a user's images, for ``config.json``, or None."""
+        if self._spec is None:
+            return PhotographSpec(self.class_names or (), self.source.shorter_side).to_json()
+        return None if self._spec.name in list_datasets() else self._spec.to_json()
 
     @property
     def class_names(self) -> Optional[Tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional, Union
 import numpy as np
 
 from command import InputError, nearest
-from data.spec import DatasetSpec, default_folder
+from data.spec import DatasetSpec, PhotographSpec, default_folder
 from network.pretrained.cards import list_pretrained, read_pretrained
 from training import checkpoint
 from training.recipe import Recipe
@@ -26,7 +26,8 @@ class Stored:
     values: Dict[str, np.ndarray]
     momenta: Dict[str, np.ndarray]
     row: Dict[str, Any]  # the log's row of its epoch
-    spec: Optional[DatasetSpec] = None  # of a pretrained network, or a user's own data set
+    # of a pretrained network, photographs, or a user's own data set
+    spec: Union[DatasetSpec, PhotographSpec, None] = None
     pretrained: bool = False
 
 
@@ -68,14 +69,15 @@ def _read_run(folder, epoch):
         what = "" if epoch is None else f" of epoch {epoch} (there are: {there or 'none'})"
         raise InputError(f"{folder} has no checkpoint{what}")
     values, momenta, rows = checkpoint.load(path)
-    name = folder.resolve().parent.name
-    return Stored(name, folder, run, info.data, values, momenta, rows[-1], _read_spec(folder, info))
+    name, spec = folder.resolve().parent.name, _read_spec(folder, run, info)
+    return Stored(name, folder, run, info.data, values, momenta, rows[-1], spec)
 
 
-def _read_spec(folder, info):
-    """Return the DatasetSpec in a run's config, or None: of a built-in data set, or an old run."""
+def _read_spec(folder, run, info):
+    """Return the spec in a run's config, or None: of a built-in data set, or an old run."""
+    kind = DatasetSpec if run.classes is None else PhotographSpec
     try:
-        return None if info.described is None else DatasetSpec.from_json(info.described)
+        return None if info.described is None else kind.from_json(info.described)
     except ValueError as error:
         raise InputError(f"{folder / CONFIG} is damaged: described: {error}") from None
 
