@@ -5,7 +5,7 @@ from pathlib import Path
 
 from analysis.claims import SCALES
 from analysis.reproduction import judge_claims, tabulate_judgements
-from command import Parser, command, require_file_path
+from command import InputError, Parser, command, require_file_path
 from results import (
     REPORT_FORMATS,
     Section,
@@ -75,6 +75,8 @@ def main(argv=None):
         require_file_path(args.html)
     settings, left_out = read_settings(args.path)
     compared = compare_settings(settings)
+    if args.plot and not compared:
+        raise InputError(f"there is no finished run in or below {args.path} to draw")
     paths = {}
     if args.plot:
         paths = plot_paths(compared, args.path, None if args.plot is True else args.plot)

@@ -107,12 +107,15 @@ def infer_shapes(
         InputError: the network cannot take such an image.
     """
     internals = graph.get_internals()
+    size = " x ".join(str(length) for length in input_shape)
+    problem = InputError(f"{net.name} cannot take images of {size}")
+    if min(input_shape) < 1:  # MXNet takes 0 as unknown
+        raise problem
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # MXNet prints the arguments it failed on
             arguments, outputs, states = internals.infer_shape(**{INPUT: (1, *input_shape)})
     except mx.MXNetError:
-        size = " x ".join(str(length) for length in input_shape)
-        raise InputError(f"{net.name} cannot take images of {size}") from None
+        raise problem from None
     return {
         **dict(zip(internals.list_outputs(), outputs)),
         **dict(zip(internals.list_arguments(), arguments)),

@@ -1,6 +1,7 @@
 """Networks of gluoncv's model zoo under ``gluoncv:NAME``, as baselines for the same programs."""
 
 import sys
+from functools import partial
 from typing import Any, Optional
 
 import mxnet as mx
@@ -62,7 +63,21 @@ def get_gluoncv_model(
         )
     options["num_classes" if file == "hrnet" else "classes"] = classes
     with mx.name.NameManager():  # counts from 0: parameters get the same names everywhere
-        return model_zoo.get_model(short, **options)
+        net = model_zoo.get_model(short, **options)
+    if file == "resnest":
+        _switch_off_drop_block(net)
+    return net
+
+
+def _switch_off_drop_block(net):
+    """Switch off DropBlock, which only takes images of 224 x 224.
+
+    It also tests whether MXNet is in training mode when the network is compiled, and then stays on
+    in predictions.
+    """
+    from gluoncv.nn.dropblock import set_drop_prob
+
+    net.apply(partial(set_drop_prob, 0))
 
 
 def _import_model_zoo() -> Any:

@@ -108,6 +108,7 @@ class OwnStatistics(HybridBlock):
 
     def __init__(self, norm, **kwargs):
         super().__init__(**kwargs)
+        self._settings = {name: norm._kwargs[name] for name in ("eps", "momentum", "fix_gamma")}
         self.gamma, self.beta = norm.gamma, norm.beta
         self.params.update({shared.name: shared for shared in (norm.gamma, norm.beta)})
         for name, init in (("running_mean", "zeros"), ("running_var", "ones")):
@@ -120,9 +121,7 @@ class OwnStatistics(HybridBlock):
 
     def hybrid_forward(self, F, x, gamma, beta, running_mean, running_var):
         statistics = (running_mean, running_var)
-        return F.BatchNorm(
-            x, gamma, beta, *statistics, eps=BN_EPSILON, momentum=BN_MOMENTUM, fix_gamma=False
-        )
+        return F.BatchNorm(x, gamma, beta, *statistics, **self._settings)
 
 
 def with_own_statistics(layers, prefix):

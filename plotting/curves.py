@@ -8,7 +8,8 @@ from plotting.figure import BLACK, COLOURS, add_title, new_figure, save_figure, 
 
 QUANTITIES = {"error": "error (%)", "loss": "loss"}
 SUBNETWORKS = ("column", "member")
-STYLES = ("-", ":")
+STYLES = ("-", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (3, 1, 1, 1, 1, 1)))  # with 6 colours: 36
+FEW, COLUMNS = 8, 6  # with more sub-networks, the legend is below, in so many columns
 LINEAR = 20  # nats: beside higher losses, usual ones can only be seen on a logarithmic axis
 
 
@@ -48,8 +49,9 @@ def draw_subnetworks(
         kind: one of SUBNETWORKS.
         tested_on: name of the test images in the title.
     """
-    figure = new_figure()
     names = {"error": f"{kind}_errors", "loss": f"{kind}_losses"}
+    count = len(rows[0][names["error"]])
+    figure = new_figure((9, 3.6 + (0.2 * (count // COLUMNS + 1) if count > FEW else 0)))
     for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES):
         looks = cycle((style, colour) for style in STYLES for colour in COLOURS)
         lines = [
@@ -60,6 +62,11 @@ def draw_subnetworks(
         ]
         lines.append(([row[f"test_{quantity}"] for row in rows], "--", BLACK, "whole"))
         _draw_panel(axes, rows, lines, quantity)
+        if count > FEW:
+            axes.get_legend().remove()
+    if count > FEW:
+        place = {"loc": "outside lower center", "ncols": COLUMNS, "fontsize": "small"}
+        figure.legend(handles=axes.get_lines(), **place)
     add_title(figure, f"{title}, {tested_on} images")
     save_figure(figure, path)
 
@@ -70,7 +77,7 @@ def _draw_panel(axes, rows, lines, quantity):
     marker = "o" if len(rows) < 3 else ""  # a line of one point would be invisible
     for values, style, colour, name in lines:
         look = {"marker": marker, "markerfacecolor": "none" if style == "--" else colour}
-        axes.plot(epochs, values, style, color=colour, label=name, **look)
+        axes.plot(epochs, values, linestyle=style, color=colour, label=name, **look)
     _finish(axes, QUANTITIES[quantity])
     highest = max(max(values) for values, *_ in lines)
     if quantity == "loss" and highest > LINEAR:

@@ -73,6 +73,7 @@ class Result:
     paper_note: str  # why ``paper`` is None although the paper has this network
     tested_on: str  # "test", or "held-out" images of the training set
     diverged: Tuple[int, ...]  # seeds of the runs of which RunRecord.diverged is true
+    stopped_after: Tuple[int, ...] = ()  # epochs of the runs that --early-stop ended
 
 
 def collect(path: Union[str, Path]) -> Tuple[List[Result], List[RunRecord]]:
@@ -270,6 +271,7 @@ def _results(records, recipe):
         paper_note=note,
         tested_on=run.tested_on,
         diverged=tuple(sorted(record.run.seed for record in records if record.diverged)),
+        stopped_after=tuple(sorted(row["epoch"] for row in last if row.get("stopped_early"))),
     )
     columns = list(zip(*(row.get("column_errors", ()) for row in last)))
     return [whole] + [

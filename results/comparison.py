@@ -39,11 +39,14 @@ class Setting:
     test: Line  # on the images that ``tested_on`` names
     tested_on: str  # "test" or "held-out"; the same in all settings of a figure
     paper: Optional[float]  # the paper's error (%), if recipe and data are the paper's
+    diverged: Tuple[int, ...]  # seeds of runs whose loss diverged
 
     @property
     def legend(self) -> str:
-        """Return the last error of the median run, and the label."""
-        return f"{self.test.median[-1]:.2f}%  {self.label}"
+        """Return the last error of the median run, the label, and the seeds that diverged."""
+        seeds = ", ".join(map(str, self.diverged))
+        end = f", diverged: seed {seeds}" if seeds else ""
+        return f"{self.test.median[-1]:.2f}%  {self.label}{end}"
 
 
 def compare_settings(settings: Sequence[Sequence[RunRecord]]) -> Dict[str, List[Setting]]:
@@ -118,6 +121,7 @@ def _setting(index, label, records):
         test=_line(records, "test"),
         tested_on=run.tested_on,
         paper=None if explain_difference(run, info) else paper_error(run),
+        diverged=tuple(record.run.seed for record in records if record.diverged),
     )
 
 
@@ -138,17 +142,12 @@ def _line(records, split):
 
 
 def _labels(groups):
-    """Return a name for each setting that distinguishes it from the others."""
+    """Return a name for each setting, with its recipe and epochs where these differ."""
     labels = [_size(records[0]) for records in groups]
     epochs = [f"{records[0].run.recipe.epochs} epochs" for records in groups]
     for extras in (describe_recipes(groups), epochs):
-        found = defaultdict(set)
-        for label, extra in zip(labels, extras):
-            found[label].add(extra)
-        labels = [
-            f"{label}, {extra}" if len(found[label]) > 1 else label
-            for label, extra in zip(labels, extras)
-        ]
+        if len(set(extras)) > 1:
+            labels = [f"{label}, {extra}" for label, extra in zip(labels, extras)]
     return labels
 
 

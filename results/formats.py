@@ -19,6 +19,12 @@ def _describe_divergence(result):
     return f"diverged (the loss exploded, or its last value is worse than guessing): seed {seeds}"
 
 
+def _describe_stops(result):
+    if not result.stopped_after:
+        return ""
+    return f"--early-stop ended runs after epoch {', '.join(map(str, result.stopped_after))}"
+
+
 COLUMNS = {
     "network": lambda r: r.network if r.column is None else f"- column {r.column} alone",
     "depth": lambda r: "-" if r.depth is None else str(r.depth),
@@ -33,6 +39,7 @@ COLUMNS = {
     "paper %": lambda r: "" if r.paper is None else f"{r.paper:.2f}",
 }
 NOTES = {  # the footnote of a mark in a column
+    "epochs": _describe_stops,
     "test error %": _describe_divergence,
     "paper %": lambda r: r.paper_note and f"not comparable with the paper: {r.paper_note}",
 }
@@ -41,8 +48,10 @@ EXPLANATION = (
     "Errors are those of the last epoch, in percent. One or two are listed; three or more are "
     "summarized as median (mean +/- std, best). The median is the error of one of the runs: if "
     "their number is even, the higher of the two in the middle. The standard deviation (std) "
-    "divides by the number of runs. Best is the lowest of these errors. Runs in one line differ "
-    "only in the seed; of runs with the same seed, only the newest counts."
+    "divides by the number of runs. Best is the lowest of these errors. Train errors are means "
+    "over the epoch, of what its steps trained: with drop-path a part of the network, in an "
+    "ensemble its members. Runs in one line differ only in the seed; of runs with the same seed, "
+    "only the newest counts."
 )
 
 
@@ -103,7 +112,7 @@ def as_csv(results: Sequence[Result], left_out: Sequence[RunRecord]) -> str:
     """Return a line for each Result, then a line for each run left out.
 
     The last two columns have the folder and the problem of a run left out. ``diverged`` lists
-    seeds, separated by spaces.
+    seeds, and ``stopped_after`` epochs, separated by spaces. A single run has no ``std``.
     """
     out = io.StringIO()
     names = [name for name in Result.__dataclass_fields__ if not name.endswith("_error")]
@@ -113,11 +122,14 @@ def as_csv(results: Sequence[Result], left_out: Sequence[RunRecord]) -> str:
     writer.writeheader()
     for result in results:
         row = {name: getattr(result, name) for name in names}
-        row["diverged"] = " ".join(map(str, result.diverged))
+        for name in ("diverged", "stopped_after"):
+            row[name] = " ".join(map(str, row[name]))
         for split in ("test", "train"):
             found = getattr(result, f"{split}_error")
             if found is not None:
                 row.update({f"{split}_error_{kind}": getattr(found, kind) for kind in kinds})
+                if result.runs == 1:
+                    row[f"{split}_error_std"] = ""
         writer.writerow(row)
     for record in left_out:
         writer.writerow({"left_out": record.folder, "problem": record.problem})

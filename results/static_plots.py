@@ -118,7 +118,9 @@ def _draw_curves(axes, setting, styles, shift):
     look = {"color": setting.colour, "marker": setting.marker, "markersize": 5}
     for split, style in styles.items():
         line = getattr(setting, split)
-        axes.plot(epochs, line.median, style, markevery=(int(shift * every), every), **look)
+        face = "none" if split == "train" else setting.colour  # single epochs have no line
+        place = (int(shift * every), every)
+        axes.plot(epochs, line.median, style, markevery=place, markerfacecolor=face, **look)
         axes.fill_between(
             epochs, line.lowest, line.highest, color=setting.colour, alpha=0.2, linewidth=0
         )

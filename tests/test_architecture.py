@@ -15,6 +15,7 @@ from network.drawing.architecture import (
     find_path_through,
     group_by_weight,
 )
+from network.drawing.diagram import make_label
 from network.drawing.reader import read_graph, trace
 from network.drawing.repetition import fold
 
@@ -247,6 +248,16 @@ def test_a_network_of_several_outputs():
     assert kinds(graph) == {"input": 1, "conv": 4 + 5, "dense": 2}
     assert count_layers(graph, find_extreme_path(graph)) == complexity(net).layers == 6
     assert count_layers(graph, find_extreme_path(graph, min)) == 5
+
+
+def test_only_dense_layers_that_lead_to_no_other_are_classifiers():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(8, activation="relu", in_units=3 * 32 * 32), nn.Dense(5, in_units=8))
+    *_, hidden, classifier = read_graph(net).nodes
+    assert make_label(hidden, detail=False) == ["dense"]
+    assert make_label(classifier, detail=False) == ["classifier"]
+    for node in read_graph(Ensemble(mean=True)).nodes:
+        assert node.kind != "dense" or make_label(node, detail=False) == ["classifier"]
 
 
 def test_a_layer_that_is_called_twice_has_the_shape_of_each_call():

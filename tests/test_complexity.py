@@ -25,6 +25,12 @@ def test_layers_on_the_longest_path(name, depth, layers):
     assert complexity(get_model(name, depth)).layers == layers
 
 
+@pytest.mark.parametrize("shape", [(3, 0, 0), (3, 32, 0), (3, -1, 32)])
+def test_images_without_pixels_are_refused(shape):
+    with pytest.raises(InputError, match="cannot take images of 3 x"):
+        complexity(get_model("plain", 8), shape)
+
+
 def test_multiply_adds_of_a_network_counted_by_hand():
     net = nn.HybridSequential()
     net.add(

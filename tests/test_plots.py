@@ -45,6 +45,7 @@ def test_runs_that_stopped_early_keep_their_last_error(tmp_path, capsys):
     files = [tmp_path / "x.png", tmp_path / "x.html"]
     show_results.main([str(tmp_path), "--plot", str(files[0]), "--html", str(files[1])])
     assert all(file.exists() for file in files)
+    assert "--early-stop ended runs after epoch 2, 3, 4" in capsys.readouterr().out
 
 
 def test_the_papers_mark_stands_beside_its_recipe_alone(tmp_path):
@@ -62,8 +63,25 @@ def test_settings_are_told_apart_by_name_and_look(tmp_path):
     settings = compared(tmp_path)["cifar10"]
     labels = {setting.label for setting in settings}
     assert len(labels) == len({(s.colour, s.marker) for s in settings}) == len(settings) == 22
-    assert {"cross 14 widen 1, deep-fusion", "cross 14 widen 1, deep-fusion, lr 0.05"} < labels
-    assert {"cross 20 widen 1, 1 epochs", "cross 20 widen 1, 2 epochs", "cross 26 widen 1"} < labels
+    name = "cross 14 widen 1, deep-fusion"
+    assert {f"{name}, 1 epochs", f"{name}, lr 0.05, 1 epochs"} < labels
+    assert {f"cross 20 widen 1, deep-fusion, {epochs} epochs" for epochs in (1, 2)} < labels
+
+
+def test_labels_name_recipes_and_epochs_only_where_they_differ(tmp_path):
+    make_run(tmp_path, 0, [5.0], depth=14)
+    make_run(tmp_path, 1, [5.0, 4.0], depth=20)
+    labels = {setting.label for setting in compared(tmp_path)["cifar10"]}
+    assert labels == {"cross 14 widen 1, 1 epochs", "cross 20 widen 1, 2 epochs"}
+
+
+def test_a_diverged_run_is_marked_in_the_legend(tmp_path):
+    make_run(tmp_path, 0, [5.0])
+    folder = make_run(tmp_path, 3, [90.0])
+    (row,) = read_log(folder)
+    RunLog(folder, print).rewrite([{**row, "diverged": True}])
+    (setting,) = compared(tmp_path)["cifar10"]
+    assert setting.legend == "90.00%  cross 110 widen 1 (2 runs), diverged: seed 3"
 
 
 def drawn_legend(settings, monkeypatch):

@@ -191,6 +191,19 @@ def test_subnetworks_are_of_the_images_that_the_title_says(tmp_path, drawn):
     assert drawn[0].get_suptitle() == "a run, held-out images"
 
 
+def test_the_legend_of_many_subnetworks_is_below_and_names_each_look(tmp_path, drawn):
+    tested = rows([0.1, 0.1], member_errors=[3.0] * 32, member_losses=[0.3] * 32)
+    draw_subnetworks(tested, "member", tmp_path / "m.png", "a run")
+    (legend,) = drawn[0].legends
+    assert len(legend.get_texts()) == 33
+    assert not any(axes.get_legend() for axes in drawn[0].axes)
+    looks = {
+        (line.get_linestyle(), line.get_color(), str(line._dash_pattern))
+        for line in drawn[0].axes[0].get_lines()
+    }
+    assert len(looks) == 33
+
+
 def test_a_bar_in_a_cell_does_not_end_it():
     assert markdown([["a", "b"], ["x|y", "z"]]) == "| a | b |\n|---|---|\n| x\\|y | z |"
 

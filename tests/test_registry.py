@@ -1,6 +1,7 @@
 import sys
 from importlib.machinery import BuiltinImporter, PathFinder
 
+import mxnet as mx
 import pytest
 
 from command import InputError
@@ -16,6 +17,7 @@ from network import (
     register_model,
     registry,
 )
+from network.complexity import complexity
 from network.fractal import FractalNet
 
 
@@ -168,8 +170,6 @@ def test_smallest_depth(name, smallest):
 
 
 def test_peers():
-    from network.complexity import complexity
-
     cost = complexity(get_model("gluoncv:cifar_resnet20_v1", classes=10))
     assert cost.layers == 20
     assert cost.outputs == ((10,),)
@@ -192,6 +192,11 @@ def test_sizes_of_peers():
     assert default_classes("gluoncv:resnet50_v1b") == 1000
     assert recipe_family("gluoncv:resnet50_v1b") == "deep-fusion"
     assert default_depth("gluoncv:resnet50_v1b") is None and not has_columns("gluoncv:vgg11")
+
+
+def test_gluoncvs_networks_with_drop_block_take_images_of_any_size():
+    with mx.autograd.record():  # where DropBlock would be on
+        complexity(get_model("gluoncv:resnest26", classes=10), (3, 64, 64))
 
 
 def test_an_environment_without_gluoncv_says_how_to_get_it(monkeypatch):

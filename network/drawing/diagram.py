@@ -53,10 +53,11 @@ def format_lengths(lengths):
 
 def make_label(node, detail):
     """Return the lines of text in a node."""
+    dense = "dense" if node.role == "hidden" else "classifier"
     if not detail or node.kind not in ("conv", "dense", "pool", "input"):
         return {
             "conv": [f"conv {node.number}" if node.role == "branch" else str(node.number)],
-            "dense": ["classifier"],
+            "dense": [dense],
             "input": ["image"],
             "layer": [", ".join(node.layers)],
         }.get(node.kind, [SYMBOLS.get(node.kind, node.kind)])
@@ -64,7 +65,7 @@ def make_label(node, detail):
     widths = f"{node.in_channels} \u2192 {node.shape[0]}"
     lines = {
         "conv": [f"conv {node.number}", f"{format_lengths(node.kernel)}{step}, {widths}"],
-        "dense": [", ".join(node.before), f"classifier {widths}"],
+        "dense": [", ".join(node.before), f"{dense} {widths}"],
         "pool": [" ".join([*node.layers, format_lengths(node.kernel) + step])],
         "input": [f"image {format_lengths(node.shape)}"],
     }[node.kind]

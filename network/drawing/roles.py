@@ -43,15 +43,18 @@ def assign_numbers(graph):
 def assign_roles(graph):
     """Return the Graph with the role of each convolution: branch, shortcut or projection.
 
-    A projection is a 1x1 convolution without layers of its own that is not a shortcut.
+    A projection is a 1x1 convolution without layers of its own that is not a shortcut. A dense
+    layer that leads to other weights is hidden.
     """
-    shortcuts, nodes = find_shortcuts(graph), []
+    shortcuts, below, nodes = find_shortcuts(graph), count_layers_below(graph), []
     for position, node in enumerate(graph.nodes):
         role = "branch"
         if position in shortcuts:
             role = "shortcut"
         elif node.kind == "conv" and set(node.kernel) == {1} and not node.layers:
             role = "projection"
+        elif node.kind == "dense" and below[position] > node.weight_layers:
+            role = "hidden"
         nodes.append(replace(node, role=role))
     return replace(graph, nodes=nodes)
 
