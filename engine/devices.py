@@ -105,7 +105,7 @@ def _choose_gpu(gpus, available):
 
 def _context(item, available):
     device, _, index = item.partition(":")
-    if device == "cpu" and (not index or re.fullmatch("[0-9]+", index)):
+    if device == "cpu" and re.fullmatch("[0-9]{0,3}", index):  # MXNet hangs with a huge number
         return mx.cpu(int(index or 0))
     if not re.fullmatch("[0-9]+", item):
         raise InputError(f"gpus must be numbers such as 0,1, or cpu, not {item!r}", argument="gpus")

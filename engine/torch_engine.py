@@ -6,6 +6,7 @@ from functools import partial
 import mxnet as mx
 import numpy as np
 
+from command import InputError
 from engine import precision
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.cuda_graph import Replayed
@@ -49,6 +50,7 @@ class TorchEngine(NetworkEngine):
         import torch
 
         super().__init__(net, workers or Alone(), settings, predictor)
+        _require_equal_rates(self.parameters.values())
         self._device, self.devices = device, [device]
         self._autocast = precision.use_in_torch(dtype, device)
         self._update = partial(UPDATES[settings.optimizer], momentum=settings.momentum)
@@ -261,13 +263,12 @@ class TorchEngine(NetworkEngine):
 
     def _group_by_decay(self, weight_decay, decayed):
         """Return [(decay, parameters with this decay, their momenta)]."""
-        groups = []
-        for decay, kind in ((weight_decay, True), (0.0, False)):
-            names = [name for name in self._momenta if decays(name, decayed) == kind]
-            if names:
-                tensors, momenta = self._tensors, self._momenta
-                groups.append((decay, [tensors[n] for n in names], [momenta[n] for n in names]))
-        return groups
+        groups = {}
+        for parameter in self.trainable():
+            decay = weight_decay * parameter.wd_mult if decays(parameter.name, decayed) else 0.0
+            groups.setdefault(decay, []).append(parameter.name)
+        tensors, momenta = self._tensors, self._momenta
+        return [(d, [tensors[n] for n in g], [momenta[n] for n in g]) for d, g in groups.items()]
 
     def _tensor(self, parameter):
         """Return a parameter, or moving average, as a tensor on the device."""
@@ -283,6 +284,17 @@ class TorchEngine(NetworkEngine):
 
         tensor = torch.as_tensor(images, dtype=self._float).to(self._device, non_blocking=True)
         return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def _require_equal_rates(parameters):
+    """Raise an InputError if a parameter has a learning rate of its own."""
+    for parameter in parameters:
+        if parameter.lr_mult != 1:
+            raise InputError(
+                f"torch does not support lr_mult {parameter.lr_mult} (of {parameter.name}): train "
+                "this network with engine mxnet",
+                argument="engine",
+            )
 
 
 def _array(tensor):

@@ -6,7 +6,7 @@ from ast import literal_eval
 from operator import getitem
 
 from command import InputError
-from engine.torch_operators import operators
+from engine.torch_operators import SUPPORTED, operators
 
 
 def torch_module(symbol, tensors, training):
@@ -52,6 +52,8 @@ def _translate(node, inputs, known):
     try:
         function = known[node["op"]]
         inspect.signature(function).bind(*inputs, **settings)
+        if node["op"] in SUPPORTED and not SUPPORTED[node["op"]](settings):
+            raise TypeError("a value of a setting")
     except (KeyError, TypeError):
         raise InputError(
             f"torch does not support MXNet's {node['op']} {settings} (of "

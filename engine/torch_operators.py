@@ -1,9 +1,11 @@
 """Implement MXNet's operators in PyTorch: those of the project's networks and most of gluoncv's.
 
 A function takes tensors and, as keywords, MXNet's settings, and computes the operator's result. It
-has no parameter for a setting that it does not support. Settings that do not change the result are
-accepted and ignored.
+has no parameter for a setting that it does not support; SUPPORTED tests values of the others.
+Settings that do not change the result are accepted and ignored.
 """
+
+from command import InputError
 
 
 def operators(training):
@@ -129,10 +131,25 @@ def pooling(
     pool = {"max": functional.max_pool2d, "avg": functional.avg_pool2d}[pool_type]
     if global_pool:
         return pool(x, tuple(x.shape[2:]))
+    stride, pad = stride or (1, 1), pad or (0, 0)
     options = {"ceil_mode": pooling_convention == "full"}
     if pool_type == "avg":
         options["count_include_pad"] = count_include_pad
-    return pool(x, kernel, stride, pad, **options)
+    y = pool(x, kernel, stride, pad, **options)
+    if options["ceil_mode"]:
+        _require_all_windows(x.shape[2:], y.shape[2:], kernel, stride, pad)
+    return y
+
+
+def _require_all_windows(lengths, found, kernel, stride, pad):
+    """Raise an InputError if PyTorch left out windows, as it does if they begin in the padding."""
+    for length, number, k, s, p in zip(lengths, found, kernel, stride, pad):
+        if number <= (length + 2 * p - k + s - 1) // s:
+            raise InputError(
+                f"torch does not support MXNet's Pooling of {length} values with kernel {k}, "
+                f"stride {s}, padding {p} and ceil_mode: train this network with engine mxnet",
+                argument="engine",
+            )
 
 
 def adaptive_average_pooling(x, *, output_size):
@@ -181,8 +198,16 @@ def first_index():
     return torch.zeros(1)
 
 
+def reshape(x, *, shape):
+    """Change the shape; 0 keeps a dimension, and -1 stands for what remains."""
+    return x.reshape([length or x.shape[axis] for axis, length in enumerate(shape)])
+
+
 def slice_axis(x, *, axis, begin, end):
-    """Take a part of an axis."""
+    """Take the part of an axis from ``begin`` to before ``end``; negative ones count backwards."""
+    length = x.shape[axis]
+    begin = begin % length if begin < 0 else begin
+    end = length if end is None else end % length if end < 0 else end
     return x.narrow(axis, begin, end - begin)
 
 
@@ -233,7 +258,7 @@ OPERATORS = {
     "Flatten": lambda x: x.flatten(1),
     "FullyConnected": fully_connected,
     "Pooling": pooling,
-    "Reshape": lambda x, *, shape: x.reshape(shape),
+    "Reshape": reshape,
     "SliceChannel": lambda x, *, num_outputs, axis=1: x.chunk(num_outputs, axis),
     "_contrib_AdaptiveAvgPooling2D": adaptive_average_pooling,
     "_contrib_arange_like": arange_like,
@@ -265,4 +290,19 @@ OPERATORS = {
     "stack": stack,
     "sum": reduce_by("sum"),
     "tile": lambda x, *, reps: x.tile(reps),
+}
+
+
+def _is_two_dimensional(kernel=(1, 1), layout=None, global_pool=False, **others):
+    return layout in (None, "NCHW") and (global_pool or len(kernel) == 2)
+
+
+# {operator: function of its settings: whether their values are supported}.
+SUPPORTED = {
+    "Activation": lambda s: s["act_type"] in ("relu", "sigmoid", "tanh"),
+    "BatchNorm": lambda s: s.get("axis", 1) == 1,
+    "Convolution": lambda s: _is_two_dimensional(**s),
+    "Dropout": lambda s: not s.get("axes"),
+    "Pooling": lambda s: _is_two_dimensional(**s) and s.get("pool_type", "max") in ("max", "avg"),
+    "Reshape": lambda s: min(s["shape"]) >= -1,
 }

@@ -6,8 +6,10 @@ from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
-from command import CommandError
+from command import CommandError, InputError, last_line
 from engine.distributed import Alone
+
+ENVIRONMENT = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by torchrun
 
 
 def is_torchrun_job() -> bool:
@@ -31,6 +33,12 @@ class TorchWorkers:
     def __init__(self, device, wait_limit):
         from torch import distributed
 
+        missing = [name for name in ENVIRONMENT if not os.environ.get(name)]
+        if missing:
+            raise InputError(
+                f"WORLD_SIZE is set, as for the workers of a job, but {', '.join(missing)} is not: "
+                "start the job with torchrun, or unset WORLD_SIZE"
+            )
         self._device = device
         # PyTorch warns of the strides of 1x1 kernels, whose layouts are all the same in memory
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
@@ -52,7 +60,8 @@ class TorchWorkers:
             distributed.destroy_process_group()
         elif isinstance(error, RuntimeError) and _is_connection_error(error):
             raise CommandError(
-                "another worker has ended: start all of them again with --resume"
+                f"another worker has ended or cannot be reached ({last_line(error)}): start all of "
+                "them again with --resume"
             ) from None
 
     def waiting(self):

@@ -4,6 +4,7 @@ import pytest
 
 from command import InputError
 from engine import devices
+from training import provenance
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def test_every_gpu_is_taken_unless_some_are_named(gpus):
         ("", "not ''"),
         ("0,", "not ''"),
         ("cpu:x", "not 'cpu:x'"),
+        ("cpu:99999999999", "not 'cpu:99999999999'"),
         ("\u00b2", "must be numbers"),
     ],
 )
@@ -75,6 +77,12 @@ def torch_gpus(monkeypatch):
     monkeypatch.setattr(devices, "prepare_cpu", lambda: None)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     return pretend
+
+
+def test_gpus_that_do_not_work_are_not_described(torch_gpus):
+    """The driver may be too old for PyTorch, which counts them nevertheless."""
+    torch_gpus(2, work=False)
+    assert "gpus" not in provenance._find_torch()
 
 
 def test_a_process_gets_one_gpu_of_pytorchs(torch_gpus, monkeypatch):

@@ -25,7 +25,7 @@ from tests.record_files import patch, write_random_rec
 from training import cli, trainer
 from training.recipe import get_recipe
 from training.run import Run
-from training.run_folder import read_config
+from training.run_folder import read_config, write_config
 from training.run_log import read_log
 
 pytestmark = pytest.mark.medium
@@ -316,6 +316,26 @@ def test_a_resumed_run_keeps_its_settings(data, tmp_path, capsys):
     assert "finished already" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"devices": "2"}, "config.json: devices cannot be '2'"),
+        ({"layers": 0}, "config.json: layers must be at least 1"),
+        ({"resumed": None}, "config.json is damaged: resumed is not a list"),
+        ({"dtype": "tf32", "machine": {"engine": "torch", "gpus": "cpu"}}, "keeps its dtype"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_before_training(
+    data, tmp_path, capsys, changes, message
+):
+    train(data, tmp_path)
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    write_config(folder, {**read_config(folder), **changes})
+    (folder / "log.jsonl").write_text("")
+    status, err = refused(capsys, "--resume", folder)
+    assert status == 2 and message in err
+
+
 def test_other_images_than_it_began_with_do_not_resume(data, tmp_path, capsys):
     train(data, tmp_path / "snapshot")
     folder = tmp_path / "snapshot" / "cifar10" / "plain_d5w1" / "run1"
@@ -399,6 +419,9 @@ def test_several_seeds_are_refused_in_a_job_of_torchrun(data, tmp_path, capsys, 
     status, err = refused(capsys, *flags)
     assert (status, os.listdir(tmp_path)) == (2, [])
     assert "torchrun trains one seed in each job: leave --runs out" in err
+    monkeypatch.delenv("RANK", raising=False)
+    status, err = refused(capsys, *flags[:2], *flags[4:])
+    assert (status, os.listdir(tmp_path)) == (2, []) and "RANK, LOCAL_RANK" in err
 
 
 def test_milestones_are_kept_and_the_rest_but_the_newest_removed(data, tmp_path):

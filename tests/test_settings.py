@@ -22,7 +22,7 @@ from network.graph import to_symbol
 from tests.test_resume import result
 from tests.test_scripts import FAST, refused, train
 from training import cli, evaluation, initialization, messages, parameter_files
-from training.fitting import _resumable
+from training.fitting import _enough_memory, _resumable
 from training.messages import describe_resuming
 from training.meter import Divergence
 from training.recipe import RECIPES, Recipe, get_recipe
@@ -393,6 +393,20 @@ def test_parameters_that_are_not_finite_are_refused(tmp_path, value):
     with pytest.raises(InputError, match="classifier_bias in .*net.params has values that are not"):
         initialization.initialize_from(engine, tmp_path / "net.params")
     assert not loaded
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+        MemoryError("Unable to allocate 1 TiB for an array"),
+        mx.MXNetError("std::bad_alloc"),
+    ],
+)
+def test_a_lack_of_main_memory_is_one_too(error):
+    with pytest.raises(CommandError, match="out of memory: lower batch_size"):  # noqa: SIM117
+        with _enough_memory("lower batch_size", "batch_size"):
+            raise error
 
 
 @pytest.mark.parametrize(

@@ -231,12 +231,59 @@ def test_gluoncvs_networks_run_too(version):
 
 
 @pytest.mark.parametrize(
-    "operator", [lambda x: mx.sym.erf(x), lambda x: mx.sym.Pooling(x, kernel=(2, 2), p_value=2)]
+    "layer",
+    [
+        lambda x: mx.sym.Pooling(x, kernel=(2, 2), pool_type="max"),  # the stride is 1
+        lambda x: mx.sym.Pooling(x, kernel=(3, 2), pool_type="avg", pad=(1, 0)),
+        lambda x: mx.sym.reshape(x, (0, -1)),
+        lambda x: mx.sym.reshape(x, (-1, 0, 3)),
+        lambda x: mx.sym.slice_axis(x, axis=2, begin=1, end=None),
+        lambda x: mx.sym.slice_axis(x, axis=-1, begin=-3, end=-1),
+        lambda x: nn.MaxPool2D(2, 2, ceil_mode=True)(x),
+        lambda x: nn.AvgPool2D(3, 2, 1, ceil_mode=True)(x),
+    ],
+)
+def test_layers_compute_what_mxnets_do(layer):
+    images = np.random.RandomState(0).rand(2, 3, 6, 7).astype(np.float32)
+    symbol = layer(mx.sym.var("data"))
+    expected = symbol.eval(data=mx.nd.array(images))[0].asnumpy()
+    found = torch_module(symbol, {}, training=True)(torch.from_numpy(images)).numpy()
+    assert found.shape == expected.shape and np.allclose(found, expected, atol=1e-6)
+
+
+def test_windows_that_pytorch_leaves_out_are_refused():
+    module = torch_module(nn.AvgPool2D(2, 2, 1, ceil_mode=True)(mx.sym.var("data")), {}, True)
+    assert module(torch.ones(1, 1, 6, 6)).shape == (1, 1, 4, 4)
+    with pytest.raises(InputError, match="does not support MXNet's Pooling of 5 values"):
+        module(torch.ones(1, 1, 5, 5))
+
+
+def test_multipliers_of_a_layer_are_those_of_mxnet_or_refused():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(3, in_units=4))
+    net.initialize()
+    net[0].weight.wd_mult = 0.5
+    decay = SETTINGS["sgd"].weight_decay
+    assert {group[0] for group in TorchEngine(net, CPU, SETTINGS["sgd"])._groups} >= {decay / 2}
+    net[0].weight.lr_mult = 0.1
+    with pytest.raises(InputError, match="does not support lr_mult 0.1"):
+        TorchEngine(net, CPU, SETTINGS["sgd"])
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        lambda x: mx.sym.erf(x),
+        lambda x: mx.sym.Pooling(x, kernel=(2, 2), p_value=2),
+        lambda x: mx.sym.Pooling(x, kernel=(2, 2), pool_type="sum"),
+        lambda x: mx.sym.Pooling(x, kernel=(2,), pool_type="max"),
+        lambda x: mx.sym.Dropout(x, axes=(2, 3)),
+        lambda x: mx.sym.Activation(x, act_type="softrelu"),
+        lambda x: mx.sym.reshape(x, (-2,)),
+    ],
 )
 def test_what_it_does_not_know_it_names(operator):
-    with pytest.raises(
-        InputError, match="does not support MXNet's (erf|Pooling) .* with engine mxnet"
-    ):
+    with pytest.raises(InputError, match="does not support MXNet's .* with engine mxnet"):
         torch_module(operator(mx.sym.var("data")), {}, training=True)
 
 

@@ -20,8 +20,8 @@ from training.fitting import fit, plan, plan_networks
 from training.options import add_flags, given
 from training.parameter_files import load_parameters
 from training.recipe import RECIPES, Recipe, compare, get_recipe
-from training.run import FIXED, Run, RuntimeConfig
-from training.run_folder import find_run, parse_config, read_config, require_checkpoints
+from training.run import FIXED, Run, RunInfo, RuntimeConfig
+from training.run_folder import CONFIG, find_run, parse_config, read_config, require_checkpoints
 from training.run_record import read_run
 
 # (option of a Recipe, another one, values of the other with which the first has an effect)
@@ -209,7 +209,10 @@ def _resume(folder, args, program, say):
     Raises:
         InputError: a flag would change a setting of the run.
     """
-    run, config = parse_config(read_config(folder), folder, Run, RuntimeConfig)
+    stored = read_config(folder)
+    run, config, _ = parse_config(stored, folder, Run, RuntimeConfig, RunInfo)
+    if not isinstance(stored.get("resumed", []), list):
+        raise InputError(f"{folder / CONFIG} is damaged: resumed is not a list")
     require_checkpoints(folder)
     differ = _changed_settings(run, config, args, program)
     if differ:
@@ -226,7 +229,16 @@ def _resume(folder, args, program, say):
         plan_networks(run, config)
         say(_format_config(run, config))
         return
-    _finish(run, config, say, folder)
+    try:
+        _finish(run, config, say, folder)
+    except InputError as error:
+        if "dtype" not in (error.argument or ()):
+            raise
+        raise InputError(
+            f"{error}. A resumed run keeps its dtype: resume it where {run.dtype} is possible, or "
+            f"start a new run with --init-from {folder}",
+            argument=error.argument,
+        ) from None
 
 
 def _changed_settings(run, config, args, program):

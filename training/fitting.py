@@ -163,7 +163,7 @@ def _enough_memory(advice, argument, where=""):
     """Convert an error in the block that says that a device lacks memory to one with ``advice``."""
     try:
         yield
-    except RuntimeError as error:  # base class of MXNet's and PyTorch's errors
+    except (RuntimeError, MemoryError) as error:  # MXNet's and PyTorch's; NumPy's
         if not _lacks_memory(error):
             raise
         message = f"{where}a device is out of memory: {advice}"
@@ -172,8 +172,9 @@ def _enough_memory(advice, argument, where=""):
 
 def _lacks_memory(error):
     """Return whether an error, or an earlier one that led to it, is a lack of memory."""
+    words = "out of memory|alloc_failed|can(no|')t allocate memory|bad_alloc"  # GPUs'; CPUs'
     while error is not None:
-        if re.search("out of memory|alloc_failed", str(error), re.IGNORECASE):  # CUDA's; cuBLAS's
+        if isinstance(error, MemoryError) or re.search(words, str(error), re.IGNORECASE):
             return True
         error = error.__context__
     return False

@@ -53,7 +53,8 @@ def _find_torch():
     torch = sys.modules.get("torch")
     if torch is None:
         return {}
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0  # a driver may be too old
+    gpus = [torch.cuda.get_device_name(index) for index in range(count)]
     found = {"torch": torch.__version__, "cuda": torch.version.cuda, "gpus": ", ".join(gpus)}
     return {name: value for name, value in found.items() if value}
 

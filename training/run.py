@@ -90,8 +90,9 @@ class Run:
 class RuntimeConfig:
     """Where a run is trained and which files it writes.
 
-    Of these settings, only the number of devices changes a result (apart from rounding), because
-    each device computes its own batch statistics.
+    Of these settings, only the number of devices and the engine change a result (apart from
+    rounding): each device computes its own batch statistics, and the engines draw different random
+    numbers for dropout and drop-path.
     """
 
     engine: str = option(
@@ -115,8 +116,8 @@ class RuntimeConfig:
     wait_limit: int = option(
         600,
         metavar="SECONDS",
-        help="with dist_sync, stop after waiting this long for the other workers; choose more than "
-        "the time of a step",
+        help="with dist_sync or torchrun, stop after waiting this long for the other workers; "
+        "choose more than the time of a step",
         low=1,
     )
     test_batch_size: int = option(250, help="number of images tested at once", low=1)
