@@ -1,4 +1,4 @@
-"""The engine on PyTorch as CUDA graphs, which a simulation on the CPU records and repeats.
+"""The PyTorch engine as CUDA graphs, which a simulation on the CPU records and repeats.
 
 Like a GPU, it repeats the recorded operators on the recorded tensors, whatever Python's variables
 are by then, and refuses operators whose result the program would have to wait for.

@@ -1,4 +1,4 @@
-"""The engine on PyTorch against MXNet's."""
+"""The PyTorch engine against MXNet's."""
 
 from collections import Counter
 from itertools import product

@@ -1,4 +1,4 @@
-"""On a GPU: the engine on PyTorch gives what it gives on the CPU, as CUDA graphs too."""
+"""On a GPU: the PyTorch engine gives what it gives on the CPU, as CUDA graphs too."""
 
 import mxnet as mx
 import numpy as np

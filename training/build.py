@@ -135,7 +135,7 @@ def wrap_network(
 
     Args:
         workers: see engine.distributed; None means only this process.
-        compile: whether the engine on PyTorch compiles its steps.
+        compile: whether the PyTorch engine compiles its steps.
     """
     names = [field.name for field in fields(OptimizerSettings)]
     settings = OptimizerSettings(**{name: getattr(run.recipe, name) for name in names})
