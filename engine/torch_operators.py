@@ -1,9 +1,11 @@
-"""Implement MXNet's operators in PyTorch: those of the project's networks and most of gluoncv's.
+"""Implement MXNet's operators in PyTorch: those of the project's networks and of gluoncv's.
 
 A function takes tensors and, as keywords, MXNet's settings, and computes the operator's result. It
 has no parameter for a setting that it does not support; SUPPORTED tests values of the others.
 Settings that do not change the result are accepted and ignored.
 """
+
+import math
 
 from command import InputError
 
@@ -99,6 +101,29 @@ def train_batch_norm(
 def activation(x, *, act_type):
     """Apply ReLU, sigmoid or tanh."""
     return {"relu": x.relu, "sigmoid": x.sigmoid, "tanh": x.tanh}[act_type]()
+
+
+def leaky_relu(x, *, act_type="leaky", slope=0.25):
+    """Multiply negative values by ``slope``."""
+    from torch.nn import functional
+
+    return functional.leaky_relu(x, slope)
+
+
+def pad_with(x, *, mode, pad_width, constant_value=0):
+    """Add a constant before and after each axis; ``pad_width`` has two numbers for each."""
+    from torch.nn import functional
+
+    pairs = list(zip(pad_width[::2], pad_width[1::2]))
+    return functional.pad(x, sum(reversed(pairs), ()), value=constant_value)
+
+
+def resize(x, *, height, width, mode="size", align_corners=True):
+    """Resize images by linear interpolation."""
+    from torch.nn import functional
+
+    size = (height, width)
+    return functional.interpolate(x, size, mode="bilinear", align_corners=align_corners)
 
 
 def dropout(x, *, p=0.5, axes=(), cudnn_off=False):
@@ -199,8 +224,26 @@ def first_index():
 
 
 def reshape(x, *, shape):
-    """Change the shape; 0 keeps a dimension, and -1 stands for what remains."""
-    return x.reshape([length or x.shape[axis] for axis, length in enumerate(shape)])
+    """Change the shape.
+
+    0 keeps a dimension, -1 stands for what remains, -2 for all other dimensions, -3 for the product
+    of two; -4 divides a dimension by the two numbers that follow it.
+    """
+    lengths, axis, codes = [], 0, iter(shape)
+    for code in codes:
+        if code == -2:
+            lengths += x.shape[axis:]
+        elif code == -3:
+            lengths.append(math.prod(x.shape[axis : axis + 2]))
+            axis += 2
+        elif code == -4:
+            parts, whole = [next(codes), next(codes)], x.shape[axis]
+            lengths += [whole // max(-math.prod(parts), 1) if n == -1 else n for n in parts]
+            axis += 1
+        else:
+            lengths.append(x.shape[axis] if code == 0 else code)
+            axis += 1
+    return x.reshape(lengths)
 
 
 def slice_axis(x, *, axis, begin, end):
@@ -209,6 +252,16 @@ def slice_axis(x, *, axis, begin, end):
     begin = begin % length if begin < 0 else begin
     end = length if end is None else end % length if end < 0 else end
     return x.narrow(axis, begin, end - begin)
+
+
+def slice_all(x, *, begin, end, step=()):
+    """Take a part of each of the first axes; None means from its start or to its end."""
+    return x[tuple(map(slice, begin, end))]
+
+
+def repeat_pixels(x, *, scale, sample_type, num_args=1):
+    """Enlarge images by repeating pixels."""
+    return x.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
 
 
 def expand_like(x, y):
@@ -257,13 +310,19 @@ OPERATORS = {
     "Dropout": keep,
     "Flatten": lambda x: x.flatten(1),
     "FullyConnected": fully_connected,
+    "LeakyReLU": leaky_relu,
+    "Pad": pad_with,
     "Pooling": pooling,
     "Reshape": reshape,
     "SliceChannel": lambda x, *, num_outputs, axis=1: x.chunk(num_outputs, axis),
+    "SwapAxis": lambda x, *, dim1, dim2: x.transpose(dim1, dim2),
+    "UpSampling": repeat_pixels,
     "_contrib_AdaptiveAvgPooling2D": adaptive_average_pooling,
+    "_contrib_BilinearResize2D": resize,
     "_contrib_arange_like": arange_like,
     "_copy": lambda x: x,
     "_div_scalar": lambda x, *, scalar: x / scalar,
+    "_minus_scalar": lambda x, *, scalar: x - scalar,
     "_mul_scalar": multiply_by,
     "_plus_scalar": lambda x, *, scalar: x + scalar,
     "_random_uniform_like": random_like,
@@ -279,12 +338,15 @@ OPERATORS = {
     "elemwise_add": add,
     "elemwise_mul": multiply,
     "exp": lambda x: x.exp(),
+    "expand_dims": lambda x, *, axis: x.unsqueeze(axis),
     "log": lambda x: x.log(),
     "log_softmax": lambda x, *, axis=-1: x.log_softmax(axis),
     "max": reduce_by("amax"),
     "mean": reduce_by("mean"),
     "ones_like": lambda x: x.new_ones(x.shape),
+    "relu": lambda x: x.relu(),
     "sign": lambda x: x.sign(),
+    "slice": slice_all,
     "slice_axis": slice_axis,
     "squeeze": lambda x, *, axis: x.squeeze(axis),
     "stack": stack,
@@ -303,6 +365,11 @@ SUPPORTED = {
     "BatchNorm": lambda s: s.get("axis", 1) == 1,
     "Convolution": lambda s: _is_two_dimensional(**s),
     "Dropout": lambda s: not s.get("axes"),
+    "LeakyReLU": lambda s: s.get("act_type", "leaky") == "leaky",
+    "Pad": lambda s: s["mode"] == "constant",
     "Pooling": lambda s: _is_two_dimensional(**s) and s.get("pool_type", "max") in ("max", "avg"),
-    "Reshape": lambda s: min(s["shape"]) >= -1,
+    "Reshape": lambda s: min(s["shape"]) >= -4,
+    "UpSampling": lambda s: s["sample_type"] == "nearest" and s["num_args"] == 1,
+    "_contrib_BilinearResize2D": lambda s: s.get("mode", "size") == "size",
+    "slice": lambda s: not any(s.get("step", ())),
 }

@@ -61,7 +61,10 @@ def get_gluoncv_model(
         raise InputError(
             f"{name} cannot have {classes} classes: it is not a classifier for any number of them"
         )
+    if short.endswith("_gn"):
+        raise InputError(f"{name}: its group normalisation does not work with MXNet 1.9.1")
     options["num_classes" if file == "hrnet" else "classes"] = classes
+    options.setdefault("pretrained", False)  # some constructors demand it
     with mx.name.NameManager():  # counts from 0: parameters get the same names everywhere
         net = model_zoo.get_model(short, **options)
     if file == "resnest":
