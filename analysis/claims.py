@@ -219,7 +219,7 @@ NAMED = f"{FUSION}; only its project page was read; it prints no errors of these
 CLAIMS = (
     Claim(
         "merge-and-run-below-resnet",
-        "DFN-MR has a lower error than ResNet of the same depth and parameters.",
+        "DFN-MR has a lower error than ResNet of the same depth, with about as many parameters.",
         f"{FUSION}, project page: consistent improvements over the ResNet; other networks, on "
         "ImageNet: 23.16 - 23.38 = -0.22",
         (CROSS, RESNET),

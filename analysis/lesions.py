@@ -16,6 +16,7 @@ from mxnet.gluon import nn
 from tqdm import tqdm
 
 from command import InputError
+from network.layers import require_no_norm
 from training.evaluation import TrainedRun
 
 
@@ -161,7 +162,11 @@ def measure_lesions(trained: TrainedRun, draws: int, seed: int) -> LesionStudy:
 
 
 def _find_norm(layers):
-    """Return the last batch normalisation in nested sequential layers; None if there is none."""
+    """Return the last batch normalisation in nested sequential layers; None if there is none.
+
+    Raises:
+        InputError: it is in a layer of another kind.
+    """
     for layer in reversed(list(layers)):
         if isinstance(layer, nn.BatchNorm):
             return layer
@@ -169,4 +174,6 @@ def _find_norm(layers):
             norm = _find_norm(layer)
             if norm:
                 return norm
+        else:
+            require_no_norm(layer)
     return None

@@ -5,7 +5,7 @@ S x S (``size``; 224 in the papers), all lengths are multiplied by S / 224:
 
 - shorter side 480 (larger images are reduced, smaller ones enlarged), scaled by 0.533 to 1, which
   is a shorter side of 256 to 480;
-- width over height changed by a factor of 0.75 to 1.25, with the same area;
+- height over width changed by a factor of 0.75 to 1.25, while the sum of both scales stays;
 - a crop of S x S anywhere, mirrored with probability 1/2;
 - hue +-36, saturation and lightness +-50 (OpenCV's HLS of bytes).
 
@@ -14,8 +14,9 @@ and "none", use the centre crop at shorter side 256.
 
 Differences from the paper, whose own program also was ImageRecordIter with these options:
 
-- If a changed aspect makes the picture smaller than the crop, the border is grey (FILL), because
-  the iterator takes one number for all channels.
+- Where a changed aspect makes a side shorter, the picture is filled up with grey (FILL) before it
+  is cropped, because the iterator takes one number for all channels. About a fifth of the crops
+  have some grey at a border.
 - With ``seed_aug``, the iterator derives an augmentation from an image's position in its batch;
   only this makes the pixels independent of the number of threads. To have more different
   augmentations in an epoch, the iterator's batches have at least CHUNK images and are cut up here.

@@ -7,6 +7,7 @@ normalisation in a dropped path does not get the batch, so its averages do not c
 """
 
 from collections import defaultdict
+from operator import getitem
 
 from engine import torch_operators as ops
 
@@ -46,7 +47,9 @@ def _find_weight(node):
     blocked = node.args[1]
     if blocked.target is not ops.block_gradient or blocked.args[0].target is not ops.expand_like:
         return None
-    return blocked.args[0].args[0]
+    weight = blocked.args[0].args[0]
+    split = weight.target is getitem and weight.args[0].args[0].target is ops.reshape
+    return weight if split else None  # otherwise, it may differ from image to image
 
 
 def _find_ancestors(nodes):

@@ -348,6 +348,7 @@ OPERATORS = {
     "sign": lambda x: x.sign(),
     "slice": slice_all,
     "slice_axis": slice_axis,
+    "softmax": lambda x, *, axis=-1: x.softmax(axis),
     "squeeze": lambda x, *, axis: x.squeeze(axis),
     "stack": stack,
     "sum": reduce_by("sum"),

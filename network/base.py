@@ -137,6 +137,9 @@ class FusionNet(StagedNet):
     Attributes:
         built_depth: the smallest depth that gives the same network if ``split_depth`` returned
             ``blocks``; otherwise None.
+
+    Raises:
+        InputError: ``blocks`` are not three positive numbers.
     """
 
     def __init__(
@@ -150,10 +153,12 @@ class FusionNet(StagedNet):
         **kwargs: Any,
     ):
         self.built_depth: Optional[int] = getattr(blocks, "depth", None)
+        widths = [channels * widen_factor for channels in STAGE_CHANNELS]
+        if len(blocks) != len(widths) or min(blocks) < 1:
+            raise InputError(f"blocks must be {len(widths)} numbers of at least 1, not {blocks}")
         plan: List[List[Block]] = [[block] * count for count in blocks]
         plan[0][0] = first_block or block
         plan[-1][-1] = last_block or block
-        widths = [channels * widen_factor for channels in STAGE_CHANNELS]
         super().__init__(plan, widths[0], widths, widths[-1], classes, **kwargs)
 
     def make_stem(self, channels: int) -> HybridBlock:

@@ -155,10 +155,17 @@ def _find_join_weights(nodes, users):
             continue
         repeated = nodes[blocked["inputs"][0][0]]
         norm = _find_norm(node["inputs"][0][0], nodes, users)
-        if repeated["op"] == "broadcast_like" and norm is not None:
+        drawn = repeated["op"] == "broadcast_like" and _is_drawn(repeated["inputs"][0], nodes)
+        if drawn and norm is not None:
             removed[index] = node["inputs"][0][0]
             weights.update({(norm, position): repeated["inputs"][0] for position in (1, 2)})
     return removed, weights
+
+
+def _is_drawn(source, nodes):
+    """Return whether a source is one of the numbers that ``Join`` draws, which are not negative."""
+    split = nodes[source[0]]
+    return split["op"] == "SliceChannel" and nodes[split["inputs"][0][0]]["op"] == "Reshape"
 
 
 def _find_norm(index, nodes, users):

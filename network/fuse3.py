@@ -67,5 +67,8 @@ def fuse(fusions, depth, classes, widen_factor, **kwargs):
 
 @register_model
 def fuse3(depth=56, classes=10, widen_factor=1, **kwargs):
-    """Build a network of three fusions for 32x32 images."""
+    """Build a network of three fusions for 32x32 images; some depths have more.
+
+    Blocks have floor((depth - 2) / 3) convolutions: depth 10 has four blocks.
+    """
     return fuse(3, depth, classes, widen_factor, **kwargs)

@@ -5,6 +5,8 @@ from typing import Any, Optional
 import numpy as np
 from mxnet.gluon import HybridBlock, contrib, nn
 
+from command import InputError
+
 BN_MOMENTUM = 0.9
 BN_EPSILON = 2e-5
 
@@ -19,8 +21,14 @@ def conv_bn(
 ) -> HybridBlock:
     """Build conv, BN and, with ``relu``, ReLU; padded so that stride 1 keeps height and width.
 
-    (batch, in_channels, height, width) -> (batch, channels, height / stride, width / stride).
+    (batch, in_channels, height, width) -> (batch, channels, height / stride, width / stride),
+    rounded up.
+
+    Raises:
+        InputError: ``kernel_size`` is even, so that no padding keeps height and width.
     """
+    if kernel_size % 2 == 0:
+        raise InputError(f"kernel_size must be odd, not {kernel_size}", argument="kernel_size")
     layers = nn.HybridSequential(prefix=prefix)
     with layers.name_scope():
         layers.add(
@@ -94,8 +102,8 @@ def shortcut(
     prefix: Optional[str] = None,
     kernel_size: int = 1,
 ) -> HybridBlock:
-    """Build the identity, or conv and BN where the width changes; shapes as ``conv_chain``."""
-    if channels == in_channels:
+    """Build the identity, or conv and BN where the shape changes; shapes as ``conv_chain``."""
+    if channels == in_channels and stride == 1:
         return contrib.nn.Identity(prefix=prefix)
     return conv_bn(channels, in_channels, kernel_size, stride, prefix=prefix)
 
@@ -128,6 +136,9 @@ def with_own_statistics(layers, prefix):
     """Return the ``layers`` in sequence, each BN replaced by one with its own moving averages.
 
     Layers inside a HybridSequential are replaced, too; parameters are shared.
+
+    Raises:
+        InputError: a layer of another kind contains a BN, which would not be replaced.
     """
     row = nn.HybridSequential(prefix=prefix)
     with row.name_scope():
@@ -137,8 +148,24 @@ def with_own_statistics(layers, prefix):
             elif isinstance(layer, nn.BatchNorm):
                 row.add(OwnStatistics(layer, prefix="norm_"))
             else:
+                require_no_norm(layer)
                 row.add(layer)
     return row
+
+
+def require_no_norm(layer):
+    """Check that a layer other than a HybridSequential or a BN contains no BN.
+
+    Raises:
+        InputError: it does, so its BN cannot be found in the sequence of a branch's layers.
+    """
+    found = []
+    layer.apply(lambda block: found.append(block) if isinstance(block, nn.BatchNorm) else None)
+    if found:
+        raise InputError(
+            f"the batch normalisation {found[0].name} is inside of a {type(layer).__name__}: make "
+            "branches of HybridSequential, whose layers can be studied"
+        )
 
 
 def relu(F: Any, x: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, overload
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, TypeVar, Union, overload
 
 from mxnet.gluon import HybridBlock
 
@@ -12,6 +12,7 @@ from network.pretrained.cards import load_pretrained
 
 Constructor = TypeVar("Constructor", bound=Callable[..., HybridBlock])
 REQUIRED = ("depth", "classes", "widen_factor")  # parameters of every constructor
+FAMILIES = ("deep-fusion", "fractal", "fractal-plain")  # of recipes
 GLUON_OPTIONS = ("prefix", "params")  # what ``**kwargs`` of a constructor stands for
 
 
@@ -61,12 +62,15 @@ def register_model(
         image_size: height and width, in pixels, of the images that the network is made for.
         recipe_family: "deep-fusion", "fractal" or "fractal-plain"; the recipe that a network is
             trained with by default follows from it and from the data set.
-        has_columns: whether the network has columns, ``net.column(index)``, as FractalNet does.
+        has_columns: whether the network has columns, ``net.column(index)`` and the sequence
+            ``net.subnetworks``, as FractalNet does.
 
     Raises:
-        ValueError: a network of that name is registered already, or the constructor lacks a
-            parameter.
+        ValueError: a network of that name is registered already, the constructor lacks a parameter,
+            or there is no such family.
     """
+    if recipe_family not in FAMILIES:
+        raise ValueError(f"recipe_family must be {', '.join(FAMILIES)}, not {recipe_family!r}")
 
     def register(constructor: Constructor) -> Constructor:
         name = constructor.__name__
@@ -166,6 +170,17 @@ def has_columns(name: str) -> bool:
     return not gluoncv_zoo.is_gluoncv(name) and _find(name).has_columns
 
 
+def list_options(name: str) -> Set[str]:
+    """Return the names of the network's own options, such as dropout; none of gluoncv's.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    if gluoncv_zoo.is_gluoncv(name):
+        return set()
+    return set(inspect.signature(_find(name).constructor).parameters) - {*REQUIRED, *GLUON_OPTIONS}
+
+
 def require_columns(name: str, argument: str) -> None:
     """Check that the network has columns, which ``argument`` needs.
 
@@ -226,6 +241,9 @@ def _require_known_options(
     """
     parameters = inspect.signature(constructor).parameters
     known = {*parameters, *GLUON_OPTIONS} - set(REQUIRED)
+    takes_others = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    if not takes_others and not {*GLUON_OPTIONS} <= {*parameters}:
+        raise InputError(f"network {name} must take **kwargs and pass them to its HybridBlock")
     for option in options:
         if option not in known:
             raise InputError(f"{name} has no option {option}", argument=option)

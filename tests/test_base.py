@@ -1,8 +1,10 @@
+import mxnet as mx
 import pytest
 
 from command import InputError
 from network import complexity, get_model
 from network.base import FusionNet, split_depth
+from network.layers import conv_bn, shortcut
 from network.plain import PlainBlock
 
 
@@ -24,6 +26,21 @@ from network.plain import PlainBlock
 )
 def test_blocks_of_each_stage(depth, block_depth, blocks):
     assert split_depth(depth, block_depth) == blocks
+
+
+@pytest.mark.parametrize("blocks", [(1, 1), (1, 1, 1, 1), (1, 0, 1), ()])
+def test_other_numbers_of_stages_are_refused(blocks):
+    with pytest.raises(InputError, match="blocks must be 3 numbers of at least 1"):
+        FusionNet(PlainBlock, blocks, 10, 1)
+
+
+def test_layers_keep_the_shapes_that_they_say():
+    assert shortcut(4, 4, 1)(mx.nd.zeros((1, 4, 8, 8))).shape == (1, 4, 8, 8)
+    halving = shortcut(4, 4, 2)
+    halving.initialize()
+    assert halving(mx.nd.zeros((1, 4, 8, 8))).shape == (1, 4, 4, 4)
+    with pytest.raises(InputError, match="kernel_size must be odd, not 2"):
+        conv_bn(4, 3, kernel_size=2)
 
 
 def test_no_depth_is_refused_unless_a_stage_would_be_empty():

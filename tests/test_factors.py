@@ -90,6 +90,27 @@ def test_exponents_stay_small():
     assert 0 < count_activation_products(after) <= 2 * 3 * (37 // 8)
 
 
+class Scaled(gluon.HybridBlock):
+    """Weights like those of a join, but one for each image, or negative."""
+
+    def __init__(self, shape, **kwargs):
+        super().__init__(**kwargs)
+        self._shape = shape
+        self.norm = gluon.nn.BatchNorm(in_channels=3)
+
+    def hybrid_forward(self, F, x):
+        weight = F.reshape(F.mean(x, axis=(1, 2, 3)), shape=self._shape)
+        y = self.norm(x)
+        return y * F.BlockGrad(F.broadcast_like(weight, y))
+
+
+def test_other_weights_than_a_joins_stay_where_they_are():
+    net = Scaled((-1, 1, 1, 1))
+    net.initialize()
+    before = trace(net)
+    assert count_activation_products(move_join_weights(before)) == 1
+
+
 @pytest.mark.parametrize("depth, products", [(10, 10), (20, 25)])
 def test_drawn_weights_move_into_batch_norm(depth, products):
     net = make_net("fractal", depth, "float64", drop_path=0.5)

@@ -6,10 +6,12 @@ from collections import Counter
 import mxnet as mx
 import numpy as np
 import pytest
+from mxnet.gluon import HybridBlock
 
 from analysis.ensembling import MemberPredictions, study_members
+from analysis.lesions import find_fusions
 from command import InputError
-from network import get_model, members
+from network import conv_bn, get_model, members
 from training.metrics import Predictions
 
 pytestmark = pytest.mark.medium
@@ -112,6 +114,30 @@ def test_a_network_of_other_blocks_has_no_members(monkeypatch):
     monkeypatch.delattr("network.half.InceptionLikeBlock.routes")
     with pytest.raises(InputError, match="half has no members"):
         members.list_paths(get_model("half", 14))
+
+
+class Branch(HybridBlock):
+    """A branch whose layers cannot be seen from outside."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.layers = conv_bn(16, 16)
+
+    def hybrid_forward(self, F, x):
+        return self.layers(x)
+
+
+def test_a_branch_whose_batch_normalisation_is_hidden_is_refused():
+    """Its member would change the moving averages of the whole network."""
+    net = get_model("resnet", 14)
+    first = net.blocks[0]
+    hidden = {**first.routes(), "residual": [Branch()]}
+    first.routes = lambda: hidden
+    path = members.list_paths(net)[-1]
+    for study in (lambda: members.Member(net, path), lambda: find_fusions(net)):
+        with pytest.raises(InputError, match="is inside of a Branch: make branches of Hybrid"):
+            study()
 
 
 LABELS = np.array([0, 0, 1, 1])

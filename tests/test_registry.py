@@ -93,6 +93,20 @@ def test_a_constructor_without_a_width_is_refused():
             raise AssertionError("never called")
 
 
+def test_a_family_without_recipes_is_refused():
+    with pytest.raises(ValueError, match="recipe_family must be deep-fusion, fractal, .*'fractl'"):
+        register_model(recipe_family="fractl")
+
+
+def test_a_constructor_must_take_gluons_options(no_networks):
+    @register_model
+    def mine(depth=14, classes=10, widen_factor=1):
+        raise AssertionError("never called")
+
+    with pytest.raises(InputError, match="network mine must take ..kwargs"):
+        get_model("mine")
+
+
 def test_a_network_without_default_depth_asks_for_one(no_networks):
     @register_model
     def mine(depth, classes, widen_factor, **kwargs):

@@ -248,6 +248,7 @@ def test_gluoncvs_networks_run_too(version):
         lambda x: mx.sym.pad(x, mode="constant", pad_width=(0, 0, 0, 0, 0, 1, 2, 3)),
         lambda x: mx.sym.LeakyReLU(x - 0.5, act_type="leaky", slope=0.1),
         lambda x: mx.sym.relu(x - 0.5),
+        lambda x: mx.sym.softmax(x, axis=1),
         lambda x: mx.sym.UpSampling(x, scale=2, sample_type="nearest"),
         lambda x: mx.sym.contrib.BilinearResize2D(x, height=9, width=4),
         lambda x: mx.sym.contrib.BilinearResize2D(x, height=9, width=4, align_corners=False),

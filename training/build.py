@@ -16,6 +16,7 @@ from network import drop_path, get_model, has_columns, image_shape
 from network.complexity import Complexity, complexity
 from network.gluoncv_zoo import is_gluoncv
 from network.initializer import INITIALIZERS
+from network.registry import list_options
 from training.run import RuntimeConfig
 
 
@@ -41,13 +42,11 @@ def build_networks(run, data):
     _require(recipe.augmentation, data.source.augmentations, "augmentation")
     _require(recipe.initializer, INITIALIZERS, "initializer")
     _require(recipe.drop_path, drop_path.MODES, "drop-path")
-    options = {}
-    if recipe.dropout:
-        options["dropout"] = recipe.dropout
-    if recipe.drop_path in drop_path.LOCAL_MODES:
-        options["drop_path"] = recipe.drop_path_rate
+    local = recipe.drop_path in drop_path.LOCAL_MODES
+    options = {"dropout": recipe.dropout, "drop_path": recipe.drop_path_rate if local else 0.0}
+    known = list_options(run.network)
     size = (run.network, run.depth, data.classes, run.widen_factor)
-    predictor = net = get_model(*size)
+    predictor = net = get_model(*size, **dict.fromkeys(known & {*options}, 0.0))
     if recipe.drop_path != "none" and not has_columns(run.network):
         raise InputError(
             f"{run.network} has no columns: drop-path is for FractalNet; give drop_path none",
@@ -55,8 +54,11 @@ def build_networks(run, data):
         )
     if recipe.dropout and is_gluoncv(run.network):
         raise InputError(f"{run.network} has no option dropout: give 0", argument="dropout")
-    if options:
-        net = get_model(*size, params=predictor.collect_params(), **options)
+    if any(options.values()):
+        chosen = {name: value for name, value in options.items() if value or name in known}
+        net = get_model(*size, params=predictor.collect_params(), **chosen)
+    if has_columns(run.network) and not getattr(net, "subnetworks", ()):
+        raise InputError(f"{run.network} is registered with has_columns, but has no subnetworks")
     return Networks(net, predictor, _measure(run, net, data))
 
 
