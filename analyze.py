@@ -174,7 +174,7 @@ def prepare(args):
     trained = restore(args.run, args.gpus, dtype="float32", data_dir=args.data_dir)
     trained.note_other_images(trained.run.tested_on)
     stored = trained.stored
-    output = Path(args.output or stored.folder / args.picture)
+    output = Path(args.output or stored.output(args.picture))
     require_picture_path(output)
     title = f"{stored.name} on {trained.run.dataset}, epoch {trained.row['epoch']}"
     return trained, output, title

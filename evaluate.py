@@ -191,9 +191,9 @@ def name_outputs(args, trained, kind):
         source, end = f" with {args.parameters.name}", f"_{args.parameters.stem}"
     crops, crops_end = (", 10 crops", "_10crops") if args.crops == 10 else ("", "")
     title = f"{trained.stored.name}{source} on {trained.run.dataset}, epoch {epoch}, {kind}{crops}"
-    suffix, folder = f"{kind}_epoch{epoch:04d}{end}{crops_end}", trained.stored.folder
-    early_exit = [folder / f"early_exit_{suffix}.{ending}" for ending in ("png", "json")]
-    files = {"columns": [folder / f"anytime_{suffix}.png"], "early_exit": early_exit}
+    suffix, output = f"{kind}_epoch{epoch:04d}{end}{crops_end}", trained.stored.output
+    early_exit = [output(f"early_exit_{suffix}.{ending}") for ending in ("png", "json")]
+    files = {"columns": [output(f"anytime_{suffix}.png")], "early_exit": early_exit}
     for flag, paths in files.items():
         if getattr(args, flag):
             for path in paths:

@@ -17,7 +17,7 @@ from data.images import name_formats
 from data.lists import find_encoding
 from filesystem import whole_file
 from network import read_card
-from plotting.tables import TABLE_FORMATS
+from plotting.tables import TABLE_FORMATS, escape_breaks
 from training.classification import Answer, classify, load_exported, load_run, rank_classes
 
 TOP = 5
@@ -117,7 +117,7 @@ def check_flags(args):
         )
     if args.columns_only and args.early_exit is None:
         raise InputError("--columns-only is for --early-exit")
-    if args.network:
+    if args.network is not None:
         read_card(args.network)  # raises an error if it is not a pretrained network
     if args.features is not None:
         check_features(args)
@@ -135,24 +135,34 @@ def check_features(args):
     require_file_path(args.features)
 
 
-def list_pictures(names):
+def note(line):
+    """Show a line on stderr."""
+    tqdm.write(line, file=sys.stderr)
+
+
+def list_pictures(names, report=note):
     """Return the paths of the pictures in ``names``: files, folders of pictures, - for a list.
 
-    Links that cannot be followed and folders that cannot be read are named on stderr.
+    Args:
+        report: called with a line for each picture or folder that cannot be read. Links that lead
+            in a circle are only named on stderr.
 
     Raises:
-        InputError: there are no pictures.
+        InputError: there are no pictures, or no standard input to read the list from.
     """
     paths = []
     for name in names:
         if name == "-":
+            if sys.stdin is None:
+                raise InputError("- needs a list on standard input, which is closed")
             paths += read_list(sys.stdin.buffer.read())
         elif os.path.isdir(name):  # Path.is_dir raises an error for a name that is too long
             ignored = Ignored()
             paths += [os.path.join(name, path) for path, _ in walk_images(name, "", ignored)]
             for reason in (LOST, CIRCLE, CLOSED):
+                show = note if reason == CIRCLE else report
                 for path in ignored.get(reason, ()):
-                    sys.stderr.write(f"left out ({reason}): {os.path.join(name, path)}\n")
+                    show(f"left out ({reason}): {os.path.join(name, path)}")
         else:
             paths.append(name)
     if not paths:
@@ -215,7 +225,7 @@ def write_features(found, path):
     if rows:
         with whole_file(path) as file:
             np.save(file, np.stack(rows))
-        print("\n".join(pictures))
+        print("\n".join(map(escape_breaks, pictures)))
 
 
 @command
@@ -223,19 +233,21 @@ def main(argv=None):
     """Classify pictures; return 1 if one of them could not be read."""
     args = make_parser().parse_args(argv)
     check_flags(args)
-    paths, problems = list_pictures(args.pictures), []
+    problems = []
+
+    def report(line):
+        problems.append(line)
+        note(line)
+
+    paths = list_pictures(args.pictures, report)
     if args.exported:
         classifier = load_exported(args.exported)
     else:
-        source = args.network or args.run
+        source = args.run if args.network is None else args.network
         how = (bool(args.features), args.early_exit, args.columns_only, args.data_dir)
         classifier = load_run(source, args.gpus, args.epoch, *how)
     if classifier.names_problem and not args.features:
         sys.stderr.write(f"classes are shown as numbers: {classifier.names_problem}\n")
-
-    def report(line):
-        problems.append(line)
-        tqdm.write(line, file=sys.stderr)
 
     shown = tqdm(paths, "predicting", unit="picture", leave=False, disable=None)
     found = classify(classifier, shown, args.batch_size, report)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from itertools import product
 from statistics import median
 from typing import Dict, List, Optional, Sequence
 
@@ -31,19 +32,19 @@ class Point:
 def measure_latency(engine, subnetworks, shape):
     """Return {batch size: median seconds of a prediction} for each of ``subnetworks``.
 
-    They are timed in turn, ``ROUNDS`` times, after a warm-up round that is not counted.
+    For each batch size, they are timed in turn, ``ROUNDS`` times, after a warm-up round that is not
+    counted. Sizes do not take turns: MXNet plans a network's memory again for each change of size.
 
     Args:
         subnetworks: indices of columns; None is the whole network.
         shape: shape of an image, (channels, height, width).
     """
     times = {(index, size): [] for index in subnetworks for size in BATCH_SIZES}
-    for _ in range(ROUNDS + 1):
-        for (index, size), taken in times.items():
-            images = np.zeros((size, *shape), np.float32)
-            started = time.perf_counter()
-            engine.to_numpy(engine.predict(images, index))
-            taken.append(time.perf_counter() - started)
+    for size, _, index in product(BATCH_SIZES, range(ROUNDS + 1), subnetworks):
+        images = np.zeros((size, *shape), np.float32)
+        started = time.perf_counter()
+        engine.to_numpy(engine.predict(images, index))
+        times[index, size].append(time.perf_counter() - started)
     return [{size: median(times[index, size][1:]) for size in BATCH_SIZES} for index in subnetworks]
 
 

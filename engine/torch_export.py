@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,10 +102,17 @@ def write_onnx(graph, values, shape, stem):
 
 
 def load_onnx(stem):
-    """Return the network that ``write_onnx`` wrote as a function: images -> logits."""
+    """Return the network that ``write_onnx`` wrote as a function: images -> logits.
+
+    It runs on the CPU, with as many threads as MXNet would.
+    """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(f"{stem}.onnx", providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()  # which ignore OMP_NUM_THREADS
+    options.intra_op_num_threads = int(os.environ["OMP_NUM_THREADS"])  # compat has set it
+    session = onnxruntime.InferenceSession(
+        f"{stem}.onnx", options, providers=["CPUExecutionProvider"]
+    )
     return lambda images: session.run([OUTPUT], {INPUT: images})[0]
 
 

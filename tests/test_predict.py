@@ -315,6 +315,28 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_classified(
         predict.list_pictures([str(tmp_path / "private")])
 
 
+def test_a_picture_in_a_folder_that_cannot_be_read_changes_the_status(run, tmp_path, capsys):
+    pictures(tmp_path, 1)
+    assert predict.main([str(tmp_path), "--run", str(run)]) == 0
+    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere")
+    assert predict.main([str(tmp_path), "--run", str(run)]) == 1
+    assert str(tmp_path / "lost.png") in capsys.readouterr().err
+
+
+def test_rows_of_features_are_lines(run, tmp_path, capsys):
+    shutil.copy(pictures(tmp_path, 1)[0], tmp_path / "line\nbreak.png")
+    predict.main([str(tmp_path), "--run", str(run), "--features", str(tmp_path / "f.npy")])
+    assert len(np.load(tmp_path / "f.npy")) == len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_an_empty_name_and_a_closed_input_are_refused_in_a_line(run, capsys, monkeypatch):
+    status, err = refused(capsys, "x.png", "--network", "", main=predict.main)
+    assert status == 2 and "no pretrained network" in err
+    monkeypatch.setattr(sys, "stdin", None)
+    status, err = refused(capsys, "-", "--run", run, main=predict.main)
+    assert status == 2 and "standard input, which is closed" in err
+
+
 def test_every_format_of_the_list_is_read(tmp_path):
     for name, endings in EXTENSIONS.items():
         path = tmp_path / f"picture{endings[0]}"

@@ -217,6 +217,7 @@ def test_other_images_of_the_data_set_are_used_with_a_note(
     for which in ("train", "test"):
         note = f"note: the {which} images in {tmp_path} are not those of fractal10-cifar10\n"
         assert err.count(note) == 1
+    assert (tmp_path / "fractal10-cifar10_early_exit_test_epoch0001.json").exists()
 
 
 @medium

@@ -36,10 +36,10 @@ LIBRARIES = {
     "pytorch": "the same network written directly in PyTorch, eager",
     "pytorch-channels-last": "pytorch with channels last in memory",
     "pytorch-compiled": "pytorch with torch.compile",
-    "mxnet-exported": "the symbol that export.py writes (predicts only)",
-    "onnxruntime": "the ONNX file that export.py writes (predicts only)",
-    "onnxruntime-plain": "the ONNX file that torch.onnx writes of pytorch (predicts only)",
-    "onnxruntime-int8": "the ONNX file of --int8, calibrated on the batch (predicts only)",
+    "mxnet-exported": "the symbol that export.py writes (predicts only, on the CPU)",
+    "onnxruntime": "the ONNX file that export.py writes (predicts only, on the CPU)",
+    "onnxruntime-plain": "the ONNX file that torch.onnx writes of pytorch (the same)",
+    "onnxruntime-int8": "the ONNX file of --int8, calibrated on the batch (the same)",
 }
 PYTORCH = [name for name in LIBRARIES if name.startswith("pytorch")]
 NEEDS_PLAIN = (*PYTORCH, "onnxruntime-plain")

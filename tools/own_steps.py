@@ -90,7 +90,7 @@ def predict_by_export(case):
 
 def batches_of_records(case):
     """Return a function that reads batches, mirrored and shifted, from the data pipeline."""
-    images, spec = some_images(), get_spec("cifar10")
+    images, spec = some_images(case.batch_size), get_spec("cifar10")
     how = {"mean": spec.mean, "std": spec.std, "augmentation": "+", "seed": 0}
 
     def endless():

@@ -98,7 +98,8 @@ def batches_of_pytorch(case):
     from PIL import Image, ImageOps
     from torch.utils.data import DataLoader, Dataset
 
-    images, spec = some_images().pixels.transpose(0, 2, 3, 1), get_spec("cifar10")
+    pixels, spec = some_images(case.batch_size).pixels, get_spec("cifar10")
+    images = pixels.transpose(0, 2, 3, 1)
     mean, std = (np.array(each, np.float32) for each in (spec.mean, spec.std))
 
     class Augmented(Dataset):

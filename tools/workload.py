@@ -1,5 +1,6 @@
 """Define what every contestant of the benchmark works on: images, labels and hyper-parameters."""
 
+import math
 from itertools import cycle
 
 import numpy as np
@@ -18,10 +19,11 @@ def random_batch(case):
     return images.astype(np.float32), rng.integers(0, CLASSES, case.batch_size)
 
 
-def some_images():
-    """Return random images of CIFAR's size."""
-    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, 3, 32, 32), dtype=np.uint8)
-    return records.Images(pixels, np.zeros(IMAGES, np.int32))
+def some_images(batch_size):
+    """Return at least IMAGES random images of CIFAR's size, in whole batches."""
+    count = batch_size * math.ceil(IMAGES / batch_size)
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+    return records.Images(pixels, np.zeros(count, np.int32))
 
 
 def mixed(columns):

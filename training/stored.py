@@ -30,6 +30,10 @@ class Stored:
     spec: Union[DatasetSpec, PhotographSpec, None] = None
     pretrained: bool = False
 
+    def output(self, name: str) -> Path:
+        """Return the path of a file about the network; that of a pretrained one begins with it."""
+        return self.folder / (f"{self.name}_{name}" if self.pretrained else name)
+
 
 def read_stored(source: Union[str, Path], epoch: Optional[int] = None) -> Stored:
     """Return the network in a run's folder, or the pretrained network of that name.
