@@ -15,11 +15,13 @@ from analysis.reproduction import (
 )
 from command import CommandError, InputError, Interrupted, Stop, StorageError
 from filesystem import InUse
+from training import checkpoint
 from training.evaluation import restore
 from training.fitting import fit
 from training.run import Run
 from training.run_data import RunData
 from training.run_folder import find_run, is_published, locked
+from training.run_log import read_log
 from training.run_record import read_run
 
 MOST_MEMBERS = 64  # the largest number of an ensemble's members that are measured
@@ -122,8 +124,12 @@ def _train(setting, run, config, facts, say):
         say(f"{name}: diverged; remove {diverged[0].folder} to train it again")
         return
     else:
+        begun = _find_begun(run, config, facts)
+        if begun and not _is_resumable(begun):
+            say(f"{name}: its checkpoints are missing or damaged; remove {begun} to train it again")
+            return
         say(name)
-        folder = fit(run, config, _find_begun(run, config, facts))
+        folder = fit(run, config, begun)
     needed = setting.network in ("fuse3", "ensemble") and not is_published(folder)
     if needed and read_members(folder) is None:  # published runs have no parameters
         device = "cpu" if config.engine == "torch" else config.gpus  # members run with MXNet
@@ -140,6 +146,14 @@ def _find_begun(run, config, facts):
     folder = find_run(run, config, facts)
     info = folder and read_run(folder).info
     return None if info and info.devices * info.workers > 1 else folder
+
+
+def _is_resumable(folder):
+    """Return whether a run has a checkpoint that can be used, or has trained no epoch."""
+    try:
+        return checkpoint.latest(folder / checkpoint.FOLDER) is not None or not read_log(folder)
+    except InputError:
+        return False
 
 
 def _make_run(setting, seed, folders):

@@ -1,3 +1,5 @@
+import subprocess
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -83,6 +85,14 @@ def test_gpus_that_do_not_work_are_not_described(torch_gpus):
     """The driver may be too old for PyTorch, which counts them nevertheless."""
     torch_gpus(2, work=False)
     assert "gpus" not in provenance._find_torch()
+
+
+def test_an_installation_in_another_projects_checkout_has_no_commit(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.setattr(provenance, "CODE", tmp_path / ".venv" / "lib")
+    assert provenance.find_commit() is None
+    monkeypatch.undo()
+    assert provenance.find_commit()
 
 
 def test_a_process_gets_one_gpu_of_pytorchs(torch_gpus, monkeypatch):

@@ -672,6 +672,18 @@ def test_an_unfinished_run_is_resumed_where_its_images_have_moved(short_queue, t
     assert resumed == [run]
 
 
+def test_a_run_without_its_checkpoints_does_not_hold_up_the_others(short_queue, tiny, monkeypatch):
+    queue(tiny)
+    run, *_ = find_runs(tiny / "snapshot")
+    change_config(run, recipe={**read_config(run)["recipe"], "epochs": 2})  # it has one
+    shutil.rmtree(run / "checkpoints")
+    monkeypatch.setattr(run_queue, "_find_begun", lambda given, config, facts: run)
+    monkeypatch.setattr(run_queue, "fit", None)  # is not called
+    said = queue(tiny)
+    assert f"its checkpoints are missing or damaged; remove {run}" in said[0]
+    assert "nothing is left" in said[-1]
+
+
 def test_a_full_disk_ends_the_queue(short_queue, tiny, monkeypatch):
     def fill(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import time
 from itertools import islice
 
@@ -16,6 +17,7 @@ import evaluate
 import show_results
 import train_cifar
 import train_imagenet
+from command import CommandError
 from data import records
 from data.spec import get_spec
 from engine.mxnet_engine import MXNetEngine
@@ -210,6 +212,7 @@ def test_two_devices_train(data, tmp_path):
         (["--dataset", "cifar1"], "did you mean cifar10"),
         (["--recipe", "deepfusion"], "did you mean deep-fusion"),
         (["--num-epochs", "0"], "--num-epochs must be at least 1"),
+        (["--num-epochs", "0", "--lr-steps", "5"], "--num-epochs must be a whole number of at l"),
         (["--batch-size", "0"], "--batch-size must be at least 1"),
         (["--lr", "nan"], "--lr must be a number"),
         (["--schedule", "cosine", "--lr-steps", "1/2"], "--lr-steps is for --schedule step, not c"),
@@ -401,6 +404,57 @@ def test_a_run_resumed_on_more_devices_is_one_of_so_many(data, tmp_path):
         train_cifar.main(["--resume", str(folder), "--gpus", devices])
         assert read_config(folder)["devices"] == 2
     assert [each["devices"] for each in read_config(folder)["resumed"]] == [2, 1]
+
+
+def test_config_has_the_machine_that_trained(data, tmp_path, monkeypatch):
+    """Not one on which a run was started or resumed, but stopped before the end of an epoch."""
+    train(data, tmp_path, "--gpus", "cpu")
+    folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
+    shutil.rmtree(folder / "checkpoints")
+    (folder / "log.jsonl").write_text("")
+    train_cifar.main(["--resume", str(folder), "--gpus", "cpu:0,cpu:1"])
+    config = read_config(folder)
+    assert (config["devices"], config["machine"]["gpus"]) == (2, "cpu:0,cpu:1")
+    train(data, tmp_path, "--num-epochs", "2", "--checkpoint-epochs", "1", "--gpus", "cpu")
+    folder = folder.with_name("run2")
+    shutil.rmtree(folder / "checkpoints" / "epoch0002")
+    (folder / "log.jsonl").write_text(json.dumps(read_log(folder)[0]) + "\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train_epoch", lambda *arguments: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(SystemExit):
+            train_cifar.main(["--resume", str(folder), "--gpus", "cpu:0,cpu:1"])
+    train_cifar.main(["--resume", str(folder)])
+    assert read_config(folder)["devices"] == 1 and len(read_log(folder)) == 2
+
+
+def test_a_seed_that_diverges_does_not_end_the_others(data, tmp_path, capsys, monkeypatch):
+    fit, seeds = cli.fit, []
+
+    def diverge(run, config, folder):
+        seeds.append(run.seed)
+        if run.seed == 1:
+            raise CommandError("the loss exploded")
+        return fit(run, config, folder)
+
+    monkeypatch.setattr(cli, "fit", diverge)
+    flags = [*FAST, "--data-dir", str(data), "--log-dir", str(tmp_path), "--runs", "3"]
+    with pytest.raises(SystemExit) as ended:
+        train_cifar.main(flags)
+    err = capsys.readouterr().err
+    assert (ended.value.code, seeds) == (1, [0, 1, 2])
+    assert err == "seed 1: the loss exploded\nerror: no result of seed 1\n"
+
+
+def test_a_log_that_was_changed_in_training_is_named(data, tmp_path, capsys, monkeypatch):
+    def spoil(run, config, folder):
+        folder = fit(run, config, folder)
+        (folder / "log.jsonl").write_text("x\n")
+        return folder
+
+    fit = cli.fit
+    monkeypatch.setattr(cli, "fit", spoil)
+    status, err = refused(capsys, *FAST, "--data-dir", data, "--log-dir", tmp_path)
+    assert status == 2 and "run1 is damaged" in err and "writes its log again" in err
 
 
 def test_a_kill_between_checkpoint_and_log_loses_nothing(data, tmp_path):

@@ -7,7 +7,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Callable, Tuple
 
-from command import InputError, Interrupted, Parser, flag_name, require_positive
+from command import (
+    CommandError,
+    InputError,
+    Interrupted,
+    Parser,
+    StorageError,
+    flag_name,
+    require_positive,
+)
 from data.spec import default_folder
 from engine.distributed import DISTRIBUTED
 from engine.torch_workers import is_torchrun_job
@@ -133,6 +141,7 @@ def _change_recipe(recipe, args, program):
         changes["augmentation"] = program.augmentations[changes["augmentation"]]
     if "lr_steps" in changes:
         epochs = changes.get("epochs", recipe.epochs)
+        require_positive(epochs=epochs)
         steps = changes["lr_steps"]
         changes["lr_steps"] = tuple(step if step < 1 else step / epochs for step in steps)
     changed = replace(recipe, **changes)
@@ -172,15 +181,39 @@ def train(argv, program, say):
         _require_possible(run, config)
     program.prepare_data(run, _silent if config.quiet else say)
     try:
-        for seed in range(run.seed, run.seed + runs):
-            one = replace(run, seed=seed)
-            _finish(one, config, say, find_run(one, config) if args.resume else None)
+        if runs == 1:
+            _finish(run, config, say, find_run(run, config) if args.resume else None)
+        else:
+            _train_seeds(run, range(run.seed, run.seed + runs), config, args.resume, say)
     except (Interrupted, KeyboardInterrupt):
         if runs == 1:
             raise
         words = sys.argv if argv is None else [sys.argv[0], *argv]
         again = " ".join(map(shlex.quote, [w for w in words if w != "--resume"]))
         raise Interrupted(f"interrupted; resume with: python {again} --resume") from None
+
+
+def _train_seeds(run, seeds, config, resume, say):
+    """Train a run with each of ``seeds``; one whose loss diverges does not end the others.
+
+    Raises:
+        CommandError: runs diverged, or needed too much memory; the message has their seeds.
+    """
+    failed = []
+    for seed in seeds:
+        one = replace(run, seed=seed)
+        folder = find_run(one, config) if resume else None
+        try:
+            if folder and read_run(folder).diverged and read_run(folder).problem:
+                raise CommandError(f"{folder} diverged: remove it to train it again")
+            _finish(one, config, say, folder)
+        except (InputError, Interrupted, StorageError):
+            raise  # the other seeds would fail, too
+        except CommandError as error:
+            failed.append(str(seed))
+            sys.stderr.write(f"seed {seed}: {error}\n")
+    if failed:
+        raise CommandError(f"no result of seed {', '.join(failed)}")
 
 
 def _format_config(run, config):
@@ -279,7 +312,10 @@ def _finish(run, config, say, folder=None):
 
 def _describe_end(run, folder):
     """Yield lines about a run's final errors and its files."""
-    rows = read_run(folder).rows
+    record = read_run(folder)
+    if not record.rows:  # the log was changed while the run was trained
+        raise InputError(f"{folder} is {record.problem}: --resume {folder} writes its log again")
+    rows = record.rows
     best = min(rows, key=lambda row: row["test_error"])
     yield (
         f"{run.tested_on} error  {rows[-1]['test_error']:.2f}% after the last epoch; "

@@ -64,6 +64,8 @@ def find_commit():
 
     The result is None if the project is not in a git checkout.
     """
+    if not (CODE / "setup.py").is_file():  # installed, perhaps inside of another project's checkout
+        return None
     try:
         words = ["git", "-C", str(CODE), "describe", "--always", "--abbrev=40", "--dirty=+"]
         done = subprocess.run(words, capture_output=True, text=True, check=True)

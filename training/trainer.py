@@ -44,6 +44,7 @@ class Trainer:
         """Resume from the newest checkpoint, if there is one, and train to the last epoch."""
         epochs = self._run.recipe.epochs
         rows = self._resume() if self._folder else []
+        self._begun = len(rows)  # number of epochs that are trained already
         _require_agreement(self._engine.workers, len(rows))
         self._begin(rows)
         board = None
@@ -103,11 +104,24 @@ class Trainer:
         if rows and self._first:
             log.info(f"resumed after epoch {len(rows)}")
             config = read_config(folder)
-            used = {name: getattr(self._info, name) for name in ("devices", "workers")}
-            resumed = {"epoch": len(rows), **used, **describe_environment(self._config)}
-            most = {name: max(number, config.get(name, 1)) for name, number in used.items()}
-            resumptions = [*config.get("resumed", []), resumed]
-            write_config(folder, {**config, **most, "resumed": resumptions})
+            resumed = {"epoch": len(rows), **self._used(), **describe_environment(self._config)}
+            write_config(folder, {**config, "resumed": [*config.get("resumed", []), resumed]})
+
+    def _used(self):
+        """Return the numbers of devices and workers."""
+        return {name: getattr(self._info, name) for name in ("devices", "workers")}
+
+    def _note_machine(self):
+        """Write into ``config.json`` the devices of this process, which has trained an epoch.
+
+        If it is the run's first epoch, the machine and the versions are those of this process, too.
+        """
+        config = read_config(self._folder)
+        used, environment = self._used(), describe_environment(self._config)
+        if self._begun:
+            used = {name: max(number, config.get(name, 1)) for name, number in used.items()}
+            environment = {}
+        write_config(self._folder, {**config, **used, **environment})
 
     def _train_epoch(self, epoch, clock):
         """Train and test one epoch, counted from 1; return its row of the log."""
@@ -196,6 +210,8 @@ class Trainer:
         epochs, row = self._run.recipe.epochs, rows[-1]
         every = self._config.checkpoint_epochs or max(epochs // 8, 1)
         checkpoints = self._folder / checkpoint.FOLDER
+        if epoch == self._begun + 1:
+            self._note_machine()
         checkpoint.save(checkpoints, epoch, *self._engine.state_dict(), rows)
         self._log.write(**row)
         if board:
