@@ -88,10 +88,14 @@ def test_gpus_that_do_not_work_are_not_described(torch_gpus):
 
 
 def test_an_installation_in_another_projects_checkout_has_no_commit(tmp_path, monkeypatch):
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    monkeypatch.setattr(provenance, "CODE", tmp_path / ".venv" / "lib")
+    code = tmp_path / ".venv" / "lib"
+    code.mkdir(parents=True)
+    git = ["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x@y"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(provenance, "CODE", code)
     assert provenance.find_commit() is None
-    monkeypatch.undo()
+    (code / "setup.py").touch()
     assert provenance.find_commit()
 
 
