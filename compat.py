@@ -34,6 +34,9 @@ VARIABLES = {
     ),
 }
 
+# Variables of the servers and the scheduler of a job, which MXNet becomes when it is imported.
+SERVER_VARIABLES = ("DMLC_PS_ROOT_URI", "DMLC_PS_ROOT_PORT", "DMLC_NUM_WORKER", "DMLC_NUM_SERVER")
+
 # Set in the environment of processes that do not need MXNet, which takes seconds and 300 MB.
 WITHOUT_MXNET = "DEEP_FUSION_WITHOUT_MXNET"
 
@@ -108,6 +111,17 @@ def _check_variables():
         for pattern, (values, words) in VARIABLES.items():
             if re.fullmatch(pattern, name) and not re.fullmatch(values, value):
                 _stop(f"{name} is {value!r}: unset it, or set it to {words}")
+
+
+def _check_role():
+    """Check that a server or scheduler has the variables without which MXNet's import fails."""
+    role = os.environ.get("DMLC_ROLE")
+    missing = [name for name in SERVER_VARIABLES if not os.environ.get(name)]
+    if role in ("server", "scheduler") and missing:
+        _stop(
+            f"DMLC_ROLE is {role!r}, but {', '.join(missing)} is not set: start the job with "
+            "python -m tools.launch, or unset DMLC_ROLE"
+        )
 
 
 def _prepare_home():
@@ -221,6 +235,7 @@ def _remedy(error):
 _check_python(sys.version_info)
 _check_docstrings(sys.flags.optimize)
 _check_variables()
+_check_role()
 _set_threads()
 _prepare_home()
 _prepare_numpy()

@@ -182,6 +182,13 @@ def test_variables_that_mxnet_cannot_use_are_named(name, value, words):
     assert_one_line(run("import compat", **{name: value}), name, repr(value), "unset it", words)
 
 
+@pytest.mark.parametrize("role", ["server", "scheduler"])
+def test_a_server_outside_of_a_job_is_refused(role):
+    given = {"DMLC_ROLE": role, "DMLC_PS_ROOT_URI": "10.0.0.1", "DMLC_NUM_WORKER": None}
+    result = run("import compat", **given, DMLC_PS_ROOT_PORT=None, DMLC_NUM_SERVER=None)
+    assert_one_line(result, repr(role), "DMLC_PS_ROOT_PORT, DMLC_NUM_WORKER", "unset DMLC_ROLE")
+
+
 def test_python_without_docstrings_is_refused():
     result = run("import compat", PYTHONOPTIMIZE="2")
     assert_one_line(result, "docstrings", "-OO", "unset PYTHONOPTIMIZE")
