@@ -176,7 +176,7 @@ def _handle_signals():
         signal.signal(signal.SIGINT, _stop)
 
 
-def _show_flags(error):
+def show_flags(error):
     """Return the message of an exception with flags in place of the arguments that it names."""
     message, argument = str(error), getattr(error, "argument", None) or ()
     for name in (argument,) if isinstance(argument, str) else argument:
@@ -207,7 +207,7 @@ def command(main):
         except (CommandError, OSError) as error:
             if not isinstance(error, CommandError) and error.errno is None:
                 raise  # an error of a library, whose traceback is needed
-            message, status = _show_flags(error), getattr(error, "status", 2)
+            message, status = show_flags(error), getattr(error, "status", 2)
         except ModuleNotFoundError as error:
             if error.name not in PACKAGES:
                 raise

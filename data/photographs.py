@@ -78,9 +78,14 @@ def prepare(source, out, size=SIZE, labels=None, jobs=None):
             reports[part] = _write(out / file, photographs[part], convert_all, plan, len(names))
             reports[part].ignored = ignored[part]
         _require_every_class(out / SETS["train"], names, reports["train"].left_out)
-        write_text(out / SETTINGS, json.dumps({"shorter_side": size}) + "\n")
-        write_lines(out / CLASSES, names)
+        _describe(out, names, size)
     return reports
+
+
+def _describe(out, names, size):
+    """Write the names of the classes and the shorter side of the photographs in ``out``."""
+    write_text(out / SETTINGS, json.dumps({"shorter_side": size}) + "\n")
+    write_lines(out / CLASSES, names)
 
 
 def read_shorter_side(folder):

@@ -372,5 +372,5 @@ SUPPORTED = {
     "Reshape": lambda s: min(s["shape"]) >= -4,
     "UpSampling": lambda s: s["sample_type"] == "nearest" and s["num_args"] == 1,
     "_contrib_BilinearResize2D": lambda s: s.get("mode", "size") == "size",
-    "slice": lambda s: not any(s.get("step", ())),
+    "slice": lambda s: all(step in (None, 1) for step in s.get("step", ())),
 }

@@ -9,7 +9,7 @@ from typing import Any
 from command import CommandError, InputError, last_line
 from engine.distributed import Alone
 
-ENVIRONMENT = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by torchrun
+ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # torchrun sets them
 
 
 def is_torchrun_job() -> bool:

@@ -165,7 +165,10 @@ def _find_join_weights(nodes, users):
 def _is_drawn(source, nodes):
     """Return whether a source is one of the numbers that ``Join`` draws, which are not negative."""
     split = nodes[source[0]]
-    return split["op"] == "SliceChannel" and nodes[split["inputs"][0][0]]["op"] == "Reshape"
+    if split["op"] != "SliceChannel" or split["attrs"].get("axis") != "0":
+        return False
+    drawn = nodes[split["inputs"][0][0]]
+    return drawn["op"] == "Reshape" and drawn["attrs"]["shape"] == "(-1, 1, 1, 1)"
 
 
 def _find_norm(index, nodes, users):

@@ -91,21 +91,24 @@ def test_exponents_stay_small():
 
 
 class Scaled(gluon.HybridBlock):
-    """Weights like those of a join, but one for each image, or negative."""
+    """A product like that of a join, but each image has its own weight."""
 
-    def __init__(self, shape, **kwargs):
+    def __init__(self, split, **kwargs):
         super().__init__(**kwargs)
-        self._shape = shape
+        self._split = split
         self.norm = gluon.nn.BatchNorm(in_channels=3)
 
     def hybrid_forward(self, F, x):
-        weight = F.reshape(F.mean(x, axis=(1, 2, 3)), shape=self._shape)
+        weight = F.reshape(F.mean(x, axis=(2, 3)), shape=(-1, 3, 1, 1))
+        if self._split:
+            weight = F.split(weight, num_outputs=3, axis=1)[0]
         y = self.norm(x)
         return y * F.BlockGrad(F.broadcast_like(weight, y))
 
 
-def test_other_weights_than_a_joins_stay_where_they_are():
-    net = Scaled((-1, 1, 1, 1))
+@pytest.mark.parametrize("split", [True, False])
+def test_other_weights_than_a_joins_stay_where_they_are(split):
+    net = Scaled(split)
     net.initialize()
     before = trace(net)
     assert count_activation_products(move_join_weights(before)) == 1

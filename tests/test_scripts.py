@@ -412,9 +412,12 @@ def test_config_has_the_machine_that_trained(data, tmp_path, monkeypatch):
     folder = tmp_path / "cifar10" / "plain_d5w1" / "run1"
     shutil.rmtree(folder / "checkpoints")
     (folder / "log.jsonl").write_text("")
+    started = ["train_cifar.py", "--network", "plain"]
+    write_config(folder, {**read_config(folder), "command": started})
     train_cifar.main(["--resume", str(folder), "--gpus", "cpu:0,cpu:1"])
     config = read_config(folder)
     assert (config["devices"], config["machine"]["gpus"]) == (2, "cpu:0,cpu:1")
+    assert config["command"] == started
     train(data, tmp_path, "--num-epochs", "2", "--checkpoint-epochs", "1", "--gpus", "cpu")
     folder = folder.with_name("run2")
     shutil.rmtree(folder / "checkpoints" / "epoch0002")
@@ -433,7 +436,7 @@ def test_a_seed_that_diverges_does_not_end_the_others(data, tmp_path, capsys, mo
     def diverge(run, config, folder):
         seeds.append(run.seed)
         if run.seed == 1:
-            raise CommandError("the loss exploded")
+            raise CommandError("the loss exploded: try a smaller lr", argument="lr")
         return fit(run, config, folder)
 
     monkeypatch.setattr(cli, "fit", diverge)
@@ -442,7 +445,7 @@ def test_a_seed_that_diverges_does_not_end_the_others(data, tmp_path, capsys, mo
         train_cifar.main(flags)
     err = capsys.readouterr().err
     assert (ended.value.code, seeds) == (1, [0, 1, 2])
-    assert err == "seed 1: the loss exploded\nerror: no result of seed 1\n"
+    assert err == "seed 1: the loss exploded: try a smaller --lr\nerror: no result of seed 1\n"
 
 
 def test_a_log_that_was_changed_in_training_is_named(data, tmp_path, capsys, monkeypatch):
@@ -475,7 +478,7 @@ def test_several_seeds_are_refused_in_a_job_of_torchrun(data, tmp_path, capsys, 
     assert "torchrun trains one seed in each job: leave --runs out" in err
     monkeypatch.delenv("RANK", raising=False)
     status, err = refused(capsys, *flags[:2], *flags[4:])
-    assert (status, os.listdir(tmp_path)) == (2, []) and "RANK, LOCAL_RANK" in err
+    assert (status, os.listdir(tmp_path)) == (2, []) and "RANK, MASTER_ADDR" in err
 
 
 def test_milestones_are_kept_and_the_rest_but_the_newest_removed(data, tmp_path):

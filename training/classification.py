@@ -133,6 +133,8 @@ def load_exported(path: Union[str, Path]) -> Classifier:
         classes, size, names, mean, std = _parse_description(described)
         pixels, dataset = described["normalized_inside"], described["dataset"]
         side = operator.index(described.get("shorter_side", SIZE))  # earlier versions wrote none
+        if side < 1:
+            raise ValueError(f"shorter_side {side}")
         digests = dict(described.get("sha256", {}))  # earlier versions wrote none
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(

@@ -12,9 +12,9 @@ from command import (
     InputError,
     Interrupted,
     Parser,
-    StorageError,
     flag_name,
     require_positive,
+    show_flags,
 )
 from data.spec import default_folder
 from engine.distributed import DISTRIBUTED
@@ -197,21 +197,22 @@ def _train_seeds(run, seeds, config, resume, say):
     """Train a run with each of ``seeds``; one whose loss diverges does not end the others.
 
     Raises:
-        CommandError: runs diverged, or needed too much memory; the message has their seeds.
+        CommandError: runs diverged; the message has their seeds.
     """
     failed = []
     for seed in seeds:
         one = replace(run, seed=seed)
         folder = find_run(one, config) if resume else None
         try:
-            if folder and read_run(folder).diverged and read_run(folder).problem:
-                raise CommandError(f"{folder} diverged: remove it to train it again")
+            record = read_run(folder) if folder else None
+            if record and record.problem and record.diverged and config.on_divergence == "stop":
+                raise CommandError(f"{folder} diverged: try a smaller lr", argument="lr")
             _finish(one, config, say, folder)
-        except (InputError, Interrupted, StorageError):
-            raise  # the other seeds would fail, too
         except CommandError as error:
+            if error.argument != "lr":
+                raise  # the other seeds would fail, too
             failed.append(str(seed))
-            sys.stderr.write(f"seed {seed}: {error}\n")
+            sys.stderr.write(f"seed {seed}: {show_flags(error)}\n")
     if failed:
         raise CommandError(f"no result of seed {', '.join(failed)}")
 

@@ -90,9 +90,9 @@ class Run:
 class RuntimeConfig:
     """Where a run is trained and which files it writes.
 
-    Of these settings, only the number of devices and the engine change a result (apart from
-    rounding): each device computes its own batch statistics, and the engines draw different random
-    numbers for dropout and drop-path.
+    Of these settings, only the devices, the engine and ``compile`` change a result (apart from
+    rounding): each device computes its own batch statistics, and random numbers for dropout and
+    drop-path differ between engines, between CPUs and GPUs, and in compiled steps.
     """
 
     engine: str = option(

@@ -38,6 +38,7 @@ class Trainer:
         self._data, self._engine, self._origin = data, engine, origin
         self._first = engine.workers.rank == 0
         self._steps = data.count_batches(engine.workers)  # number of steps in an epoch
+        self._environment = describe_environment(config)
         self._log = RunLog(folder, make_echo(config.quiet)) if self._first else NoLog()
 
     def train(self):
@@ -104,7 +105,7 @@ class Trainer:
         if rows and self._first:
             log.info(f"resumed after epoch {len(rows)}")
             config = read_config(folder)
-            resumed = {"epoch": len(rows), **self._used(), **describe_environment(self._config)}
+            resumed = {"epoch": len(rows), **self._used(), **self._environment}
             write_config(folder, {**config, "resumed": [*config.get("resumed", []), resumed]})
 
     def _used(self):
@@ -114,14 +115,16 @@ class Trainer:
     def _note_machine(self):
         """Write into ``config.json`` the devices of this process, which has trained an epoch.
 
-        If it is the run's first epoch, the machine and the versions are those of this process, too.
+        If it is the run's first epoch, the environment is that of this process, too, except for the
+        command, which has the run's flags.
         """
         config = read_config(self._folder)
-        used, environment = self._used(), describe_environment(self._config)
+        used, environment = self._used(), self._environment
         if self._begun:
             used = {name: max(number, config.get(name, 1)) for name, number in used.items()}
             environment = {}
-        write_config(self._folder, {**config, **used, **environment})
+        command = {"command": config["command"]} if "command" in config else {}
+        write_config(self._folder, {**config, **used, **environment, **command})
 
     def _train_epoch(self, epoch, clock):
         """Train and test one epoch, counted from 1; return its row of the log."""

@@ -29,7 +29,7 @@ class Node:
     kernel: Tuple[int, ...] = ()
     stride: Tuple[int, ...] = ()
     stage: int = 0  # counted from 0; a new one begins at each new height
-    # of a convolution: branch, shortcut or projection; of a dense layer: hidden, or a classifier
+    # of a convolution: branch, shortcut or projection; "hidden": a dense layer, no classifier
     role: str = "branch"
     count: int = 1  # how often it is repeated here (see ``network.drawing.repetition``)
 
