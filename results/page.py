@@ -19,7 +19,7 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .7rem;
 .sortable th { padding: 0; vertical-align: bottom; }
 .note { margin: .2rem 0; font-size: .9rem; }
 .figures { display: grid; gap: 1rem; margin-top: 1rem; grid-template-columns: 1fr 1fr; }
-.figures > * { min-width: 0; }
+.figures > * { min-width: 0; overflow-x: auto; }
 .figures > :first-child { grid-column: 1 / -1; }
 .results button { font: inherit; font-weight: bold; border: 0; background: none; cursor: pointer;
   padding: .35rem .7rem; width: 100%; text-align: left; }

@@ -160,7 +160,8 @@ def test_a_pretrained_network_can_be_studied(data, tmp_path, capsys, monkeypatch
     study = LesionStudy(10.0, {"block1 branch1": 20.0}, {1: (20.0, 30.0)})
     monkeypatch.setattr(analyze, "measure_lesions", lambda *_: study)
     out = said(capsys, "lesion", "cross26-cifar10", "--data-dir", data)
-    assert "picture  lesions.png" in out and is_picture(tmp_path / "lesions.png")
+    picture = "cross26-cifar10_lesions.png"
+    assert f"picture  {picture}" in out and is_picture(tmp_path / picture)
 
 
 def test_a_run_of_a_data_type_that_the_machine_lacks_is_studied(runs, tmp_path):

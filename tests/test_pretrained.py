@@ -131,7 +131,7 @@ def test_columns_of_a_fractal_come_along(data, runs, folder, tmp_path, capsys, m
     evaluate.main(["fractal10-cifar10", "--data-dir", str(data), "--columns"])
     out = capsys.readouterr().out
     assert all(f"{error:.2f}" in out for error in (*card.column_errors, card.test_error))
-    assert Path("anytime_test_epoch0001.png").exists()
+    assert Path("fractal10-cifar10_anytime_test_epoch0001.png").exists()
 
 
 @medium

@@ -118,6 +118,7 @@ class Trainer:
         If it is the run's first epoch, the environment is that of this process, too, except for the
         command, which has the run's flags.
         """
+        self._folder.stat()  # an error of the system if the folder has vanished
         config = read_config(self._folder)
         used, environment = self._used(), self._environment
         if self._begun:
