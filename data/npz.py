@@ -20,7 +20,6 @@ ARRAYS = (
     ("x", "y"),
 )
 CLASS_NAMES = ("class_names", "classes")
-FROM_ONE = "counts the classes from 1: subtract 1, because labels must count from 0"
 _NPZ_ERRORS = (
     OSError,
     ValueError,
@@ -154,12 +153,15 @@ def _check_labels(source, name, arrays, names=None):
         raise InputError(
             f"{source}: {name} is {labels.dtype} {labels.shape}, not whole numbers (N,)"
         )
+    if labels.min() == 1 and (names is None or labels.max() == len(names)):
+        raise InputError(
+            f"{source}: {name} counts the classes from 1: subtract 1, because labels must count "
+            "from 0"
+        )
     if names is None:
         names = _number_classes(source, name, labels)
     if not all(map(str.strip, names)):
         raise InputError(f"{source}: a class has an empty name: give every image a label")
-    if labels.min() == 1 and labels.max() == len(names):
-        raise InputError(f"{source}: {name} {FROM_ONE}")
     if labels.min() < 0 or labels.max() >= len(names):
         raise InputError(f"{source}: {name} has labels outside 0 to {len(names) - 1}")
     return names, labels.astype(np.int64)
@@ -168,8 +170,6 @@ def _check_labels(source, name, arrays, names=None):
 def _number_classes(source, name, labels):
     """Return the names of classes that have only numbers."""
     highest = int(labels.max())
-    if labels.min() == 1:
-        raise InputError(f"{source}: {name} {FROM_ONE}")
     if highest >= len(labels):
         raise InputError(
             f"{source}: {name} has {highest} among {len(labels)} labels: labels must count the "

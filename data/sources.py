@@ -7,6 +7,7 @@ them, and ``picture`` converts any picture to such an image.
 
 import zlib
 from dataclasses import replace
+from functools import cached_property
 
 from command import InputError
 from data import augment, records, stream
@@ -102,7 +103,7 @@ class Photographs:
         """Return the names of the classes, from the list in the folder."""
         return read_classes(self._folder)
 
-    @property
+    @cached_property
     def shorter_side(self):
         """Return the shorter side to which pictures are reduced first, in pixels."""
         return self._shorter_side or read_shorter_side(self._folder)

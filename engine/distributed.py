@@ -12,14 +12,15 @@ import time
 from contextlib import nullcontext
 from typing import Any
 
+from compat import SERVER_VARIABLES
+
 import mxnet as mx
 import numpy as np
 
 from command import InputError
 
 DISTRIBUTED = "dist_sync"
-ADDRESS = "DMLC_PS_ROOT_URI"
-COUNTS = ("DMLC_PS_ROOT_PORT", "DMLC_NUM_WORKER", "DMLC_NUM_SERVER")
+ADDRESS, *COUNTS = SERVER_VARIABLES
 RANK = "DMLC_WORKER_ID"  # without it, MXNet assigns ranks
 FIRST_KEY = 1_000_000  # first key of sums in the store; keys of gradients start at 0
 

@@ -6,7 +6,6 @@ from functools import partial
 import mxnet as mx
 import numpy as np
 
-from command import InputError
 from engine import precision
 from engine.base import NetworkEngine, combine_sums, select_subnetwork
 from engine.cuda_graph import Replayed
@@ -16,6 +15,7 @@ from engine.torch_drop_path import skip_dropped_paths
 from engine.torch_graph import torch_module
 from engine.torch_images import DeviceImages
 from engine.torch_inplace import reuse_memory
+from engine.torch_operators import unsupported
 from engine.torch_optimizer import UPDATES
 from network.factors import move_join_weights, move_powers_of_two
 from network.graph import INPUT
@@ -290,11 +290,7 @@ def _require_equal_rates(parameters):
     """Raise an InputError if a parameter has a learning rate of its own."""
     for parameter in parameters:
         if parameter.lr_mult != 1:
-            raise InputError(
-                f"torch does not support lr_mult {parameter.lr_mult} (of {parameter.name}): train "
-                "this network with engine mxnet",
-                argument="engine",
-            )
+            raise unsupported(f"lr_mult {parameter.lr_mult} (of {parameter.name})")
 
 
 def _array(tensor):

@@ -5,8 +5,7 @@ import json
 from ast import literal_eval
 from operator import getitem
 
-from command import InputError
-from engine.torch_operators import SUPPORTED, operators
+from engine.torch_operators import SUPPORTED, operators, unsupported
 
 
 def torch_module(symbol, tensors, training):
@@ -55,11 +54,7 @@ def _translate(node, inputs, known):
         if node["op"] in SUPPORTED and not SUPPORTED[node["op"]](settings):
             raise TypeError("a value of a setting")
     except (KeyError, TypeError):
-        raise InputError(
-            f"torch does not support MXNet's {node['op']} {settings} (of "
-            f"{node['name']}): train this network with engine mxnet",
-            argument="engine",
-        ) from None
+        raise unsupported(f"MXNet's {node['op']} {settings} (of {node['name']})") from None
     return function, settings
 
 

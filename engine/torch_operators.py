@@ -10,6 +10,13 @@ import math
 from command import InputError
 
 
+def unsupported(what):
+    """Return the InputError that this engine does not support ``what``."""
+    return InputError(
+        f"torch does not support {what}: train this network with engine mxnet", argument="engine"
+    )
+
+
 def operators(training):
     """Return {MXNet's name: function}.
 
@@ -170,10 +177,9 @@ def _require_all_windows(lengths, found, kernel, stride, pad):
     """Raise an InputError if PyTorch left out windows, as it does if they begin in the padding."""
     for length, number, k, s, p in zip(lengths, found, kernel, stride, pad):
         if number <= (length + 2 * p - k + s - 1) // s:
-            raise InputError(
-                f"torch does not support MXNet's Pooling of {length} values with kernel {k}, "
-                f"stride {s}, padding {p} and ceil_mode: train this network with engine mxnet",
-                argument="engine",
+            raise unsupported(
+                f"MXNet's Pooling of {length} values with kernel {k}, stride {s}, padding {p} and "
+                "ceil_mode"
             )
 
 

@@ -240,7 +240,7 @@ def _require_known_options(
     The constructor's own errors are not caught: they are faults of the network, not bad input.
     """
     parameters = inspect.signature(constructor).parameters
-    known = {*parameters, *GLUON_OPTIONS} - set(REQUIRED)
+    known = list_options(name) | {*GLUON_OPTIONS}
     takes_others = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     if not takes_others and not {*GLUON_OPTIONS} <= {*parameters}:
         raise InputError(f"network {name} must take **kwargs and pass them to its HybridBlock")

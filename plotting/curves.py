@@ -62,8 +62,6 @@ def draw_subnetworks(
         ]
         lines.append(([row[f"test_{quantity}"] for row in rows], "--", BLACK, "whole"))
         _draw_panel(axes, rows, lines, quantity)
-        if count > FEW:
-            axes.get_legend().remove()
     if count > FEW:
         place = {"loc": "outside lower center", "ncols": COLUMNS, "fontsize": "small"}
         figure.legend(handles=axes.get_lines(), **place)
@@ -84,7 +82,8 @@ def _draw_panel(axes, rows, lines, quantity):
         axes.set_yscale("log")
     else:
         axes.set_ylim(0, 1.05 * highest or 1)
-    axes.legend()
+    if len(lines) <= FEW + 1:  # with the whole network
+        axes.legend()
 
 
 def _draw_rates(axes, rows):
